@@ -1,0 +1,59 @@
+//! How an agent becomes one of the fleet, and how it says that it is alive.
+use chrono::{DateTime, Utc};
+use core_model::{AgentId, Secret};
+use serde::{Deserialize, Serialize};
+
+/// `POST /api/v1/agents/enroll`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnrollRequest {
+    /// The join token, as the operator gave it.
+    #[serde(serialize_with = "reveal")]
+    pub join_token: Secret,
+    /// The agent's name, unique at the controller.
+    pub name: String,
+    /// The product: `scanner`, `reef-agent` …
+    pub kind: String,
+    /// The machine's name.
+    pub hostname: String,
+    /// The product's version.
+    pub version: String,
+    /// What it can do.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+/// The answer, 201: the key is said this once and never again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnrollResponse {
+    /// The agent's id.
+    pub agent_id: AgentId,
+    /// What it sends as `X-API-KEY` from now on.
+    #[serde(serialize_with = "reveal")]
+    pub api_key: Secret,
+}
+
+/// `POST /api/v1/agents/me/heartbeat`: alive, and how it goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// `healthy`, `degraded` or `unhealthy`.
+    pub status: String,
+    /// The product's version.
+    pub version: String,
+    /// When its last round of work ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_scan_time: Option<DateTime<Utc>>,
+    /// Files looked at in that round.
+    #[serde(default)]
+    pub files_processed: u64,
+    /// Errors in that round.
+    #[serde(default)]
+    pub error_count: u64,
+    /// Records waiting in the agent's outbox.
+    #[serde(default)]
+    pub outbox_records: u64,
+}
+
+// A secret prints as `***` everywhere but in the one message whose purpose is to hand it over.
+fn reveal<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.reveal())
+}

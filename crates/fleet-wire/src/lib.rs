@@ -1,0 +1,22 @@
+//! What agents and the controller say to one another: records of ingest, enrolment, and the file-scanner document's
+//! own endpoints. Versioned types and their JSON, nothing else: no socket, no route, no store.
+//!
+//! ```
+//! use fleet_wire::{FileChange, WirePath};
+//! let deleted = FileChange::Deleted { path: WirePath::from_bytes(b"/data/\xff.txt") };
+//! let json = serde_json::to_string(&deleted).unwrap();
+//! assert_eq!(json, r#"{"path":"/data/\ufffd.txt","path_raw":"L2RhdGEv/y50eHQ="}"#.replace("\\ufffd", "\u{fffd}"));
+//! ```
+pub mod files_v1;
+
+mod enroll;
+mod file;
+mod ingest;
+mod path;
+mod problem;
+
+pub use enroll::{EnrollRequest, EnrollResponse, Heartbeat};
+pub use file::{FileChange, FileKind, FileRecord, KindError, kind};
+pub use ingest::{IngestRequest, IngestResponse, RawRecord, Rejected, join_records};
+pub use path::WirePath;
+pub use problem::Problem;
