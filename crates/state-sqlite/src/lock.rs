@@ -1,0 +1,58 @@
+//! One run at a time on one state.
+use crate::LockError;
+use std::{
+    ffi::OsString,
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+/// An exclusive lock on a state, held until it is dropped. The kernel releases it when the process dies, however it
+/// dies. The lock lies beside the state (`<state>.lock`) and stays there: removing it would let two runs hold two files
+/// of one name.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl RunLock {
+    /// Locks the state at `state`, without waiting.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] names the process that has it.
+    pub fn acquire(state: &Path) -> Result<Self, LockError> {
+        let mut name = OsString::from(state);
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        let io = |source| LockError::Io {
+            path: path.clone(),
+            source,
+        };
+        if let Some(parent) = path.parent() {
+            crate::files::make_private_dir(parent).map_err(io)?;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        crate::files::private(&mut options);
+        let mut file = options.open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let pid = file
+                    .read_to_string(&mut text)
+                    .ok()
+                    .and_then(|_| text.trim().parse().ok());
+                return Err(LockError::Held { path, pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(LockError::Io { path, source }),
+        }
+        let write = |file: &mut File| {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            writeln!(file, "{}", std::process::id())
+        };
+        write(&mut file).map_err(io)?;
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,133 @@
+//! Storing a batch.
+use crate::outbox;
+use chrono::{DateTime, Utc};
+use core_model::{Batch, DirUpdate, RootUpdate, Run, Undecided, UndecidedUpdate};
+use rusqlite::{Connection, TransactionBehavior, params};
+
+/// All of `batch` and the records owed for it, or nothing.
+pub(super) fn all(
+    connection: &mut Connection,
+    batch: &Batch,
+    bodies: &[Run],
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    batch.roots.iter().try_for_each(|root| put_root(&transaction, root))?;
+    batch.dirs.iter().try_for_each(|dir| put_dir(&transaction, dir))?;
+    for id in &batch.removed_dirs {
+        transaction
+            .prepare_cached("DELETE FROM dir WHERE id = ?1")?
+            .execute([id.0.cast_signed()])?;
+        transaction
+            .prepare_cached("DELETE FROM dir_blob WHERE id = ?1")?
+            .execute([id.0.cast_signed()])?;
+    }
+    for root in &batch.removed_roots {
+        transaction.execute(
+            "DELETE FROM dir_blob WHERE id IN (SELECT id FROM dir WHERE root = ?1)",
+            [root.0],
+        )?;
+        transaction.execute("DELETE FROM dir WHERE root = ?1", [root.0])?;
+        transaction.execute("DELETE FROM undecided WHERE root = ?1", [root.0])?;
+        transaction.execute("DELETE FROM root WHERE id = ?1", [root.0])?;
+    }
+    batch
+        .undecided
+        .iter()
+        .try_for_each(|update| put_undecided(&transaction, update))?;
+    outbox::enqueue(&transaction, bodies, now)?;
+    transaction.commit()
+}
+
+/// Only the undecided entries, which an overlay keeps to itself.
+pub(super) fn undecided_only(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    batch
+        .undecided
+        .iter()
+        .try_for_each(|update| put_undecided(&transaction, update))?;
+    transaction.commit()
+}
+
+fn put_root(connection: &Connection, update: &RootUpdate) -> rusqlite::Result<()> {
+    let id = update.id.0;
+    if let Some(path) = &update.path {
+        connection.execute(
+            "INSERT INTO root (id, path) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET path = excluded.path",
+            (id, path),
+        )?;
+    }
+    if let Some(identity) = &update.identity {
+        let of = |field: fn(&core_model::RootIdentity) -> i64| identity.as_ref().map(field);
+        connection.execute(
+            "UPDATE root SET device = ?2, fs_id = ?3, fs_type = ?4, inode = ?5, birth_ns = ?6 WHERE id = ?1",
+            (
+                id,
+                of(|identity| identity.device.cast_signed()),
+                of(|identity| identity.fs_id.cast_signed()),
+                of(|identity| identity.fs_type.cast_signed()),
+                of(|identity| identity.inode.cast_signed()),
+                of(|identity| identity.birth_ns),
+            ),
+        )?;
+    }
+    // `coalesce` keeps a column for which the update says nothing.
+    connection.execute(
+        "UPDATE root SET files = coalesce(?2, files), accepted = coalesce(?3, accepted), held = coalesce(?4, held),
+         completed_ms = coalesce(?5, completed_ms) WHERE id = ?1",
+        (
+            id,
+            update.files.map(u64::cast_signed),
+            update.accepted,
+            update.held.map(u64::cast_signed),
+            update.completed_at.map(|at| at.timestamp_millis()),
+        ),
+    )?;
+    Ok(())
+}
+
+fn put_dir(connection: &Connection, dir: &DirUpdate) -> rusqlite::Result<()> {
+    let id = dir.id.0.cast_signed();
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO dir (id, root, parent, name, digest) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            id,
+            dir.root.0,
+            dir.parent.map(|id| id.0.cast_signed()),
+            dir.name,
+            dir.digest.0.as_slice()
+        ])?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO dir_blob (id, entries, hashes) VALUES (?1, ?2, ?3)")?
+        .execute(params![id, dir.stored.entries, dir.stored.hashes])?;
+    Ok(())
+}
+
+fn put_undecided(connection: &Connection, update: &UndecidedUpdate) -> rusqlite::Result<()> {
+    match update {
+        UndecidedUpdate::Put(Undecided {
+            path,
+            root,
+            side,
+            identity,
+            entry,
+            hash,
+        }) => connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO undecided (path, root, side, identity, entry, hash)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                path,
+                root.0,
+                super::read::side_number(*side),
+                identity.0.as_slice(),
+                entry,
+                hash
+            ])?,
+        UndecidedUpdate::Remove(path) => connection
+            .prepare_cached("DELETE FROM undecided WHERE path = ?1")?
+            .execute([path])?,
+    };
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! What is remembered of file systems between scans.
+//!
+//! A directory is two rows: a small one with its name and digest, and one with its blobs. A scan loads all the small
+//! ones at its start and reads a blob only where a digest differs; with the blobs in the same table it would have to
+//! page through all of them to get at the digests. `cargo bench -p state-sqlite` has the figures.
+mod commit;
+mod read;
+mod schema;
+
+pub use read::SqliteTreeReader;
+pub(crate) use schema::COMPONENT;
+
+use crate::{Database, OpenError, StateError};
+use chrono::{DateTime, Utc};
+use core_model::{Batch, DirId, KnownDir, KnownRoot, KnownTree, RootId, Run, Side, StoredDir, Undecided};
+use rusqlite::{Connection, OptionalExtension};
+use std::sync::{Mutex, PoisonError};
+
+/// The file tables of a state file. One scan at a time owns them (see [`RunLock`](crate::RunLock)).
+pub struct SqliteTree {
+    database: Database,
+    key: [u8; 32],
+    /// Where a look keeps what it must not store.
+    overlay: Option<Mutex<Connection>>,
+}
+
+impl SqliteTree {
+    /// The file tables, made if they are not there, together with the outbox that commits put records into.
+    ///
+    /// # Errors
+    /// When the file's tables are newer than this program, or SQLite fails.
+    pub fn open(database: &Database) -> Result<Self, OpenError> {
+        database.migrate(&[COMPONENT])?;
+        crate::Outbox::open(database)?;
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|source| OpenError::Random {
+            path: database.path().to_owned(),
+            source,
+        })?;
+        let key = database.with_writer(|connection| {
+            connection.execute(
+                "INSERT OR IGNORE INTO tree_meta (id, key) VALUES (1, ?1)",
+                [key.as_slice()],
+            )?;
+            read::key(connection)
+        });
+        let key = key.map_err(|source| OpenError::Sqlite {
+            path: database.path().to_owned(),
+            doing: "read",
+            source,
+        })?;
+        Ok(Self {
+            database: database.clone(),
+            key,
+            overlay: None,
+        })
+    }
+
+    /// The same tables for a look at what would change: commits keep undecided entries in a temporary table of their
+    /// own and drop all else, so that the file stays as it is. Works on a file that is only read.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] when no scan has made the tables yet.
+    pub fn overlay(database: &Database) -> Result<Self, OpenError> {
+        let path = || database.path().to_owned();
+        let failed = |source| OpenError::Sqlite {
+            path: path(),
+            doing: "read",
+            source,
+        };
+        let connection = database.read_connection()?;
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'tree_meta'";
+        if !connection
+            .query_row(tables, [], |row| row.get::<_, bool>(0))
+            .map_err(failed)?
+        {
+            return Err(OpenError::Missing { path: path() });
+        }
+        let key = read::key(&connection).map_err(failed)?;
+        // A table in `temp` hides the one of the same name in the file, so every statement below finds it.
+        let copy = format!(
+            "PRAGMA temp_store=FILE; {}; INSERT INTO temp.undecided SELECT * FROM main.undecided;",
+            schema::UNDECIDED
+                .replace("CREATE TABLE ", "CREATE TEMP TABLE ")
+                .replace("INDEX undecided_by_identity", "INDEX temp.undecided_by_identity")
+        );
+        connection.execute_batch(&copy).map_err(failed)?;
+        Ok(Self {
+            database: database.clone(),
+            key,
+            overlay: Some(Mutex::new(connection)),
+        })
+    }
+
+    /// Calls `each` for every directory with its blobs, by number: for queries and exports. Blobs are read one at a
+    /// time.
+    ///
+    /// # Errors
+    /// When SQLite fails, or when `each` does.
+    pub fn for_each_directory<E: From<StateError>>(
+        &self,
+        each: &mut dyn FnMut(KnownDir<'_>, StoredDir) -> Result<(), E>,
+    ) -> Result<(), E> {
+        read::with_blobs(&self.reading()?, each)
+    }
+
+    /// How many entries of each root and side are undecided.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn undecided_counts(&self) -> Result<Vec<(RootId, Side, u64)>, StateError> {
+        self.with(read::undecided_counts)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StateError> {
+        let done = match &self.overlay {
+            Some(connection) => work(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => self.database.with_writer(|connection| work(connection)),
+        };
+        done.map_err(StateError::doing("read the file tables"))
+    }
+
+    fn reading(&self) -> Result<Connection, StateError> {
+        self.database.read_connection().map_err(|error| match error {
+            OpenError::Sqlite { source, .. } => StateError::Sqlite {
+                doing: "open the state again",
+                source,
+            },
+            other => StateError::Invalid(other.to_string()),
+        })
+    }
+}
+
+impl KnownTree for SqliteTree {
+    type Error = StateError;
+    type Reader = SqliteTreeReader;
+
+    fn key(&self) -> [u8; 32] {
+        self.key
+    }
+
+    fn reader(&self) -> Result<SqliteTreeReader, StateError> {
+        self.reading().map(SqliteTreeReader::new)
+    }
+
+    fn roots(&self) -> Result<Vec<KnownRoot>, StateError> {
+        self.with(read::roots)
+    }
+
+    fn directories(&self, each: &mut dyn FnMut(KnownDir<'_>)) -> Result<(), StateError> {
+        read::directories(&self.reading()?, each).map_err(StateError::doing("read the directories"))
+    }
+
+    fn undecided_at(&self, path: &[u8]) -> Result<Option<Undecided>, StateError> {
+        self.with(|connection| read::undecided_at(connection, path))
+    }
+
+    fn undecided_after(&self, after: Option<&Undecided>, limit: usize) -> Result<Vec<Undecided>, StateError> {
+        self.with(|connection| read::undecided_after(connection, after, limit))
+    }
+
+    fn commit(&mut self, batch: Batch, bodies: Vec<Run>, now: DateTime<Utc>) -> Result<(), StateError> {
+        let failed = || StateError::doing("store what the scan found");
+        match &mut self.overlay {
+            None => self
+                .database
+                .with_writer(|connection| commit::all(connection, &batch, &bodies, now)),
+            Some(connection) => {
+                commit::undecided_only(connection.get_mut().unwrap_or_else(PoisonError::into_inner), &batch)
+            }
+        }
+        .map_err(failed())
+    }
+}
+
+/// Finds the number of a directory by its name in another; for single look-ups, since no index serves it.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find_dir(
+    connection: &Connection,
+    root: RootId,
+    parent: Option<DirId>,
+    name: &[u8],
+) -> Result<Option<DirId>, StateError> {
+    let sql = "SELECT id FROM dir WHERE root = ?1 AND parent IS ?2 AND name = ?3";
+    connection
+        .query_row(sql, (root.0, parent.map(|id| id.0.cast_signed()), name), |row| {
+            row.get::<_, i64>(0)
+        })
+        .optional()
+        .map(|id| id.map(|id| DirId(id.cast_unsigned())))
+        .map_err(StateError::doing("look for a directory"))
+}
