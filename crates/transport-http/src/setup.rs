@@ -1,0 +1,100 @@
+//! Builds the HTTP library's client from checked settings.
+use crate::{
+    ClientSettings, SetupError, ensure_crypto_provider,
+    settings::{is_loopback, origin},
+};
+use core_model::Secret;
+use reqwest::{
+    Certificate, Proxy,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+    redirect,
+};
+use std::{fs, path::Path, time::Duration};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// How long a connection is kept that nothing is sent on.
+const IDLE: Duration = Duration::from_secs(20);
+
+pub(crate) fn build(settings: &ClientSettings) -> Result<reqwest::Client, SetupError> {
+    settings.check()?;
+    ensure_crypto_provider();
+    let authorities = settings.ca_file.as_deref().map(authorities).transpose()?;
+    let wrong = |source| SetupError::Build {
+        server: origin(&settings.base_url),
+        source,
+    };
+    let builder = base(settings)?;
+    match authorities {
+        // Nothing will speak TLS, and gathering the system's certificates costs time and fails where there are none.
+        None if settings.base_url.scheme() == "http" && settings.proxy.is_none() => builder.tls_certs_only([]).build(),
+        None => builder.build(),
+        Some(authorities) => match builder.tls_certs_merge(authorities.clone()).build() {
+            Ok(client) => Ok(client),
+            // A bare container has no certificates of its own to add these to.
+            Err(_) => base(settings)?.tls_certs_only(authorities).build(),
+        },
+    }
+    .map_err(wrong)
+}
+
+fn base(settings: &ClientSettings) -> Result<reqwest::ClientBuilder, SetupError> {
+    let user_agent =
+        HeaderValue::from_str(&settings.user_agent).map_err(|_| SetupError::Header { name: "user_agent" })?;
+    let builder = reqwest::Client::builder()
+        .connect_timeout(settings.connect_timeout)
+        // Shorter than servers wait (ours 30 s): whoever sends just as the other side closes loses the request.
+        .pool_idle_timeout(IDLE)
+        .default_headers(authentication(settings)?)
+        .user_agent(user_agent)
+        // A key must not travel to whatever host an answer names.
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        // One place decides on attempts, and it is not the library.
+        .retry(reqwest::retry::never());
+    match &settings.proxy {
+        Some(url) => {
+            let proxy = Proxy::all(url.clone()).map_err(|source| SetupError::Proxy {
+                proxy: origin(url),
+                source: source.without_url(),
+            })?;
+            Ok(builder.proxy(proxy))
+        }
+        None if is_loopback(&settings.base_url) => Ok(builder.no_proxy()),
+        None => Ok(builder),
+    }
+}
+
+fn authentication(settings: &ClientSettings) -> Result<HeaderMap, SetupError> {
+    let mut headers = HeaderMap::new();
+    if let Some(key) = &settings.api_key {
+        headers.insert(API_KEY, hidden("api_key", "", key)?);
+    }
+    if let Some(token) = &settings.bearer {
+        headers.insert(AUTHORIZATION, hidden("bearer", "Bearer ", token)?);
+    }
+    Ok(headers)
+}
+
+/// A header value that the HTTP library shows nowhere and that HTTP/2 does not keep in its tables.
+fn hidden(name: &'static str, scheme: &str, secret: &Secret) -> Result<HeaderValue, SetupError> {
+    let text = format!("{scheme}{}", secret.reveal());
+    let mut value = HeaderValue::from_str(&text).map_err(|_| SetupError::Header { name })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn authorities(path: &Path) -> Result<Vec<Certificate>, SetupError> {
+    let pem = fs::read(path).map_err(|source| SetupError::CaFile {
+        path: path.to_owned(),
+        source,
+    })?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| SetupError::BadCertificate {
+        path: path.to_owned(),
+        source,
+    })?;
+    if certificates.is_empty() {
+        return Err(SetupError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(certificates)
+}
