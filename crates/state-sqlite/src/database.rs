@@ -12,6 +12,9 @@ use std::{
 /// `SHOA`, in the header of every state file.
 const APPLICATION_ID: i32 = 0x5348_4f41;
 
+/// How long a connection waits for one of another process that is writing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How a state file is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
@@ -37,6 +40,7 @@ pub struct Database {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    is_read_only: bool,
     connection: Mutex<Connection>,
 }
 
@@ -63,15 +67,22 @@ impl Database {
                 source,
             })?;
             let mut create = fs::OpenOptions::new();
-            create.create(true).append(true);
+            create.create_new(true).write(true);
             files::private(&mut create);
-            create.open(path).map_err(io)?;
-        } else {
-            // SQLite would open a file that cannot be written as read-only and fail much later, with fewer words.
-            fs::OpenOptions::new().read(true).append(true).open(path).map_err(io)?;
+            match create.open(path) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(io(error)),
+                _ => {}
+            }
         }
+        // A file that is there is opened by SQLite alone: closing any other descriptor of it would drop the locks of this
+        // process, and another process could then remove the log under it.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(sqlite(path, "open"))?;
+        let connection = Connection::open_with_flags(path, flags)
+            .map_err(|error| why_not(path).map_or_else(|| sqlite(path, "open")(error), io))?;
+        // SQLite opens a file that cannot be written as read-only and would fail much later, with fewer words.
+        if connection.is_readonly("main").map_err(sqlite(path, "open"))? {
+            return Err(io(why_not(path).unwrap_or(ErrorKind::PermissionDenied.into())));
+        }
         if !is_new {
             identify(&connection, path)?;
         }
@@ -79,6 +90,7 @@ impl Database {
         let database = Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
+                is_read_only: false,
                 connection: Mutex::new(connection),
             }),
         };
@@ -88,7 +100,9 @@ impl Database {
         Ok(database)
     }
 
-    /// Opens an existing file for reading only, also while another process writes to it.
+    /// Opens an existing file for reading only, also while another process writes to it. The file stays as it is. Where
+    /// nobody has it open, SQLite's log and its index stand beside it for as long as it is read, and go with the last
+    /// reader.
     ///
     /// # Errors
     /// [`OpenError::Missing`] where there is none; it is not made.
@@ -107,11 +121,12 @@ impl Database {
                 });
             }
         }
-        let connection = open_reader(path)?;
+        let connection = open_reader(path, Access::Look)?;
         identify(&connection, path)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
+                is_read_only: true,
                 connection: Mutex::new(connection),
             }),
         })
@@ -124,21 +139,25 @@ impl Database {
 
     /// Bytes on disk, the write-ahead log included.
     pub fn size(&self) -> u64 {
-        let wal = PathBuf::from(format!("{}-wal", self.inner.path.display()));
-        [&self.inner.path, &wal]
+        [&self.inner.path, &log_of(&self.inner.path)]
             .into_iter()
             .filter_map(|path| fs::metadata(path).ok())
             .map(|m| m.len())
             .sum()
     }
 
-    /// Runs `work` on the connection that writes, one caller at a time. Blocks.
+    /// Runs `work` on the connection that writes, one caller at a time. Blocks. A transaction that `work` leaves open is
+    /// rolled back. Of a state that is only read, this is the connection that reads.
     ///
     /// # Errors
     /// Those of `work`.
     pub fn with_writer<T, E>(&self, work: impl FnOnce(&mut Connection) -> Result<T, E>) -> Result<T, E> {
-        // A panic in another caller's work rolled its transaction back; the connection itself is sound.
-        work(&mut self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner))
+        // After a panic in another caller's work the connection itself is sound; what it left open is not ours.
+        let mut connection = self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        roll_back(&connection);
+        let done = work(&mut connection);
+        roll_back(&connection);
+        done
     }
 
     /// A connection of its own that only reads, and sees what was committed.
@@ -146,15 +165,27 @@ impl Database {
     /// # Errors
     /// When SQLite cannot open the file again.
     pub fn read_connection(&self) -> Result<Connection, OpenError> {
-        open_reader(&self.inner.path)
+        open_reader(&self.inner.path, Access::Look)
     }
 
-    /// Brings the tables of `components` up to date, all or none.
+    /// The same, with temporary tables of its own that can be written.
+    pub(crate) fn scratch_connection(&self) -> Result<Connection, OpenError> {
+        open_reader(&self.inner.path, Access::Scratch)
+    }
+
+    /// Brings the tables of `components` up to date, all or none. Of a state that is only read, it looks whether they are.
     ///
     /// # Errors
-    /// [`OpenError::TooNew`] when a newer program has written them.
+    /// [`OpenError::TooNew`] when a newer program has written them; [`OpenError::Outdated`] when an older one has, and
+    /// they are only to be read.
     pub fn migrate(&self, components: &[Component]) -> Result<(), OpenError> {
-        self.with_writer(|connection| migrate::run(connection, &self.inner.path, components))
+        self.with_writer(|connection| {
+            if self.inner.is_read_only {
+                migrate::verify(connection, &self.inner.path, components)
+            } else {
+                migrate::run(connection, &self.inner.path, components)
+            }
+        })
     }
 
     /// Reads every page for damage.
@@ -175,15 +206,55 @@ impl Database {
     }
 }
 
-fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+/// What a connection beside the writer may write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Nothing.
+    Look,
+    /// Temporary tables.
+    Scratch,
+}
+
+fn open_reader(path: &Path, access: Access) -> Result<Connection, OpenError> {
+    // A reader of a WAL file needs the log. Where it is there, a read-only connection uses it, and a log that a crash left
+    // stays for the agent. Where it is not, a read-only connection would make it and could never remove it again; one that
+    // could write removes it when it is the last to close.
+    let mode = if log_of(path).exists() {
+        OpenFlags::SQLITE_OPEN_READ_ONLY
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+    };
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite(path, "open"))?;
     let set = || {
-        connection.busy_timeout(Duration::from_secs(30))?;
-        connection.execute_batch("PRAGMA cache_size=-2048; PRAGMA mmap_size=0;")
+        connection.busy_timeout(PATIENCE)?;
+        connection.execute_batch("PRAGMA cache_size=-2048; PRAGMA mmap_size=0; PRAGMA temp_store=FILE;")?;
+        connection.pragma_update(None, "query_only", access == Access::Look)
     };
     set().map_err(sqlite(path, "set up"))?;
     Ok(connection)
+}
+
+/// SQLite's write-ahead log of a file. It lies beside the file itself, not beside a link to it.
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = fs::canonicalize(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .into_os_string();
+    name.push("-wal");
+    name.into()
+}
+
+/// What the system says to opening a file for reading and writing. Only for files that SQLite could not open so.
+fn why_not(path: &Path) -> Option<io::Error> {
+    fs::OpenOptions::new().read(true).append(true).open(path).err()
+}
+
+fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "could not roll back what was left open in the state file");
+    }
 }
 
 /// Refuses what is no database, and a database of another program.
@@ -200,7 +271,7 @@ fn identify(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 }
 
 fn configure(connection: &Connection, is_new: bool) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.busy_timeout(PATIENCE)?;
     if is_new {
         // Both hold only if set before the first page is written.
         connection.execute_batch("PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL;")?;
@@ -212,6 +283,11 @@ fn configure(connection: &Connection, is_new: bool) -> rusqlite::Result<()> {
          PRAGMA journal_size_limit=16777216;",
     )?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Setting it, even to what it is, writes a page and waits for whoever is writing.
+    let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if id == APPLICATION_ID {
+        return Ok(());
+    }
     connection.pragma_update(None, "application_id", APPLICATION_ID)
 }
 

@@ -89,6 +89,22 @@ pub enum OpenError {
         /// The newest that this program knows.
         known: usize,
     },
+    /// The file was written by an older version and is only to be read.
+    #[error(
+        "the state file `{}` has version {found} of `{component}`, and this program needs {known}: start the agent once, \
+         which brings it up to date",
+        path.display()
+    )]
+    Outdated {
+        /// The file.
+        path: PathBuf,
+        /// The part of the schema.
+        component: String,
+        /// Its version in the file; 0 where it has none.
+        found: usize,
+        /// The version that this program needs.
+        known: usize,
+    },
 }
 
 /// What failed while the state was in use.
@@ -102,6 +118,9 @@ pub enum StateError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// What was to be stored is against the contract; nothing of it was stored.
+    #[error("refused to store {0}")]
+    Refused(&'static str),
     /// The state holds something that it never writes.
     #[error("the state holds a wrong value: {0}")]
     Invalid(String),

@@ -1,5 +1,6 @@
 //! One run at a time on one state.
 use crate::LockError;
+use chrono::{SecondsFormat, Utc};
 use std::{
     ffi::OsString,
     fs::{File, OpenOptions, TryLockError},
@@ -8,7 +9,7 @@ use std::{
 };
 
 /// An exclusive lock on a state, held until it is dropped. The kernel releases it when the process dies, however it
-/// dies. The lock lies beside the state (`<state>.lock`) and stays there: removing it would let two runs hold two files
+/// dies. It holds the process number and the time of the locking. The lock lies beside the state (`<state>.lock`) and stays there: removing it would let two runs hold two files
 /// of one name.
 #[derive(Debug)]
 pub struct RunLock {
@@ -42,7 +43,7 @@ impl RunLock {
                 let pid = file
                     .read_to_string(&mut text)
                     .ok()
-                    .and_then(|_| text.trim().parse().ok());
+                    .and_then(|_| text.split_whitespace().next()?.parse().ok());
                 return Err(LockError::Held { path, pid });
             }
             Err(TryLockError::Error(source)) => return Err(LockError::Io { path, source }),
@@ -50,7 +51,9 @@ impl RunLock {
         let write = |file: &mut File| {
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
-            writeln!(file, "{}", std::process::id())
+            // The time tells a process from a later one that was dealt the same number.
+            let since = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+            writeln!(file, "{} {since}", std::process::id())
         };
         write(&mut file).map_err(io)?;
         Ok(Self { _file: file })

@@ -2,7 +2,7 @@
 use crate::{Component, Database, OpenError, StateError};
 use chrono::{DateTime, Utc};
 use core_model::{Damaged, Queue, QueueStats, QueuedRun, Run, SeqRange, StreamId};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
 pub(crate) const COMPONENT: Component = Component {
@@ -55,7 +55,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// The outbox of a state file; its stream is made with it.
+    /// The outbox of a state file; its stream is made with it. Of a state that is only read, it can be looked at.
     ///
     /// # Errors
     /// When the file's tables are newer than this program, or SQLite fails.
@@ -66,20 +66,27 @@ impl Outbox {
             doing: "read",
             source,
         };
-        let mut random = [0; 10];
-        getrandom::fill(&mut random).map_err(|source| OpenError::Random {
-            path: database.path().to_owned(),
-            source,
-        })?;
-        let fresh = StreamId::new(Utc::now(), random).as_uuid();
-        let stream = database.with_writer(|connection| {
-            connection.execute(
-                "INSERT OR IGNORE INTO outbox_meta (id, stream, next_seq) VALUES (1, ?1, 1)",
-                [fresh.as_bytes().as_slice()],
-            )?;
-            connection.query_row("SELECT stream FROM outbox_meta", [], |row| row.get::<_, [u8; 16]>(0))
-        });
-        let stream = StreamId::from_uuid(Uuid::from_bytes(stream.map_err(failed)?));
+        let read = || {
+            database
+                .with_writer(|connection| read_stream(connection))
+                .map_err(failed)
+        };
+        let stream = if let Some(stream) = read()? {
+            stream
+        } else {
+            let mut random = [0; 10];
+            getrandom::fill(&mut random).map_err(|source| OpenError::Random {
+                path: database.path().to_owned(),
+                source,
+            })?;
+            let fresh = StreamId::new(Utc::now(), random).as_uuid();
+            let insert = "INSERT OR IGNORE INTO outbox_meta (id, stream, next_seq) VALUES (1, ?1, 1)";
+            database
+                .with_writer(|connection| connection.execute(insert, [fresh.as_bytes().as_slice()]))
+                .map_err(failed)?;
+            // Read again: another process may have been quicker.
+            read()?.ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows))?
+        };
         Ok(Self {
             database: database.clone(),
             stream,
@@ -116,6 +123,7 @@ impl Queue for Outbox {
     }
 
     fn enqueue(&self, runs: &[Run], now: DateTime<Utc>) -> Result<Option<SeqRange>, StateError> {
+        check(runs)?;
         self.database.with_writer(|connection| {
             let transaction = begin(connection)?;
             let seqs = enqueue(&transaction, runs, now).map_err(StateError::doing("put records into the outbox"))?;
@@ -137,15 +145,9 @@ impl Queue for Outbox {
                 .map_err(failed())?;
             let after = i64::try_from(after).unwrap_or(i64::MAX);
             let limit = i64::try_from(max_runs).unwrap_or(i64::MAX);
-            let rows = statement.query_map((after, limit), |row| {
-                let stored = Stored {
-                    first_seq: row.get(0)?,
-                    records: row.get(1)?,
-                    codec: row.get(3)?,
-                    crc: row.get(4)?,
-                    body: row.get(5)?,
-                };
-                Ok(stored.open(row.get(2)?))
+            let rows = statement.query_map((after, limit), |row| match Stored::read(row)?.open() {
+                Ok(run) => Ok(run),
+                Err(damaged) => damaged.lost(connection),
             });
             rows.map_err(failed())?.collect::<Result<_, _>>().map_err(failed())
         })
@@ -161,19 +163,25 @@ impl Queue for Outbox {
                     .prepare_cached("DELETE FROM outbox WHERE first_seq = ?1 RETURNING records, length(body)")
                     .and_then(|mut delete| {
                         let seq = i64::try_from(*seq).unwrap_or(i64::MAX);
-                        delete.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+                        delete
+                            .query_row([seq], |row| Ok((number(row, 0)?, number(row, 1)?)))
+                            .optional()
                     })
                     .map_err(failed())?;
                 if let Some((gone_records, gone_bytes)) = gone {
                     (records, runs, bytes) = (records + gone_records, runs + 1, bytes + gone_bytes);
                 }
             }
-            transaction
-                .execute(
-                    "UPDATE outbox_meta SET records = records - ?1, runs = runs - ?2, bytes = bytes - ?3",
-                    (records, runs, bytes),
-                )
-                .map_err(failed())?;
+            // A damaged row may have been taken off with other counts than it was added with; the sums never go below
+            // zero for it, and an empty queue makes them right again.
+            let subtract = "UPDATE outbox_meta SET runs = max(runs - ?2, 0),
+                            records = iif(runs > ?2, max(records - ?1, 0), 0),
+                            bytes = iif(runs > ?2, max(bytes - ?3, 0), 0)";
+            if runs > 0 {
+                transaction
+                    .execute(subtract, (records, runs, bytes))
+                    .map_err(failed())?;
+            }
             transaction.commit().map_err(failed())
         })
     }
@@ -189,7 +197,23 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StateError> {
         .map_err(StateError::doing("begin a change of the state"))
 }
 
-/// Gives the records of `runs` the next numbers and stores them, within a transaction of the caller's.
+fn read_stream(connection: &Connection) -> rusqlite::Result<Option<StreamId>> {
+    connection
+        .query_row("SELECT stream FROM outbox_meta", [], |row| row.get::<_, [u8; 16]>(0))
+        .optional()
+        .map(|stream| stream.map(|bytes| StreamId::from_uuid(Uuid::from_bytes(bytes))))
+}
+
+/// Refuses what would have no number of its own.
+pub(crate) fn check(runs: &[Run]) -> Result<(), StateError> {
+    if runs.iter().any(|run| run.records == 0) {
+        return Err(StateError::Refused("a run without records"));
+    }
+    Ok(())
+}
+
+/// Gives the records of `runs`, which were checked, the next numbers and stores them, within a transaction of the
+/// caller's.
 pub(crate) fn enqueue(connection: &Connection, runs: &[Run], now: DateTime<Utc>) -> rusqlite::Result<Option<SeqRange>> {
     if runs.is_empty() {
         return Ok(None);
@@ -200,11 +224,11 @@ pub(crate) fn enqueue(connection: &Connection, runs: &[Run], now: DateTime<Utc>)
         "INSERT INTO outbox (first_seq, records, enqueued_ms, codec, crc, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for run in runs {
-        let stored = Stored::pack(next, run);
+        let stored = Stored::pack(next, run, now);
         insert.execute(params![
             stored.first_seq,
             stored.records,
-            now.timestamp_millis(),
+            stored.enqueued_ms,
             stored.codec,
             stored.crc,
             stored.body
@@ -240,17 +264,23 @@ fn stats(connection: &Connection) -> Result<QueueStats, StateError> {
     read.map_err(StateError::doing("count the outbox"))
 }
 
-/// A run as it lies on disk.
+/// A number of a row, or what the checksum cannot match where damage made it something else.
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
+    Ok(row.get_ref(column)?.as_i64().unwrap_or(-1))
+}
+
+/// A run as it lies on disk. What was read may be anything.
 struct Stored {
     first_seq: i64,
-    records: u32,
+    records: i64,
+    enqueued_ms: i64,
     codec: i64,
-    crc: u32,
+    crc: i64,
     body: Vec<u8>,
 }
 
 impl Stored {
-    fn pack(first_seq: i64, run: &Run) -> Self {
+    fn pack(first_seq: i64, run: &Run, now: DateTime<Utc>) -> Self {
         let smaller = (run.body.len() >= COMPRESS_FROM)
             .then(|| zstd::bulk::compress(&run.body, 1).ok())
             .flatten()
@@ -258,7 +288,8 @@ impl Stored {
         let (codec, body) = smaller.map_or_else(|| (PLAIN, run.body.clone()), |packed| (ZSTD, packed));
         let mut stored = Self {
             first_seq,
-            records: run.records,
+            records: i64::from(run.records),
+            enqueued_ms: now.timestamp_millis(),
             codec,
             crc: 0,
             body,
@@ -267,35 +298,71 @@ impl Stored {
         stored
     }
 
-    // SQLite finds a torn page but not a flipped bit inside a body, so each row has a checksum of all that is in it.
-    fn checksum(&self) -> u32 {
-        let head = [
-            self.first_seq.to_le_bytes(),
-            i64::from(self.records).to_le_bytes(),
-            self.codec.to_le_bytes(),
-        ];
-        head.iter()
-            .fold(crc32c::crc32c(&self.body), |crc, part| crc32c::crc32c_append(crc, part))
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            first_seq: row.get(0)?,
+            records: number(row, 1)?,
+            enqueued_ms: number(row, 2)?,
+            codec: number(row, 3)?,
+            crc: number(row, 4)?,
+            body: row.get_ref(5)?.as_blob().map(<[u8]>::to_vec).unwrap_or_default(),
+        })
     }
 
-    fn open(self, enqueued_ms: i64) -> QueuedRun {
-        let first = self.first_seq.unsigned_abs();
-        let seqs = SeqRange {
-            first,
-            last: first + u64::from(self.records.max(1)) - 1,
-        };
+    // SQLite finds a torn page but not a flipped bit inside a body, so each row has a checksum of all that is in it.
+    fn checksum(&self) -> i64 {
+        let head = [self.first_seq, self.records, self.enqueued_ms, self.codec];
+        let sum = head.iter().fold(crc32c::crc32c(&self.body), |crc, part| {
+            crc32c::crc32c_append(crc, &part.to_le_bytes())
+        });
+        i64::from(sum)
+    }
+
+    /// The run, or itself where it is not as it was written.
+    fn open(self) -> Result<QueuedRun, Self> {
         let is_sound = self.checksum() == self.crc;
         let body = match self.codec {
-            PLAIN if is_sound => Some(self.body),
+            PLAIN if is_sound => Some(self.body.clone()),
             ZSTD if is_sound => unpack(&self.body),
             _ => None,
         };
-        let enqueued_at = DateTime::from_timestamp_millis(enqueued_ms).unwrap_or_default();
-        QueuedRun {
+        let Some(body) = body else { return Err(self) };
+        Ok(QueuedRun {
+            seqs: SeqRange {
+                first: self.first_seq.unsigned_abs(),
+                last: (self.first_seq + self.records - 1).unsigned_abs(),
+            },
+            enqueued_at: self.enqueued_at(),
+            body: Ok(body),
+        })
+    }
+
+    /// What is lost with it. Its count may be what was damaged, so its records end before the next run at the latest.
+    fn lost(self, connection: &Connection) -> rusqlite::Result<QueuedRun> {
+        let end: i64 = connection
+            .prepare_cached(
+                "SELECT coalesce((SELECT min(first_seq) FROM outbox WHERE first_seq > ?1), next_seq) FROM outbox_meta",
+            )?
+            .query_row([self.first_seq], |row| row.get(0))?;
+        let most = end.saturating_sub(self.first_seq).max(1);
+        let records = if (1..=most).contains(&self.records) {
+            self.records
+        } else {
+            most
+        };
+        let seqs = SeqRange {
+            first: self.first_seq.unsigned_abs(),
+            last: (self.first_seq.saturating_add(records - 1)).unsigned_abs(),
+        };
+        Ok(QueuedRun {
             seqs,
-            enqueued_at,
-            body: body.ok_or(Damaged { seqs }),
-        }
+            enqueued_at: self.enqueued_at(),
+            body: Err(Damaged { seqs }),
+        })
+    }
+
+    fn enqueued_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.enqueued_ms).unwrap_or_default()
     }
 }
 

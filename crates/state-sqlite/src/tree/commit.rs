@@ -1,5 +1,5 @@
 //! Storing a batch.
-use crate::outbox;
+use crate::{StateError, outbox};
 use chrono::{DateTime, Utc};
 use core_model::{Batch, DirUpdate, RootUpdate, Run, Undecided, UndecidedUpdate};
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -10,10 +10,26 @@ pub(super) fn all(
     batch: &Batch,
     bodies: &[Run],
     now: DateTime<Utc>,
-) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    batch.roots.iter().try_for_each(|root| put_root(&transaction, root))?;
-    batch.dirs.iter().try_for_each(|dir| put_dir(&transaction, dir))?;
+) -> Result<(), StateError> {
+    outbox::check(bodies)?;
+    let failed = || StateError::doing("store what the scan found");
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed())?;
+    for root in &batch.roots {
+        if !put_root(&transaction, root).map_err(failed())? {
+            return Err(StateError::Refused(
+                "a change of a root that is not known and has no path",
+            ));
+        }
+    }
+    put_rest(&transaction, batch).map_err(failed())?;
+    outbox::enqueue(&transaction, bodies, now).map_err(failed())?;
+    transaction.commit().map_err(failed())
+}
+
+fn put_rest(transaction: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    batch.dirs.iter().try_for_each(|dir| put_dir(transaction, dir))?;
     for id in &batch.removed_dirs {
         transaction
             .prepare_cached("DELETE FROM dir WHERE id = ?1")?
@@ -34,14 +50,15 @@ pub(super) fn all(
     batch
         .undecided
         .iter()
-        .try_for_each(|update| put_undecided(&transaction, update))?;
-    outbox::enqueue(&transaction, bodies, now)?;
-    transaction.commit()
+        .try_for_each(|update| put_undecided(transaction, update))
 }
 
 /// Only the undecided entries, which an overlay keeps to itself.
 pub(super) fn undecided_only(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    for root in &batch.removed_roots {
+        transaction.execute("DELETE FROM undecided WHERE root = ?1", [root.0])?;
+    }
     batch
         .undecided
         .iter()
@@ -49,7 +66,8 @@ pub(super) fn undecided_only(connection: &mut Connection, batch: &Batch) -> rusq
     transaction.commit()
 }
 
-fn put_root(connection: &Connection, update: &RootUpdate) -> rusqlite::Result<()> {
+/// Whether there is such a root.
+fn put_root(connection: &Connection, update: &RootUpdate) -> rusqlite::Result<bool> {
     let id = update.id.0;
     if let Some(path) = &update.path {
         connection.execute(
@@ -72,7 +90,7 @@ fn put_root(connection: &Connection, update: &RootUpdate) -> rusqlite::Result<()
         )?;
     }
     // `coalesce` keeps a column for which the update says nothing.
-    connection.execute(
+    let changed = connection.execute(
         "UPDATE root SET files = coalesce(?2, files), accepted = coalesce(?3, accepted), held = coalesce(?4, held),
          completed_ms = coalesce(?5, completed_ms) WHERE id = ?1",
         (
@@ -83,7 +101,7 @@ fn put_root(connection: &Connection, update: &RootUpdate) -> rusqlite::Result<()
             update.completed_at.map(|at| at.timestamp_millis()),
         ),
     )?;
-    Ok(())
+    Ok(changed == 1)
 }
 
 fn put_dir(connection: &Connection, dir: &DirUpdate) -> rusqlite::Result<()> {

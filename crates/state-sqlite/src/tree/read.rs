@@ -37,8 +37,10 @@ impl TreeReader for SqliteTreeReader {
     }
 }
 
-pub(super) fn key(connection: &Connection) -> rusqlite::Result<[u8; 32]> {
-    connection.query_row("SELECT key FROM tree_meta", [], |row| row.get(0))
+pub(super) fn key(connection: &Connection) -> rusqlite::Result<Option<[u8; 32]>> {
+    connection
+        .query_row("SELECT key FROM tree_meta", [], |row| row.get(0))
+        .optional()
 }
 
 pub(super) fn roots(connection: &Connection) -> rusqlite::Result<Vec<KnownRoot>> {

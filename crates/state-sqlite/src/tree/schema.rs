@@ -19,7 +19,7 @@ pub(crate) const COMPONENT: Component = Component {
         "CREATE TABLE tree_meta (id INTEGER PRIMARY KEY CHECK (id = 1), key BLOB NOT NULL) STRICT;
      CREATE TABLE root (
          id INTEGER PRIMARY KEY,
-         path BLOB NOT NULL UNIQUE,
+         path BLOB NOT NULL,
          device INTEGER, fs_id INTEGER, fs_type INTEGER, inode INTEGER, birth_ns INTEGER,
          files INTEGER NOT NULL DEFAULT 0,
          accepted INTEGER NOT NULL DEFAULT 0,
@@ -28,7 +28,7 @@ pub(crate) const COMPONENT: Component = Component {
      ) STRICT;
      CREATE TABLE dir (
          id INTEGER PRIMARY KEY,
-         root INTEGER NOT NULL,
+         root INTEGER NOT NULL REFERENCES root (id),
          parent INTEGER,
          name BLOB NOT NULL,
          digest BLOB NOT NULL

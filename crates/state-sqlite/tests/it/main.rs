@@ -7,6 +7,7 @@
 )]
 
 mod crash;
+mod edges;
 mod opening;
 mod outbox;
 mod tree;

@@ -21,7 +21,7 @@ pub(crate) fn dir(id: u64, parent: Option<u64>, name: &[u8], entries: &[u8]) -> 
     }
 }
 
-fn waiting(path: &[u8], side: Side, identity: u8) -> Undecided {
+pub(crate) fn waiting(path: &[u8], side: Side, identity: u8) -> Undecided {
     Undecided {
         path: path.to_vec(),
         root: RootId(1),
