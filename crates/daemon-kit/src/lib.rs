@@ -1,0 +1,60 @@
+//! What it takes to be a daemon: finding and loading the configuration, keeping tasks, ending well.
+//!
+//! It knows nothing about any one product, and nothing about fleets: what is done inside the tasks, and what is said to
+//! a server, is others' business. Nothing here parses a command line: options are handed in as plain values.
+//!
+//! ```
+//! use daemon_kit::{ConfigFinder, ConfigSpec, LoggingSettings, Surroundings, load};
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema, Default)]
+//! #[serde(default)]
+//! struct Settings {
+//!     logging: LoggingSettings,
+//! }
+//! impl conf::Settings for Settings {
+//!     fn check(&self, check: &mut conf::Check<'_>) {
+//!         self.logging.check("logging", check);
+//!     }
+//! }
+//!
+//! const SPEC: ConfigSpec = ConfigSpec {
+//!     finder: ConfigFinder { product: "shoal-example", prefix: "SHOAL_EXAMPLE" },
+//!     short_variables: &[("SHOAL_EXAMPLE_LOG_LEVEL", "logging.level")],
+//!     other_variables: &[],
+//!     meaningless: &[],
+//!     never_literal: &[],
+//! };
+//! let mut around = Surroundings::default();
+//! around.variables.insert("SHOAL_EXAMPLE_LOG_LEVEL".to_owned(), "debug".to_owned());
+//! let loaded = load::<Settings>(&SPEC, None, &[], &around).unwrap();
+//! assert_eq!(loaded.settings.value.logging.level, "debug");
+//! ```
+mod end;
+mod env_file;
+mod exit;
+mod find;
+mod load;
+mod print;
+mod settings;
+mod signal;
+mod supervisor;
+mod surroundings;
+mod systemd;
+mod task;
+pub mod verbs;
+
+pub use end::log_panics;
+pub use env_file::EnvFileError;
+pub use exit::Exit;
+pub use find::{ConfigFile, ConfigFinder, DataDir, EnvFile, FindError, Found, NamedBy};
+pub use load::{ConfigError, ConfigSpec, Invalid, LiteralSecret, Loaded, Override, load};
+pub use print::{Table, printable};
+pub use settings::{
+    BodyCompression, CircuitBreakerSettings, Dialect, HealthSettings, LogFormat, LoggingSettings, ServerSettings,
+};
+pub use signal::{Signal, Signals};
+pub use supervisor::{Cause, Stopped, SuperviseError, Supervisor};
+pub use surroundings::Surroundings;
+pub use task::{Restart, TaskState, TaskStates};

@@ -1,0 +1,132 @@
+//! The shared sections: what they refuse, and what they become.
+use daemon_kit::{HealthSettings, LoggingSettings, ServerSettings};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Settings {
+    server: ServerSettings,
+    health: HealthSettings,
+    logging: LoggingSettings,
+}
+
+impl conf::Settings for Settings {
+    fn check(&self, check: &mut conf::Check<'_>) {
+        self.server.check("server", check);
+        self.health.check("health", check);
+        self.logging.check("logging", check);
+    }
+}
+
+fn read(text: &str) -> Result<Settings, Vec<(String, String)>> {
+    let layers = conf::Layers::new().file("c.yaml", text, conf::Format::Yaml);
+    layers
+        .load::<Settings>()
+        .map(|loaded| loaded.value)
+        .map_err(|problems| {
+            let pair = |problem: &conf::Problem| {
+                (
+                    problem.key().unwrap_or_default().to_owned(),
+                    problem.message().to_owned(),
+                )
+            };
+            problems.iter().map(pair).collect()
+        })
+}
+
+#[test]
+fn the_defaults_and_the_document_s_own_sections_are_fine() {
+    read("").unwrap();
+    let settings = read(
+        "server: {base_url: 'https://api.example.com', timeout: 30s, retry_attempts: 6, retry_delay: 1s, \
+         max_retry_delay: 5m, circuit_breaker: {failure_threshold: 50, recovery_timeout: 2m}}\n\
+         logging: {level: info, format: json, file: ./scanner.log, max_size: 10MB, max_backups: 5, max_age: 7d, \
+         compress: true}\n\
+         health: {enabled: true, port: 8080, path: /health}\n",
+    )
+    .unwrap();
+    assert_eq!(settings.health.listen(7604).unwrap().to_string(), "127.0.0.1:8080");
+    assert_eq!(HealthSettings::default().listen(7604), None);
+    let client = settings.server.client_settings().unwrap();
+    assert_eq!(
+        (client.breaker.threshold, client.breaker.window, client.retry_attempts),
+        (0.5, 10, 6)
+    );
+    let log = settings.logging.log_settings("scanner", Some("web-1"));
+    assert_eq!(log.file.unwrap().max_size.bytes(), 10 << 20);
+}
+
+#[test]
+fn each_mistake_is_named_by_its_key() {
+    for (text, key) in [
+        ("server: {base_url: fleet}", "server.base_url"),
+        ("server: {base_url: 'ftp://fleet'}", "server.base_url"),
+        ("server: {base_url: 'http://fleet.example.com'}", "server.base_url"),
+        ("server: {proxy: '::'}", "server.proxy"),
+        ("server: {timeout: 0s}", "server.timeout"),
+        ("server: {retry_delay: 10m}", "server.retry_delay"),
+        (
+            "server: {circuit_breaker: {window: 0}}",
+            "server.circuit_breaker.window",
+        ),
+        (
+            "server: {circuit_breaker: {failure_threshold: 0%}}",
+            "server.circuit_breaker.failure_threshold",
+        ),
+        (
+            "server: {circuit_breaker: {failure_threshold: 500%}}",
+            "server.circuit_breaker.failure_threshold",
+        ),
+        ("server: {dialect: smtp}", "server.dialect"),
+        ("health: {path: health}", "health.path"),
+        ("health: {path: /metrics}", "health.path"),
+        ("logging: {level: 'loud'}", "logging.level"),
+        ("logging: {level: 'info,fsscan=loud'}", "logging.level"),
+        ("logging: {max_size: 1KB}", "logging.max_size"),
+        ("logging: {file: ''}", "logging.file"),
+    ] {
+        let problems = read(text).unwrap_err();
+        let keys: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, [key], "{text}: {problems:?}");
+    }
+    for fine in [
+        "server: {base_url: 'http://fleet.example.com', allow_http: true}",
+        "server: {base_url: 'http://127.0.0.1:7600'}",
+        "logging: {level: 'INFO, fsscan=debug'}",
+        "logging: {max_size: 0}",
+    ] {
+        read(fine).unwrap();
+    }
+}
+
+#[test]
+fn the_check_of_the_level_and_the_log_itself_agree() {
+    let telemetry = telemetry_otel::init(LoggingSettings::default().log_settings("test", None)).unwrap();
+    for level in [
+        "info",
+        "info,fsscan=debug",
+        "off",
+        "WARN",
+        "Info , fsscan = trace",
+        "loud",
+        "info,fsscan=loud",
+        "",
+    ] {
+        let is_valid = read(&format!("logging: {{level: '{level}'}}")).is_ok();
+        assert_eq!(is_valid, telemetry.set_level(level).is_ok(), "`{level}`");
+    }
+    // The log is that of the whole process, and the other tests have much to say.
+    telemetry.set_level("off").unwrap();
+}
+
+#[test]
+fn a_proxy_with_a_password_is_never_shown() {
+    let settings = read("server: {base_url: 'https://a', proxy: 'http://me:hunter2@proxy:3128'}").unwrap();
+    let shown = format!("{settings:?} {}", serde_json::to_string(&settings).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert_eq!(
+        settings.server.client_settings().unwrap().proxy.unwrap().port(),
+        Some(3128)
+    );
+}

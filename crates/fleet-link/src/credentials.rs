@@ -1,0 +1,261 @@
+//! The key that enrolment gave, on disk: readable by the agent alone, never half written.
+
+use chrono::{DateTime, Utc};
+use core_model::{AgentId, Secret};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+use url::Url;
+
+/// Who this agent is at its server, and what proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The id that the server gave.
+    pub agent_id: AgentId,
+    /// The name it is enrolled under.
+    pub name: String,
+    /// What it sends as `X-API-KEY`.
+    pub api_key: Secret,
+    /// Scheme, host and port of the server that gave the key. It is never sent to another.
+    pub server: String,
+    /// When it was enrolled.
+    pub enrolled_at: DateTime<Utc>,
+}
+
+/// Why there are no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The file is there and cannot be read.
+    #[error("could not read the credentials `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others than the owner can read or write the file.
+    #[error(
+        "the credentials `{path}` are open to other users (mode {mode:04o}): run `chmod 0600 {path}`, and if someone \
+         may have read them, revoke this agent's key at the controller and enrol again"
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file holds no credentials.
+    #[error("`{path}` holds no credentials: move it away and enrol again with a join token")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The key was given by another server.
+    #[error(
+        "the credentials `{path}` are for {theirs}, not for {wanted}: set `server.base_url` back, or move the file away \
+         and enrol at the new server"
+    )]
+    OtherServer {
+        /// The file.
+        path: PathBuf,
+        /// Scheme, host and port of the server that gave the key.
+        theirs: String,
+        /// Scheme, host and port of the configured server.
+        wanted: String,
+    },
+    /// The configured address is none.
+    #[error("`{0}` is no address of a server: write it as `https://fleet.example.com`")]
+    Server(String),
+    /// The file could not be written; the one before, if any, is as it was.
+    #[error("could not store the credentials `{path}`")]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The file that credentials are kept in: `credentials.json` in the data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialFile {
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OnDisk {
+    agent_id: AgentId,
+    name: String,
+    api_key: String,
+    server: String,
+    enrolled_at: DateTime<Utc>,
+}
+
+impl CredentialFile {
+    /// The file in `data_dir`. Nothing is looked at yet.
+    pub fn in_dir(data_dir: &Path) -> Self {
+        Self {
+            path: data_dir.join("credentials.json"),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the credentials for the server at `base_url`; `None` when there is no file. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`CredentialError`]: a file that others can read is refused, and so is one of another server.
+    pub fn load(&self, base_url: &str) -> Result<Option<Credentials>, CredentialError> {
+        let wanted = origin(base_url)?;
+        let path = || self.path.clone();
+        let failed = |source| CredentialError::Read { path: path(), source };
+        let mut file = match fs::File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        // Of the open file, so that it cannot be exchanged between the look and the read.
+        let mode = platform::mode(&file.metadata().map_err(failed)?);
+        if mode & 0o077 != 0 {
+            return Err(CredentialError::Exposed { path: path(), mode });
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
+        let found: OnDisk =
+            serde_json::from_str(&text).map_err(|source| CredentialError::Content { path: path(), source })?;
+        if found.server != wanted {
+            return Err(CredentialError::OtherServer {
+                path: path(),
+                theirs: found.server,
+                wanted,
+            });
+        }
+        Ok(Some(Credentials {
+            agent_id: found.agent_id,
+            name: found.name,
+            api_key: Secret::new(found.api_key),
+            server: found.server,
+            enrolled_at: found.enrolled_at,
+        }))
+    }
+
+    /// Writes the credentials, 0600, in one step: after a crash there are the old ones or the new ones. Makes the
+    /// directory (0700) if it is missing. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn store(&self, credentials: &Credentials) -> Result<(), CredentialError> {
+        let on_disk = OnDisk {
+            agent_id: credentials.agent_id,
+            name: credentials.name.clone(),
+            api_key: credentials.api_key.reveal().to_owned(),
+            server: credentials.server.clone(),
+            enrolled_at: credentials.enrolled_at,
+        };
+        self.write(&on_disk).map_err(|source| CredentialError::Store {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Whether [`CredentialFile::store`] could write now. Makes the directory; leaves nothing else.
+    pub(crate) fn check_writable(&self) -> Result<(), CredentialError> {
+        let tried = self.begin().and_then(|(_, unfinished)| fs::remove_file(unfinished));
+        tried.map_err(|source| CredentialError::Store {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn write(&self, on_disk: &OnDisk) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(on_disk)?;
+        let (mut file, unfinished) = self.begin()?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&unfinished, &self.path)?;
+        platform::sync_dir(self.dir())
+    }
+
+    /// A new and empty file beside the one to replace.
+    fn begin(&self) -> io::Result<(fs::File, PathBuf)> {
+        platform::create_dir(self.dir())?;
+        let unfinished = self.path.with_extension("json.tmp");
+        // What a crash left there may have been made by somebody else, with another mode.
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Ok((platform::create_private(&unfinished)?, unfinished))
+    }
+
+    fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+}
+
+/// Scheme, host and port of an address: what a key is bound to.
+pub(crate) fn origin(base_url: &str) -> Result<String, CredentialError> {
+    let url = Url::parse(base_url).ok().filter(Url::has_host);
+    url.map(|url| url.origin().ascii_serialization())
+        .ok_or_else(|| CredentialError::Server(base_url.to_owned()))
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::{
+        fs, io,
+        os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+        path::Path,
+    };
+
+    pub(super) fn mode(metadata: &fs::Metadata) -> u32 {
+        metadata.mode() & 0o7777
+    }
+
+    pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    }
+
+    pub(super) fn create_private(path: &Path) -> io::Result<fs::File> {
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+    }
+
+    pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+}
+
+// Other systems have access lists, which a data directory inherits closed, and no directory to flush.
+#[cfg(not(unix))]
+mod platform {
+    use std::{fs, io, path::Path};
+
+    pub(super) fn mode(_: &fs::Metadata) -> u32 {
+        0o600
+    }
+
+    pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    pub(super) fn create_private(path: &Path) -> io::Result<fs::File> {
+        fs::OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    pub(super) fn sync_dir(_: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}

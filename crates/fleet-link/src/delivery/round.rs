@@ -1,0 +1,308 @@
+//! One round: everything in the queue, a few requests at a time, until it is empty or something stops it.
+
+use super::{
+    Inner, Refusal,
+    batch::{Batch, LoadedRun},
+    dialect::{self, Outgoing},
+    error::{DeliveryError, Failure, reason},
+    pending::Pending,
+    settings::DeliverySettings,
+};
+use core_model::{Queue, SeqRange};
+use fleet_wire::Rejected;
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
+use tokio::{task::JoinSet, time};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+use transport_http::{Response, SendError};
+
+/// Runs read from the queue at once. Their bodies are held in memory.
+const RUNS_PER_READ: usize = 16;
+
+/// What a round did.
+#[derive(Debug, Default)]
+pub struct DeliveryReport {
+    /// Records that the server accepted.
+    pub sent: u64,
+    /// Records that it refused, or that cannot be said in its dialect.
+    pub rejected: u64,
+    /// Records that were damaged on disk and are lost.
+    pub damaged: u64,
+    /// Records that are still in the queue; those enqueued meanwhile among them.
+    pub remaining: u64,
+    /// Why the round ended before the queue was empty. `None` with records remaining: it was told to stop, or more came.
+    pub error: Option<DeliveryError>,
+}
+
+pub(super) struct Round<'a, Q> {
+    inner: &'a Arc<Inner<Q>>,
+    settings: DeliverySettings,
+    pending: Pending,
+    flying: JoinSet<Landed>,
+    busy: HashSet<Vec<u8>>,
+    /// Cancelled when what is under way is given up.
+    cut: CancellationToken,
+    read_through: u64,
+    is_exhausted: bool,
+    report: DeliveryReport,
+}
+
+struct Landed {
+    batch: Batch,
+    paths: HashSet<Vec<u8>>,
+    unfit: Vec<Rejected>,
+    outcome: Result<Option<Response>, SendError>,
+}
+
+impl<'a, Q: Queue + 'static> Round<'a, Q> {
+    pub(super) fn new(inner: &'a Arc<Inner<Q>>, settings: DeliverySettings) -> Self {
+        Self {
+            inner,
+            settings,
+            pending: Pending::default(),
+            flying: JoinSet::new(),
+            busy: HashSet::new(),
+            cut: CancellationToken::new(),
+            read_through: 0,
+            is_exhausted: false,
+            report: DeliveryReport::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> DeliveryReport {
+        let (cut, hand_back_after) = (self.cut.clone(), self.settings.hand_back_after);
+        let give_up = async {
+            stop.cancelled().await;
+            time::sleep(hand_back_after).await;
+            cut.cancel();
+        };
+        tokio::pin!(give_up);
+        let mut is_given_up = false;
+        loop {
+            if self.report.error.is_none() && !stop.is_cancelled() {
+                self.launch().await;
+            }
+            tokio::select! {
+                landed = self.flying.join_next() => match landed {
+                    Some(Ok(landed)) => self.land(landed).await,
+                    Some(Err(error)) => self.fail(DeliveryError::Lost(error)),
+                    None => break,
+                },
+                () = &mut give_up, if !is_given_up => is_given_up = true,
+            }
+        }
+        match self.inner.ask("count", Queue::stats).await {
+            Ok(stats) => self.report.remaining = stats.records,
+            Err(error) => self.fail(error),
+        }
+        self.report
+    }
+
+    /// Starts requests until enough are under way or nothing more can go.
+    async fn launch(&mut self) {
+        while self.flying.len() < self.settings.requests() {
+            let limit = self.inner.limit(self.settings.records());
+            while !self.is_exhausted && self.pending.waiting() < limit {
+                self.read().await;
+                if self.report.error.is_some() {
+                    return;
+                }
+            }
+            let Some(batch) = self.pending.next(limit) else { return };
+            let (count, paths) = dialect::fitting(self.inner.dialect, &batch, &self.busy);
+            let (now, later) = batch.split(count);
+            self.pending.put_back(later);
+            // What is under way concerns a path of the next record: it has to land first.
+            let Some(batch) = now else { return };
+            self.busy.extend(paths.iter().cloned());
+            self.send(batch, paths);
+        }
+    }
+
+    fn send(&mut self, batch: Batch, paths: HashSet<Vec<u8>>) {
+        let (inner, cut) = (Arc::clone(self.inner), self.cut.clone());
+        self.flying.spawn(async move {
+            let Outgoing { request, unfit } = dialect::outgoing(inner.dialect, &batch, inner.queue.stream());
+            let outcome = match request {
+                Some(request) => inner.client.send(request, &cut).await.map(Some),
+                None => Ok(None),
+            };
+            Landed {
+                batch,
+                paths,
+                unfit,
+                outcome,
+            }
+        });
+    }
+
+    /// Reads more runs.
+    async fn read(&mut self) {
+        let after = self.read_through;
+        let runs = match self
+            .inner
+            .ask("read", move |queue| queue.peek(after, RUNS_PER_READ))
+            .await
+        {
+            Ok(runs) => runs,
+            Err(error) => return self.fail(error),
+        };
+        self.is_exhausted = runs.is_empty();
+        let mut damaged = Vec::new();
+        for run in runs {
+            self.read_through = run.seqs.first;
+            match LoadedRun::new(run) {
+                Ok(run) => self.pending.add(run),
+                Err(seqs) => damaged.push((self.read_through, seqs)),
+            }
+        }
+        self.drop_damaged(damaged).await;
+    }
+
+    /// What is damaged can never be sent. The server sees the gap in the numbers.
+    async fn drop_damaged(&mut self, damaged: Vec<(u64, SeqRange)>) {
+        for (_, SeqRange { first, last }) in &damaged {
+            error!(
+                first,
+                last, "records are damaged on disk and lost; the server will see a gap"
+            );
+            self.report.damaged += last.saturating_sub(*first) + 1;
+        }
+        let firsts: Vec<u64> = damaged.into_iter().map(|(first, _)| first).collect();
+        if !firsts.is_empty() {
+            self.acknowledge(firsts, Vec::new()).await;
+        }
+    }
+
+    async fn land(&mut self, landed: Landed) {
+        let Landed {
+            batch,
+            paths,
+            unfit,
+            outcome,
+        } = landed;
+        for path in &paths {
+            self.busy.remove(path);
+        }
+        match outcome {
+            Ok(None) => self.settle(batch, unfit).await,
+            Ok(Some(response)) => match dialect::answer(self.inner.dialect, &batch, &response) {
+                Ok(answer) => {
+                    self.answered(batch, answer.through, [unfit, answer.rejected].concat())
+                        .await
+                }
+                Err(error) => self.give_back(batch, DeliveryError::Unexpected(error)),
+            },
+            Err(error) => match Failure::of(error, self.inner.dialect, self.inner.queue.stream()) {
+                Failure::Stopped => self.pending.put_back([batch]),
+                Failure::Round(error) => self.give_back(batch, error),
+                Failure::TooLarge(error) => self.too_large(batch, &error).await,
+                Failure::Refused(error) => self.refused(batch, &error).await,
+            },
+        }
+    }
+
+    async fn answered(&mut self, batch: Batch, through: u64, rejected: Vec<Rejected>) {
+        let (first, last) = (batch.first(), batch.last());
+        let taken = (through + 1).saturating_sub(first);
+        let (done, rest) = batch.split(usize::try_from(taken).unwrap_or(usize::MAX));
+        self.pending.put_back(rest);
+        match done {
+            Some(done) => self.settle(done, rejected).await,
+            None => self.fail(DeliveryError::NothingTaken { first, last }),
+        }
+    }
+
+    async fn too_large(&mut self, batch: Batch, error: &SendError) {
+        let half = batch.len() / 2;
+        if half == 0 {
+            return self.reject(batch, reason(error, "too_large")).await;
+        }
+        warn!(
+            records = batch.len(),
+            "the server finds a request too long; from now on they are half as long"
+        );
+        self.inner.learned_limit.fetch_min(half, Ordering::Relaxed);
+        self.pending.put_back([batch]);
+        self.pending.shrink(half);
+    }
+
+    /// Somewhere in the batch is what the server does not take: it is in one of the halves.
+    async fn refused(&mut self, batch: Batch, error: &SendError) {
+        let half = batch.len() / 2;
+        if half == 0 {
+            return self.reject(batch, reason(error, "refused")).await;
+        }
+        debug!(
+            first = batch.first(),
+            last = batch.last(),
+            "the server refuses a whole request; trying its halves"
+        );
+        let (head, tail) = batch.split(half);
+        self.pending.put_back(head.into_iter().chain(tail));
+    }
+
+    async fn reject(&mut self, batch: Batch, (code, detail): (String, String)) {
+        let seqs = batch.first()..=batch.last();
+        let rejected = seqs.map(|seq| Rejected {
+            seq,
+            code: code.clone(),
+            detail: detail.clone(),
+        });
+        let rejected = rejected.collect();
+        self.settle(batch, rejected).await;
+    }
+
+    /// Each record of `batch` is accepted or among the `rejected`.
+    async fn settle(&mut self, batch: Batch, rejected: Vec<Rejected>) {
+        let (records, refused) = (batch.len() as u64, rejected.len() as u64);
+        let refusals = rejected.into_iter().map(|rejected| Refusal {
+            record: batch.line(rejected.seq).unwrap_or_default().to_vec(),
+            rejected,
+        });
+        let refusals: Vec<Refusal> = refusals.collect();
+        for Refusal { rejected, .. } in &refusals {
+            warn!(
+                seq = rejected.seq,
+                code = rejected.code,
+                detail = rejected.detail,
+                "the server refused a record"
+            );
+        }
+        self.report.sent += records.saturating_sub(refused);
+        self.report.rejected += refused;
+        let done = self.pending.finish(batch);
+        self.acknowledge(done, refusals).await;
+    }
+
+    async fn acknowledge(&mut self, firsts: Vec<u64>, refusals: Vec<Refusal>) {
+        let on_rejected = Arc::clone(&self.inner.on_rejected);
+        let work = move |queue: &Q| {
+            // Told first: after a crash between the two the records are sent, refused and told again.
+            if !refusals.is_empty() {
+                on_rejected(&refusals);
+            }
+            if firsts.is_empty() { Ok(()) } else { queue.ack(&firsts) }
+        };
+        if let Err(error) = self.inner.ask("acknowledge in", work).await {
+            self.fail(error);
+        }
+    }
+
+    fn give_back(&mut self, batch: Batch, error: DeliveryError) {
+        self.pending.put_back([batch]);
+        self.fail(error);
+    }
+
+    /// The first error tells most: those after it are mostly its consequences.
+    fn fail(&mut self, error: DeliveryError) {
+        if self.report.error.is_none() {
+            self.report.error = Some(error);
+        } else {
+            debug!(error = crate::chain(&error), "another request of the round failed");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! An agent's side of a fleet: enrolment, the credentials it gives, delivery of what lies in the outbox, heartbeats.
+//!
+//! It makes no records and keeps no state but the credentials: what is told to the server was put into a
+//! [`core_model::Queue`] by the product, and the product hears of what was refused. It serves nothing.
+//!
+//! ```
+//! use fleet_link::{CredentialFile, Credentials};
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let at = chrono::DateTime::UNIX_EPOCH;
+//! let file = CredentialFile::in_dir(dir.path());
+//! assert!(file.load("https://fleet.example.com").unwrap().is_none());
+//! file.store(&Credentials {
+//!     agent_id: core_model::AgentId::new(at, [7; 10]),
+//!     name: "web-1-scanner".to_owned(),
+//!     api_key: core_model::Secret::new("k"),
+//!     server: "https://fleet.example.com".to_owned(),
+//!     enrolled_at: at,
+//! }).unwrap();
+//! assert!(file.load("https://fleet.example.com/").unwrap().is_some());
+//! assert!(file.load("https://elsewhere.example.com").is_err());
+//! ```
+mod credentials;
+mod delivery;
+mod enroll;
+mod presence;
+
+pub use credentials::{CredentialError, CredentialFile, Credentials};
+pub use delivery::{Delivery, DeliveryError, DeliveryReport, DeliverySettings, DeliveryStatus, OnRejected, Refusal};
+pub use enroll::{EnrollError, Enrolled, Introduction, enroll, join_token};
+pub use presence::Presence;
+
+/// The error and all its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,16 @@
+//! fleet-link from the outside: a real queue in a real SQLite file, a real server on a port of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod credentials;
+mod delivery;
+mod enrolment;
+mod files_v1;
+mod presence;
+mod rig;
+mod scripted;
+mod server;

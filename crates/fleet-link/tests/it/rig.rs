@@ -1,0 +1,178 @@
+//! An agent: a queue in a SQLite file, and its delivery to one server.
+use chrono::{DateTime, TimeZone, Utc};
+use core_model::{Backoff, BreakerSettings, Queue, QueueStats, QueuedRun, Run, SeqRange, StreamId};
+use daemon_kit::Dialect;
+use fleet_link::{Delivery, DeliveryReport, DeliverySettings, Refusal};
+use state_sqlite::{Database, OpenOptions, Outbox, StateError};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use transport_http::{Client, ClientSettings, ensure_crypto_provider};
+
+/// The outbox itself, which also says when something left it, so that tests need not look again and again.
+pub(crate) struct Watched {
+    outbox: Outbox,
+    left: watch::Sender<u64>,
+}
+
+impl Queue for Watched {
+    type Error = StateError;
+
+    fn stream(&self) -> StreamId {
+        self.outbox.stream()
+    }
+
+    fn enqueue(&self, runs: &[Run], now: DateTime<Utc>) -> Result<Option<SeqRange>, StateError> {
+        self.outbox.enqueue(runs, now)
+    }
+
+    fn peek(&self, after: u64, max_runs: usize) -> Result<Vec<QueuedRun>, StateError> {
+        self.outbox.peek(after, max_runs)
+    }
+
+    fn ack(&self, first_seqs: &[u64]) -> Result<(), StateError> {
+        self.outbox.ack(first_seqs)?;
+        self.left.send_replace(self.outbox.stats()?.runs);
+        Ok(())
+    }
+
+    fn stats(&self) -> Result<QueueStats, StateError> {
+        self.outbox.stats()
+    }
+}
+
+pub(crate) struct Rig {
+    _dir: TempDir,
+    pub(crate) queue: Arc<Watched>,
+    pub(crate) delivery: Delivery<Watched>,
+    pub(crate) settings: watch::Sender<DeliverySettings>,
+    refusals: Arc<Mutex<Vec<Refusal>>>,
+}
+
+/// Waits of next to nothing.
+pub(crate) fn impatient() -> DeliverySettings {
+    DeliverySettings {
+        backoff: Backoff {
+            first: Duration::from_millis(1),
+            longest: Duration::from_millis(2),
+        },
+        hand_back_after: Duration::from_millis(1),
+        ..DeliverySettings::default()
+    }
+}
+
+/// A client that repeats once, after next to nothing, and whose breaker stays closed.
+pub(crate) fn client(url: &str) -> Client {
+    ensure_crypto_provider();
+    let mut settings = ClientSettings::new(url.parse().unwrap());
+    settings.api_key = Some(core_model::Secret::new("agent-key"));
+    settings.retry_attempts = 1;
+    settings.max_parallel = 5;
+    settings.backoff = Backoff {
+        first: Duration::from_millis(1),
+        longest: Duration::from_millis(2),
+    };
+    settings.breaker = BreakerSettings {
+        window: 1000,
+        ..BreakerSettings::default()
+    };
+    Client::new(settings).unwrap()
+}
+
+impl Rig {
+    /// With runs of these lengths in the queue.
+    pub(crate) fn new(url: &str, runs: &[u32]) -> Self {
+        Self::with(url, runs, impatient())
+    }
+
+    pub(crate) fn with(url: &str, runs: &[u32], settings: DeliverySettings) -> Self {
+        let rig = Self::speaking(Dialect::Shoal, url, settings);
+        rig.enqueue(runs);
+        rig
+    }
+
+    pub(crate) fn speaking(dialect: Dialect, url: &str, settings: DeliverySettings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&dir.path().join("state.db"), OpenOptions::default()).unwrap();
+        let queue = Arc::new(Watched {
+            outbox: Outbox::open(&database).unwrap(),
+            left: watch::Sender::new(u64::MAX),
+        });
+        let refusals = Arc::<Mutex<Vec<Refusal>>>::default();
+        let told = Arc::clone(&refusals);
+        let settings = watch::Sender::new(settings);
+        let delivery = Delivery::new(
+            Arc::clone(&queue),
+            client(url),
+            dialect,
+            settings.subscribe(),
+            Arc::new(move |refusals| told.lock().unwrap().extend_from_slice(refusals)),
+        );
+        Self {
+            _dir: dir,
+            queue,
+            delivery,
+            settings,
+            refusals,
+        }
+    }
+
+    /// Runs of these lengths; record number n is about `/data/n`.
+    pub(crate) fn enqueue(&self, runs: &[u32]) {
+        let mut seq = self.queue.stats().unwrap().last_seq;
+        let runs: Vec<Run> = runs
+            .iter()
+            .map(|records| {
+                let mut body = Vec::new();
+                for _ in 0..*records {
+                    seq += 1;
+                    body.extend(record("file.deleted", &format!(r#"{{"path":"/data/{seq}"}}"#)));
+                }
+                Run {
+                    records: *records,
+                    body,
+                }
+            })
+            .collect();
+        self.queue.enqueue(&runs, noon()).unwrap();
+    }
+
+    /// A run of this body, whatever it says.
+    pub(crate) fn enqueue_raw(&self, records: u32, body: &[u8]) {
+        let body = body.to_vec();
+        self.queue.enqueue(&[Run { records, body }], noon()).unwrap();
+    }
+
+    pub(crate) async fn deliver(&self) -> DeliveryReport {
+        self.delivery.deliver_until_empty(&CancellationToken::new()).await
+    }
+
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        let mut refusals = self.refusals.lock().unwrap().clone();
+        refusals.sort_by_key(|refusal| refusal.rejected.seq);
+        refusals
+    }
+
+    /// Until so many runs are left after an acknowledgement.
+    pub(crate) async fn until_runs(&self, left: u64) {
+        self.queue
+            .left
+            .subscribe()
+            .wait_for(|runs| *runs == left)
+            .await
+            .unwrap();
+    }
+}
+
+/// A line of a run.
+pub(crate) fn record(kind: &str, body: &str) -> Vec<u8> {
+    format!("{{\"kind\":\"{kind}\",\"time\":\"2026-11-21T12:00:00Z\",\"body\":{body}}}\n").into_bytes()
+}
+
+pub(crate) fn noon() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 21, 12, 0, 0).unwrap()
+}
