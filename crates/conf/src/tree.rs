@@ -182,7 +182,13 @@ impl Node {
         if rest.is_empty() {
             return Some(entries.remove(position));
         }
-        entries.get_mut(position)?.node.remove(rest)
+        let section = &mut entries.get_mut(position)?.node;
+        let removed = section.remove(rest);
+        // A section of which nothing is left goes with its last key: it may be known by nothing else.
+        if removed.is_some() && matches!(&section.value, Value::Map(left) if left.is_empty()) {
+            entries.remove(position);
+        }
+        removed
     }
 }
 

@@ -1,0 +1,77 @@
+//! Who is asking: looked at before anything of the body is read.
+use crate::{error::ApiError, state::Shared};
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderName, header},
+    middleware::Next,
+    response::Response,
+};
+use chrono::Utc;
+use fleet_core::{AgentIdentity, Operator, Store};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const OPERATOR: &str = "Bearer";
+const AGENT: &str = "ApiKey";
+
+/// Lets operators through, with an [`Operator`] beside the request.
+pub(crate) async fn require_operator<S: Store>(
+    State(shared): State<Shared<S>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let operator = operator(&shared, request.headers()).await?;
+    request.extensions_mut().insert(operator);
+    Ok(next.run(request).await)
+}
+
+/// Lets agents through, with an [`AgentIdentity`] beside the request.
+pub(crate) async fn require_agent<S: Store>(
+    State(shared): State<Shared<S>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let unauthorized = || ApiError::unauthorized(AGENT);
+    let key = request.headers().get(API_KEY).and_then(|key| key.to_str().ok());
+    let agent = shared.fleet.authenticate_agent(key.ok_or_else(unauthorized)?).await?;
+    let agent: AgentIdentity = agent.ok_or_else(unauthorized)?;
+    if agent.revoked {
+        return Err(ApiError::forbidden(
+            "this agent was revoked; enrol it again with a new join token",
+        ));
+    }
+    request.extensions_mut().insert(agent);
+    Ok(next.run(request).await)
+}
+
+/// The operator whose bearer token came.
+pub(crate) async fn operator<S: Store>(shared: &Shared<S>, headers: &HeaderMap) -> Result<Operator, ApiError> {
+    let unauthorized = || ApiError::unauthorized(OPERATOR);
+    let token = bearer(headers).ok_or_else(unauthorized)?;
+    let operator = shared.fleet.authenticate_operator(token, Utc::now()).await?;
+    operator.ok_or_else(unauthorized)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Where a request came from; requests that came by no socket share one address that is nobody's.
+pub(crate) fn peer(request: &axum::http::Extensions) -> IpAddr {
+    let socket = request.get::<ConnectInfo<SocketAddr>>();
+    socket.map_or(Ipv6Addr::UNSPECIFIED.into(), |ConnectInfo(address)| {
+        address.ip().to_canonical()
+    })
+}
+
+/// Whether a request came from this machine and was not passed on by a proxy that stands on it.
+pub(crate) fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
+    let passed_on = [
+        header::FORWARDED,
+        HeaderName::from_static("x-forwarded-for"),
+        header::VIA,
+    ];
+    peer.is_loopback() && !passed_on.iter().any(|name| headers.contains_key(name))
+}

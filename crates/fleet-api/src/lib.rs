@@ -1,0 +1,39 @@
+//! The controller over HTTP: routes, who may use them, and what they say, on [`fleet_core::Fleet`].
+//!
+//! No rule of the domain stands here, no socket is opened and no file is read: the router is handed to
+//! [`transport_http::Server`], which bounds and unpacks bodies, by the binary.
+//!
+//! ```
+//! use fleet_api::{ApiSettings, AppState, router};
+//! use fleet_core::{Fleet, FleetSettings, SqliteStore, StoreSettings};
+//! use std::sync::Arc;
+//! use transport_http::HealthRegistry;
+//!
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let file = dir.path().join("fleet.db");
+//! let store = SqliteStore::open(&file, StoreSettings::default()).unwrap();
+//! let app = router(AppState {
+//!     fleet: Arc::new(Fleet::new(store, FleetSettings::default())),
+//!     health: HealthRegistry::new("0.1.0", None),
+//!     metrics: Arc::new(String::new),
+//!     settings: ApiSettings::default(),
+//! });
+//! # let _ = app;
+//! ```
+mod agents;
+mod auth;
+mod error;
+mod extract;
+mod files;
+mod fleet;
+mod ingest;
+mod join_tokens;
+mod paging;
+pub mod rest;
+mod routes;
+mod sessions;
+mod state;
+mod throttle;
+
+pub use routes::{OPERATOR_ROUTES, OperatorRoute, router};
+pub use state::{ApiSettings, AppState};

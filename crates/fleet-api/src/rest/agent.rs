@@ -1,0 +1,182 @@
+//! Agents and the fleet in figures.
+use chrono::{DateTime, Utc};
+use core_model::{AgentId, SeqRange, StreamId};
+use fleet_core::{AgentRecord, AgentStatus, FileTotals, HealthReport, Statistics, StreamFace, StreamStatus};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The parameters of `GET /api/v1/agents`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentQuery {
+    /// Agents of this product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Agents of this status; all but the revoked when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<AgentStatus>,
+    /// Agents whose name fits, with `*` and `?`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// At most so many rows, 1 to 1000; 100 when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// An agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentView {
+    /// Its id.
+    pub id: AgentId,
+    /// Its name.
+    pub name: String,
+    /// The product.
+    pub kind: String,
+    /// How it is.
+    pub status: AgentStatus,
+    /// The machine's name.
+    pub hostname: String,
+    /// The product's version.
+    pub version: String,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// What it scans, where it told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scan_paths: Vec<String>,
+    /// When it joined.
+    pub enrolled_at: DateTime<Utc>,
+    /// When it last called.
+    pub last_seen: DateTime<Utc>,
+    /// Its last heartbeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthReport>,
+    /// When its key was taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Its files, summed up.
+    pub files: FileTotals,
+}
+
+impl AgentView {
+    pub(crate) fn new(agent: AgentRecord, status: AgentStatus) -> Self {
+        Self {
+            id: agent.id,
+            name: agent.name,
+            kind: agent.kind,
+            status,
+            hostname: agent.registration.hostname,
+            version: agent.registration.version,
+            capabilities: agent.registration.capabilities,
+            scan_paths: agent.registration.scan_paths,
+            enrolled_at: agent.enrolled_at,
+            last_seen: agent.last_seen,
+            health: agent.health,
+            revoked_at: agent.revoked_at,
+            files: agent.files,
+        }
+    }
+}
+
+/// `GET /api/v1/agents/{agent}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentDetailView {
+    /// The agent.
+    #[serde(flatten)]
+    pub agent: AgentView,
+    /// Its streams of records, the newest first, at most ten.
+    pub streams: Vec<StreamView>,
+}
+
+/// A stream of records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamView {
+    /// Its id.
+    pub stream: StreamId,
+    /// Its place among the agent's streams; the highest is the newest.
+    pub ordinal: u64,
+    /// By which door it comes.
+    pub face: StreamFace,
+    /// When its first record came.
+    pub first_seen: DateTime<Utc>,
+    /// When its last record came.
+    pub last_seen: DateTime<Utc>,
+    /// The highest number seen.
+    pub last_seq: u64,
+    /// Numbers below that which did not come: the first hundred ranges.
+    pub gaps: Vec<GapView>,
+}
+
+/// Numbers that did not come, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapView {
+    /// The lowest.
+    pub first: u64,
+    /// The highest.
+    pub last: u64,
+}
+
+impl From<StreamStatus> for StreamView {
+    fn from(stream: StreamStatus) -> Self {
+        let gap = |SeqRange { first, last }| GapView { first, last };
+        Self {
+            stream: stream.stream,
+            ordinal: stream.ordinal,
+            face: stream.face,
+            first_seen: stream.first_seen,
+            last_seen: stream.last_seen,
+            last_seq: stream.last_seq,
+            gaps: stream.gaps.into_iter().map(gap).collect(),
+        }
+    }
+}
+
+/// `GET /api/v1/statistics`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatisticsView {
+    /// Agents by status.
+    pub agents: AgentCounts,
+    /// Agents that are not revoked, by product.
+    pub kinds: BTreeMap<String, u64>,
+    /// Files of those agents.
+    pub files: FileTotals,
+    /// Records that those agents' outboxes still hold, as they last told.
+    pub outbox_records: u64,
+    /// Streams in which a record is missing.
+    pub streams_with_gaps: u64,
+}
+
+/// Agents by status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentCounts {
+    /// All but the revoked.
+    pub total: u64,
+    /// Heard of lately, and well.
+    pub online: u64,
+    /// Heard of lately, and not well.
+    pub degraded: u64,
+    /// Not heard of for a while.
+    pub offline: u64,
+    /// Keys taken away.
+    pub revoked: u64,
+}
+
+impl From<Statistics> for StatisticsView {
+    fn from(sums: Statistics) -> Self {
+        Self {
+            agents: AgentCounts {
+                total: sums.online + sums.degraded + sums.offline,
+                online: sums.online,
+                degraded: sums.degraded,
+                offline: sums.offline,
+                revoked: sums.revoked,
+            },
+            kinds: sums.kinds,
+            files: sums.files,
+            outbox_records: sums.outbox_records,
+            streams_with_gaps: sums.streams_with_gaps,
+        }
+    }
+}

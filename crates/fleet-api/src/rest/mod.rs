@@ -1,0 +1,23 @@
+//! What operators' requests and answers hold: JSON in snake case, times in RFC 3339, sizes in bytes. The client in the
+//! controller's binary reads the same types.
+mod agent;
+mod file;
+mod identity;
+
+pub use agent::{AgentCounts, AgentDetailView, AgentQuery, AgentView, GapView, StatisticsView, StreamView};
+pub use file::{ChangeQuery, ChangeView, DeletedParam, EntryQuery, FileFactsView, FileQuery, FileView};
+pub use identity::{
+    JoinTokenCreated, JoinTokenRequest, JoinTokenView, LoginRequest, LoginResponse, PageQuery, PasswordRequest,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List<T> {
+    /// The rows. There may be fewer than asked for, even none, and still a next page.
+    pub items: Vec<T>,
+    /// What to send as `cursor` for the next page; absent after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,142 @@
+//! The routes, and who may use each.
+use crate::{
+    agents, auth,
+    error::ApiError,
+    files, fleet, ingest, join_tokens, sessions,
+    state::{AppState, Shared},
+    throttle::Throttle,
+};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::Response,
+    routing::{MethodRouter, delete, get, post},
+};
+use fleet_core::Store;
+use std::sync::Arc;
+use transport_http::{HealthOptions, health_routes};
+
+/// A route that operators alone may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorRoute {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with `{…}` for what varies.
+    pub path: &'static str,
+    operation: Operation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Logout,
+    ChangePassword,
+    ListAgents,
+    ShowAgent,
+    RevokeAgent,
+    ListFiles,
+    ShowFile,
+    ListChanges,
+    ShowStatistics,
+    CreateJoinToken,
+    ListJoinTokens,
+    RevokeJoinToken,
+}
+
+const fn route(method: Method, path: &'static str, operation: Operation) -> OperatorRoute {
+    OperatorRoute {
+        method,
+        path,
+        operation,
+    }
+}
+
+/// Every route that wants an operator's token. The router is built from this table and from nothing else, so that a test
+/// that walks it has tried them all.
+pub static OPERATOR_ROUTES: [OperatorRoute; 12] = [
+    route(Method::POST, "/api/v1/auth/logout", Operation::Logout),
+    route(Method::POST, "/api/v1/auth/password", Operation::ChangePassword),
+    route(Method::GET, "/api/v1/agents", Operation::ListAgents),
+    route(Method::GET, "/api/v1/agents/{agent}", Operation::ShowAgent),
+    route(Method::DELETE, "/api/v1/agents/{agent}", Operation::RevokeAgent),
+    route(Method::GET, "/api/v1/files", Operation::ListFiles),
+    route(Method::GET, "/api/v1/files/entry", Operation::ShowFile),
+    route(Method::GET, "/api/v1/files/changes", Operation::ListChanges),
+    route(Method::GET, "/api/v1/statistics", Operation::ShowStatistics),
+    route(Method::POST, "/api/v1/join-tokens", Operation::CreateJoinToken),
+    route(Method::GET, "/api/v1/join-tokens", Operation::ListJoinTokens),
+    route(Method::DELETE, "/api/v1/join-tokens/{id}", Operation::RevokeJoinToken),
+];
+
+fn handler<S: Store>(operation: Operation) -> MethodRouter<Shared<S>> {
+    match operation {
+        Operation::Logout => post(sessions::logout),
+        Operation::ChangePassword => post(sessions::change_password),
+        Operation::ListAgents => get(fleet::list),
+        Operation::ShowAgent => get(fleet::show),
+        Operation::RevokeAgent => delete(fleet::revoke),
+        Operation::ListFiles => get(files::list),
+        Operation::ShowFile => get(files::show),
+        Operation::ListChanges => get(files::changes),
+        Operation::ShowStatistics => get(fleet::statistics),
+        Operation::CreateJoinToken => post(join_tokens::create),
+        Operation::ListJoinTokens => get(join_tokens::list),
+        Operation::RevokeJoinToken => delete(join_tokens::revoke),
+    }
+}
+
+/// All routes over this state.
+pub fn router<S: Store>(state: AppState<S>) -> Router {
+    let shared = Shared {
+        fleet: state.fleet,
+        metrics: state.metrics,
+        logins: Arc::new(Throttle::new(state.settings.logins_per_minute)),
+    };
+    let operators = OPERATOR_ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, handler(route.operation))
+        })
+        .route_layer(from_fn_with_state(shared.clone(), auth::require_operator));
+    let agents = Router::new()
+        .route("/api/v1/ingest", post(ingest::records))
+        .route("/api/v1/agents/me/heartbeat", post(agents::heartbeat))
+        .route("/api/files/ingest", post(ingest::files_v1))
+        .route("/api/agents/register", post(agents::register_v1))
+        .route("/api/agents/heartbeat", post(agents::heartbeat_v1))
+        .route("/api/agents/heartbeat/{agent}", post(agents::heartbeat_v1_named))
+        .route_layer(from_fn_with_state(shared.clone(), auth::require_agent));
+    let anybody = Router::new()
+        .route("/api/v1/auth/login", post(sessions::login))
+        .route("/api/v1/agents/enroll", post(agents::enroll))
+        // Looks for itself: a token, or the loopback address.
+        .route("/metrics", get(fleet::metrics));
+    operators
+        .merge(agents)
+        .merge(anybody)
+        .with_state(shared)
+        .merge(health_routes(state.health, &HealthOptions::default()))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(state.settings.max_body))
+        .layer(from_fn(guard_answers))
+}
+
+async fn nothing_here(uri: Uri) -> ApiError {
+    ApiError::not_found("not_found", format!("there is nothing at `{}`", uri.path()))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    let detail = format!("`{}` does not take {method}", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+/// Answers hold names, paths and at times secrets: no cache keeps them, and no browser takes them for anything else.
+async fn guard_answers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,15 @@
+//! The routes over a real store, by calls into the router and over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod agents;
+mod doors;
+mod fixture;
+mod operators;
+mod problems;
+mod sessions;
+mod socket;

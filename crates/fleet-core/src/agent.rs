@@ -1,0 +1,299 @@
+//! Agents as the registry knows them.
+use chrono::{DateTime, Utc};
+use core_model::{AgentId, SeqRange, StreamId};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, time::Duration};
+
+/// An agent by its id or by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentRef {
+    /// By id; finds revoked agents too.
+    Id(AgentId),
+    /// By name; finds only those that are not revoked, because a name may be given again.
+    Name(String),
+}
+
+impl From<&str> for AgentRef {
+    /// A text that is a UUID is an id: no agent may have such a name.
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Id)
+    }
+}
+
+/// How an agent is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentStatus {
+    /// Heard of lately, and well.
+    Online,
+    /// Heard of lately, and not well.
+    Degraded,
+    /// Not heard of for a while.
+    Offline,
+    /// Its key was taken away.
+    Revoked,
+}
+
+impl AgentStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Online, Self::Degraded, Self::Offline, Self::Revoked];
+
+    /// `online`, `degraded`, `offline` or `revoked`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Degraded => "degraded",
+            Self::Offline => "offline",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for AgentStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How an agent says that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// All is well.
+    Healthy,
+    /// It works, not as it should.
+    Degraded,
+    /// It does not work.
+    Unhealthy,
+}
+
+impl FromStr for HealthStatus {
+    type Err = std::convert::Infallible;
+
+    /// Reads the word of a heartbeat; `error` is the file-scanner document's for `unhealthy`. A word that a later agent
+    /// may bring counts as degraded: dropping its heartbeat would show it as offline, which it is not.
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Ok(match word {
+            "healthy" => Self::Healthy,
+            "unhealthy" | "error" => Self::Unhealthy,
+            _ => Self::Degraded,
+        })
+    }
+}
+
+/// What an agent last told of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthReport {
+    /// In one word.
+    pub status: HealthStatus,
+    /// When its last round of work ended.
+    #[serde(default)]
+    pub last_scan_time: Option<DateTime<Utc>>,
+    /// Files looked at in that round.
+    #[serde(default)]
+    pub files_processed: u64,
+    /// Errors in that round.
+    #[serde(default)]
+    pub error_count: u64,
+    /// Records waiting in its outbox, where it tells.
+    #[serde(default)]
+    pub outbox_records: Option<u64>,
+    /// Resident memory in bytes, where it tells.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+}
+
+/// What an agent says about where and what it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registration {
+    /// The machine's name.
+    pub hostname: String,
+    /// The product's version.
+    pub version: String,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// What it scans, where it tells.
+    pub scan_paths: Vec<String>,
+}
+
+/// An agent about to be enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAgent {
+    /// Its id.
+    pub id: AgentId,
+    /// Its name.
+    pub name: String,
+    /// The product.
+    pub kind: String,
+    /// The rest.
+    pub registration: Registration,
+}
+
+/// Whom a key belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentIdentity {
+    /// The agent's id.
+    pub id: AgentId,
+    /// The agent's name.
+    pub name: String,
+    /// Whether the key was taken away.
+    pub revoked: bool,
+}
+
+impl AgentIdentity {
+    /// Whether `text` names this agent, by id or by name.
+    pub fn is(&self, text: &str) -> bool {
+        match AgentRef::from(text) {
+            AgentRef::Id(id) => id == self.id,
+            AgentRef::Name(name) => name == self.name,
+        }
+    }
+}
+
+/// Files of one agent, summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileTotals {
+    /// Files that are there.
+    pub present: u64,
+    /// Tombstones of files that are gone.
+    pub deleted: u64,
+    /// Sizes of the files that are there, summed, in bytes.
+    pub bytes: u64,
+}
+
+/// An agent in the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentRecord {
+    /// Its id.
+    pub id: AgentId,
+    /// Its name.
+    pub name: String,
+    /// The product.
+    pub kind: String,
+    /// The rest of what it said at enrolment and since.
+    pub registration: Registration,
+    /// When it joined.
+    pub enrolled_at: DateTime<Utc>,
+    /// When it last called.
+    pub last_seen: DateTime<Utc>,
+    /// Its last heartbeat.
+    pub health: Option<HealthReport>,
+    /// When its key was taken away.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Its files.
+    pub files: FileTotals,
+}
+
+impl AgentRecord {
+    /// How it is at `now`; it is offline when it did not call for longer than `offline_after`.
+    pub fn status(&self, now: DateTime<Utc>, offline_after: Duration) -> AgentStatus {
+        let silent = (now - self.last_seen).to_std().unwrap_or_default();
+        match &self.health {
+            _ if self.revoked_at.is_some() => AgentStatus::Revoked,
+            _ if silent > offline_after => AgentStatus::Offline,
+            Some(health) if health.status != HealthStatus::Healthy => AgentStatus::Degraded,
+            _ => AgentStatus::Online,
+        }
+    }
+}
+
+/// Which agents to list. What is not set does not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentFilter {
+    /// Of this product.
+    pub kind: Option<String>,
+    /// Of this status; without one all but the revoked.
+    pub status: Option<AgentStatus>,
+    /// With a name that fits.
+    pub name: Option<crate::Glob>,
+}
+
+impl AgentFilter {
+    /// Whether `agent`, whose status is `status`, is wanted.
+    pub fn wants(&self, agent: &AgentRecord, status: AgentStatus) -> bool {
+        let right_status = match self.status {
+            Some(wanted) => status == wanted,
+            None => status != AgentStatus::Revoked,
+        };
+        right_status
+            && self.kind.as_ref().is_none_or(|kind| *kind == agent.kind)
+            && self
+                .name
+                .as_ref()
+                .is_none_or(|glob| glob.matches(agent.name.as_bytes()))
+    }
+}
+
+/// By which door a stream's records come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamFace {
+    /// `POST /api/v1/ingest`: the agent numbers its records.
+    Ingest,
+    /// `POST /api/files/ingest`: the controller numbers them.
+    FilesV1,
+}
+
+/// A stream as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// Its id.
+    pub stream: StreamId,
+    /// Its place among the agent's streams; the highest is the newest.
+    pub ordinal: u64,
+    /// By which door it comes.
+    pub face: StreamFace,
+    /// When its first record came.
+    pub first_seen: DateTime<Utc>,
+    /// When its last record came.
+    pub last_seen: DateTime<Utc>,
+    /// The highest number seen.
+    pub last_seq: u64,
+    /// Numbers below that which did not come, the first hundred ranges of them.
+    pub gaps: Vec<SeqRange>,
+}
+
+/// An agent with all that is shown on its page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentDetail {
+    /// The agent.
+    pub agent: AgentRecord,
+    /// Its streams, the newest first, at most ten.
+    pub streams: Vec<StreamStatus>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_follows_silence_and_health() {
+        let at = |seconds: i64| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
+        let mut agent = AgentRecord {
+            id: AgentId::new(at(0), [0; 10]),
+            name: "a".into(),
+            kind: "scanner".into(),
+            registration: Registration::default(),
+            enrolled_at: at(0),
+            last_seen: at(100),
+            health: None,
+            revoked_at: None,
+            files: FileTotals::default(),
+        };
+        let status = |agent: &AgentRecord, seconds| agent.status(at(seconds), Duration::from_secs(180));
+        assert_eq!(status(&agent, 280), AgentStatus::Online);
+        assert_eq!(status(&agent, 281), AgentStatus::Offline);
+        assert_eq!(status(&agent, 0), AgentStatus::Online, "a clock set back is no silence");
+        agent.health = Some(HealthReport {
+            status: "strange".parse().unwrap(),
+            last_scan_time: None,
+            files_processed: 0,
+            error_count: 0,
+            outbox_records: None,
+            memory_bytes: None,
+        });
+        assert_eq!(status(&agent, 100), AgentStatus::Degraded);
+        agent.revoked_at = Some(at(0));
+        assert_eq!(status(&agent, 100), AgentStatus::Revoked);
+    }
+}

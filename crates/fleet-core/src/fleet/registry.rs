@@ -1,0 +1,236 @@
+//! Agents: joining, being known by their keys, telling how they are.
+use super::Fleet;
+use crate::{
+    Store, StoreError,
+    agent::{AgentIdentity, AgentRecord, AgentStatus, HealthReport, HealthStatus, NewAgent, Registration},
+    store::EnrollRefusal,
+    token::{RandomError, TokenHash, TokenKind, random},
+};
+use chrono::{DateTime, Utc};
+use core_model::AgentId;
+use fleet_wire::{EnrollRequest, EnrollResponse, Heartbeat, files_v1};
+
+/// An agent did not join.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// The token opens nothing: nobody learns why not.
+    #[error("the join token is not valid")]
+    Token,
+    /// Another agent has the name.
+    #[error("an agent named `{name}` is enrolled already; give this one another name, or revoke the other")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// What the agent told cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// There were no random bytes.
+    #[error("a key could not be made")]
+    Random(#[from] RandomError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What an agent told of itself was not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// It spoke for another agent.
+    #[error("this key does not belong to the agent named")]
+    OtherAgent,
+    /// What it told cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A heartbeat was not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum HeartbeatError {
+    /// It spoke for another agent.
+    #[error("this key does not belong to the agent named")]
+    OtherAgent,
+    /// What it told cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl<S: Store> Fleet<S> {
+    /// Lets an agent join by a token, and gives it its id and key.
+    ///
+    /// # Errors
+    /// When the token opens nothing, the name is taken, what the agent told cannot be, or the store fails.
+    pub async fn enroll(&self, request: EnrollRequest, now: DateTime<Utc>) -> Result<EnrollResponse, EnrollError> {
+        let registration = Registration {
+            hostname: request.hostname,
+            version: request.version,
+            capabilities: request.capabilities,
+            scan_paths: Vec::new(),
+        };
+        let told = check_name("name", &request.name)
+            .and_then(|()| check_name("kind", &request.kind))
+            .and_then(|()| check(&registration));
+        if let Err(detail) = told {
+            return Err(EnrollError::Invalid(detail));
+        }
+        let agent_id = AgentId::new(now, random()?);
+        let api_key = TokenKind::AgentKey.generate()?;
+        let agent = NewAgent {
+            id: agent_id,
+            name: request.name.clone(),
+            kind: request.kind,
+            registration,
+        };
+        let token = TokenHash::of(request.join_token.reveal());
+        let key = TokenHash::of(api_key.reveal());
+        match self.store.enroll(token, agent, key, now).await? {
+            Ok(()) => Ok(EnrollResponse { agent_id, api_key }),
+            Err(EnrollRefusal::Token) => Err(EnrollError::Token),
+            Err(EnrollRefusal::NameTaken) => Err(EnrollError::NameTaken { name: request.name }),
+        }
+    }
+
+    /// Whose key this is, a revoked one's too.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn authenticate_agent(&self, key: &str) -> Result<Option<AgentIdentity>, StoreError> {
+        self.store.agent_by_key(TokenHash::of(key)).await
+    }
+
+    /// An agent of the file-scanner document tells where and what it is.
+    ///
+    /// # Errors
+    /// When it names another agent, tells what cannot be, or the store fails.
+    pub async fn register(
+        &self,
+        agent: &AgentIdentity,
+        told: files_v1::Register,
+        now: DateTime<Utc>,
+    ) -> Result<(), RegisterError> {
+        if !agent.is(&told.agent_id) {
+            return Err(RegisterError::OtherAgent);
+        }
+        let registration = Registration {
+            hostname: told.hostname,
+            version: told.version,
+            capabilities: told.capabilities,
+            scan_paths: told.scan_paths,
+        };
+        check(&registration).map_err(RegisterError::Invalid)?;
+        Ok(self.store.register(agent.id, registration, now).await?)
+    }
+
+    /// An agent is alive, and tells how it goes.
+    ///
+    /// # Errors
+    /// When it tells what cannot be, or the store fails.
+    pub async fn heartbeat(
+        &self,
+        agent: &AgentIdentity,
+        told: Heartbeat,
+        now: DateTime<Utc>,
+    ) -> Result<(), HeartbeatError> {
+        check_text("version", &told.version, 255).map_err(HeartbeatError::Invalid)?;
+        let health = HealthReport {
+            status: health(&told.status),
+            last_scan_time: told.last_scan_time,
+            files_processed: told.files_processed,
+            error_count: told.error_count,
+            outbox_records: Some(told.outbox_records),
+            memory_bytes: None,
+        };
+        Ok(self.store.heartbeat(agent.id, Some(told.version), health, now).await?)
+    }
+
+    /// The same in the file-scanner document's words; `named` is the agent in the address, where there is one.
+    ///
+    /// # Errors
+    /// When it names another agent, tells what cannot be, or the store fails.
+    pub async fn heartbeat_v1(
+        &self,
+        agent: &AgentIdentity,
+        named: Option<&str>,
+        told: files_v1::Heartbeat,
+        now: DateTime<Utc>,
+    ) -> Result<(), HeartbeatError> {
+        if named.is_none() && told.agent_id.is_none() {
+            return Err(HeartbeatError::Invalid("agentId is missing".to_owned()));
+        }
+        if [named, told.agent_id.as_deref()]
+            .into_iter()
+            .flatten()
+            .any(|name| !agent.is(name))
+        {
+            return Err(HeartbeatError::OtherAgent);
+        }
+        let last_scan_time = told
+            .last_scan_time
+            .filter(|text| !text.is_empty())
+            .map(|text| DateTime::parse_from_rfc3339(&text))
+            .transpose()
+            .map_err(|error| HeartbeatError::Invalid(format!("lastScanTime is not a time (RFC 3339): {error}")))?;
+        let health = HealthReport {
+            status: health(&told.status),
+            last_scan_time: last_scan_time.map(|time| time.to_utc()),
+            files_processed: told.files_processed,
+            error_count: told.error_count,
+            outbox_records: None,
+            memory_bytes: Some(told.memory_usage).filter(|bytes| *bytes > 0),
+        };
+        Ok(self.store.heartbeat(agent.id, None, health, now).await?)
+    }
+
+    /// How an agent is at `now`.
+    pub fn status(&self, agent: &AgentRecord, now: DateTime<Utc>) -> AgentStatus {
+        agent.status(now, self.settings.offline_after)
+    }
+}
+
+fn health(word: &str) -> HealthStatus {
+    let Ok(status) = word.parse();
+    status
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), String> {
+    check_text(what, name, 255)?;
+    match name.parse::<AgentId>() {
+        _ if name.trim().is_empty() => Err(format!("{what} is empty")),
+        // Routes take an id or a name: a name must not look like an id.
+        Ok(_) => Err(format!("{what} is a UUID; give it a name that tells people what it is")),
+        Err(_) => Ok(()),
+    }
+}
+
+fn check_text(what: &str, text: &str, longest: usize) -> Result<(), String> {
+    if text.len() > longest || text.chars().any(char::is_control) {
+        return Err(format!("{what} has up to {longest} bytes and no control characters"));
+    }
+    Ok(())
+}
+
+fn check(registration: &Registration) -> Result<(), String> {
+    check_text("hostname", &registration.hostname, 255)?;
+    check_text("version", &registration.version, 255)?;
+    if registration.capabilities.len() > 256 || registration.scan_paths.len() > 256 {
+        return Err("an agent has up to 256 capabilities and 256 scan paths".to_owned());
+    }
+    for capability in &registration.capabilities {
+        check_text("a capability", capability, 255)?;
+    }
+    // A path may hold anything, a line break too.
+    match registration
+        .scan_paths
+        .iter()
+        .find(|path| path.len() > crate::MAX_PATH_BYTES)
+    {
+        Some(_) => Err(format!("a scan path has up to {} bytes", crate::MAX_PATH_BYTES)),
+        None => Ok(()),
+    }
+}

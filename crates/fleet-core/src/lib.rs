@@ -1,0 +1,56 @@
+//! The controller's domain: which agents there are, who may ask, what their hosts hold, and the store that keeps it.
+//!
+//! It speaks no HTTP and knows no route: `fleet-api` does. It starts no task: what must happen from time to time
+//! ([`Fleet::sweep`]) is called by whoever runs it.
+//!
+//! ```
+//! use chrono::Utc;
+//! use fleet_core::{Fleet, FleetSettings, SqliteStore, StoreSettings};
+//!
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let file = dir.path().join("fleet.db");
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+//! let store = SqliteStore::open(&file, StoreSettings::default()).unwrap();
+//! let fleet = Fleet::new(store, FleetSettings::default());
+//! let password = fleet.ensure_admin(Utc::now()).await.unwrap().expect("the first start makes an admin");
+//! let session = fleet.login("admin", &password, Utc::now()).await.unwrap();
+//! assert!(fleet.authenticate_operator(session.token.reveal(), Utc::now()).await.unwrap().is_some());
+//! # });
+//! ```
+mod agent;
+mod batch;
+mod file;
+mod files_v1;
+mod fleet;
+mod glob;
+mod identity;
+mod lockout;
+mod page;
+mod password;
+mod ranges;
+mod sqlite;
+mod store;
+mod token;
+
+pub use agent::{
+    AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport,
+    HealthStatus, NewAgent, Registration, StreamFace, StreamStatus,
+};
+pub use batch::{Batch, BatchError, Effect, Entry, MAX_BATCH_RECORDS};
+pub use file::{
+    ChangeAction, ChangeQuery, DeletedFiles, FileFacts, FileFilter, FileQuery, LoggedChange, MAX_PATH_BYTES, StoredFile,
+};
+pub use files_v1::{FilesV1Batch, FilesV1Error, FilesV1Receipt};
+pub use fleet::{
+    ChangePasswordError, CreateJoinTokenError, EnrollError, Fleet, FleetSettings, HeartbeatError, IngestError,
+    LoginError, OpenedSession, PasswordError, RegisterError,
+};
+pub use glob::Glob;
+pub use identity::{CreatedJoinToken, JoinToken, JoinTokenState, NewJoinToken, NewSession, Operator, Role, StoredUser};
+pub use lockout::{Locked, LockoutSettings, LoginGuard};
+pub use page::{Page, PageRequest};
+pub use sqlite::{OpenError, SqliteStore, StoreSettings};
+pub use store::{
+    ChangePasswordRefusal, EnrollRefusal, FilesRefusal, IngestRefusal, NewPassword, Statistics, Store, StoreError,
+};
+pub use token::{RandomError, TokenHash, TokenKind};

@@ -1,0 +1,148 @@
+//! Batches of records onto the tables.
+use super::{
+    apply::Applier,
+    registry, stream,
+    value::{from_json, micros, to_json},
+};
+use crate::{
+    agent::StreamFace,
+    batch::Batch,
+    files_v1::{FilesV1Batch, FilesV1Receipt},
+    store::{FilesRefusal, IngestRefusal},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use core_model::{AgentId, SeqRange, StreamId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// So long a key of the file-scanner document is remembered.
+const KEY_LIFE: TimeDelta = TimeDelta::hours(24);
+
+pub(super) fn ingest(
+    connection: &Connection,
+    agent: AgentId,
+    batch: &Batch,
+    kept_changes: u32,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Result<(), IngestRefusal>> {
+    let agent = registry::row_id(connection, agent)?;
+    let known = stream::find(connection, agent, batch.stream)?;
+    let newest = stream::newest(connection, agent)?;
+    let stream = match (known, newest) {
+        (None, _) if batch.seqs.first != 1 => return Ok(Err(IngestRefusal::SnapshotWanted)),
+        (None, _) => stream::add(connection, agent, batch.stream, StreamFace::Ingest, now)?,
+        // The agent spoke the file-scanner document's face since: whatever this stream says would be taken as older.
+        (Some(_), Some(newest)) if newest.face == StreamFace::FilesV1 => {
+            return Ok(Err(IngestRefusal::SnapshotWanted));
+        }
+        (Some(stream), _) => stream,
+    };
+    let fresh = stream::mark_seen(connection, &stream, batch.seqs, now)?;
+    let mut applier = Applier::new(connection, agent, stream.ordinal)?;
+    for range in fresh {
+        let from = batch.entries.partition_point(|entry| entry.seq < range.first);
+        let to = batch.entries.partition_point(|entry| entry.seq <= range.last);
+        for entry in &batch.entries[from..to] {
+            applier.apply(entry.seq, entry.time, &entry.effect)?;
+        }
+    }
+    applier.finish(kept_changes)?;
+    registry::seen(connection, agent, now)?;
+    Ok(Ok(()))
+}
+
+pub(super) fn ingest_files(
+    connection: &Connection,
+    agent: AgentId,
+    key: Option<&str>,
+    fingerprint: [u8; 32],
+    batch: &FilesV1Batch,
+    kept_changes: u32,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Result<FilesV1Receipt, FilesRefusal>> {
+    let agent = registry::row_id(connection, agent)?;
+    if let Some(key) = key
+        && let Some(earlier) = earlier(connection, agent, key, now)?
+    {
+        return Ok(match earlier {
+            (same, receipt) if same == fingerprint => Ok(receipt),
+            _ => Err(FilesRefusal::KeyReused),
+        });
+    }
+    let receipt = apply_files(connection, agent, batch, kept_changes, now)?;
+    if let Some(key) = key {
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO idempotency (agent, key, fingerprint, response, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![agent, key, fingerprint, to_json(&receipt)?, micros(now)])?;
+    }
+    registry::seen(connection, agent, now)?;
+    Ok(Ok(receipt))
+}
+
+fn earlier(
+    connection: &Connection,
+    agent: i64,
+    key: &str,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Option<([u8; 32], FilesV1Receipt)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT fingerprint, response FROM idempotency WHERE agent = ?1 AND key = ?2 AND created_at > ?3",
+    )?;
+    let row = statement
+        .query_row(params![agent, key, micros(now - KEY_LIFE)], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?))
+        })
+        .optional()?;
+    row.map(|(fingerprint, response)| Ok((fingerprint, from_json(&response)?)))
+        .transpose()
+}
+
+fn apply_files(
+    connection: &Connection,
+    agent: i64,
+    batch: &FilesV1Batch,
+    kept_changes: u32,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<FilesV1Receipt> {
+    let mut receipt = FilesV1Receipt {
+        accepted: batch.effects.len() as u64,
+        unknown_sources: 0,
+    };
+    if batch.effects.is_empty() {
+        return Ok(receipt);
+    }
+    let stream = match stream::newest(connection, agent)? {
+        Some(newest) if newest.face == StreamFace::FilesV1 => newest,
+        // What an agent says by this face now is newer than whatever it said by the other before.
+        newest => {
+            let place = newest.map_or(0, |stream| stream.ordinal);
+            stream::add(
+                connection,
+                agent,
+                made_by_the_controller(place, now),
+                StreamFace::FilesV1,
+                now,
+            )?
+        }
+    };
+    let first = stream::last_seq(connection, &stream)? + 1;
+    let last = first + receipt.accepted - 1;
+    stream::mark_seen(connection, &stream, SeqRange { first, last }, now)?;
+    let mut applier = Applier::new(connection, agent, stream.ordinal)?;
+    for (seq, (time, effect)) in (first..).zip(&batch.effects) {
+        applier.apply(seq, *time, effect)?;
+    }
+    receipt.unknown_sources = applier.unknown_sources();
+    applier.finish(kept_changes)?;
+    Ok(receipt)
+}
+
+/// An id for a stream that no agent knows. It need be unique among the streams of one agent only, and the place of the
+/// stream before it is.
+fn made_by_the_controller(place: i64, now: DateTime<Utc>) -> StreamId {
+    let mut tail = [0; 10];
+    tail[2..].copy_from_slice(&place.to_be_bytes());
+    StreamId::new(now, tail)
+}

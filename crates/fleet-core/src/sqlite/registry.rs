@@ -1,0 +1,256 @@
+//! Agents: joining, calling, being listed.
+use super::{
+    identity::use_join_token,
+    stream,
+    value::{from_json, id, micros, optional_time, time, to_json, unsigned},
+};
+use crate::{
+    agent::{
+        AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport,
+        NewAgent, Registration,
+    },
+    page::{Page, PageRequest},
+    store::{EnrollRefusal, Statistics},
+    token::TokenHash,
+};
+use chrono::{DateTime, Utc};
+use core_model::AgentId;
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use std::time::Duration;
+
+pub(super) fn enroll(
+    connection: &Connection,
+    token: TokenHash,
+    agent: &NewAgent,
+    key: TokenHash,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Result<(), EnrollRefusal>> {
+    let taken = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM agent WHERE name = ?1 AND revoked_at IS NULL)",
+        [&agent.name],
+        |row| row.get(0),
+    )?;
+    // Whoever has no valid token must not learn which names there are, so the token is looked at first; and a name that
+    // is taken must not use the token up.
+    if taken && token_opens(connection, token, now)? {
+        return Ok(Err(EnrollRefusal::NameTaken));
+    }
+    let Some(join_token) = use_join_token(connection, token, now)? else {
+        return Ok(Err(EnrollRefusal::Token));
+    };
+    connection.execute(
+        "INSERT INTO agent (uuid, name, kind, hostname, version, capabilities, scan_paths, key_hash, join_token_id,
+                            enrolled_at, last_seen)
+         VALUES (:uuid, :name, :kind, :hostname, :version, :capabilities, :scan_paths, :key_hash, :join_token_id,
+                 :now, :now)",
+        named_params! {
+            ":uuid": agent.id.as_uuid().as_bytes(),
+            ":name": agent.name,
+            ":kind": agent.kind,
+            ":hostname": agent.registration.hostname,
+            ":version": agent.registration.version,
+            ":capabilities": to_json(&agent.registration.capabilities)?,
+            ":scan_paths": to_json(&agent.registration.scan_paths)?,
+            ":key_hash": key.as_bytes(),
+            ":join_token_id": join_token,
+            ":now": micros(now),
+        },
+    )?;
+    Ok(Ok(()))
+}
+
+fn token_opens(connection: &Connection, token: TokenHash, now: DateTime<Utc>) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM join_token
+                        WHERE token_hash = ?1 AND revoked_at IS NULL AND expires_at > ?2 AND uses_left > 0)",
+        params![token.as_bytes(), micros(now)],
+        |row| row.get(0),
+    )
+}
+
+pub(super) fn agent_by_key(connection: &Connection, key: TokenHash) -> rusqlite::Result<Option<AgentIdentity>> {
+    let mut statement = connection
+        .prepare_cached("SELECT uuid, name, revoked_at IS NOT NULL AS revoked FROM agent WHERE key_hash = ?1")?;
+    statement
+        .query_row([key.as_bytes()], |row| {
+            Ok(AgentIdentity {
+                id: AgentId::from_uuid(id(row, "uuid")?),
+                name: row.get("name")?,
+                revoked: row.get("revoked")?,
+            })
+        })
+        .optional()
+}
+
+pub(super) fn register(
+    connection: &Connection,
+    agent: AgentId,
+    registration: &Registration,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE agent SET hostname = ?2, version = ?3, capabilities = ?4, scan_paths = ?5, last_seen = MAX(last_seen, ?6)
+         WHERE uuid = ?1",
+    )?;
+    statement.execute(params![
+        agent.as_uuid().as_bytes(),
+        registration.hostname,
+        registration.version,
+        to_json(&registration.capabilities)?,
+        to_json(&registration.scan_paths)?,
+        micros(now),
+    ])?;
+    Ok(())
+}
+
+pub(super) fn heartbeat(
+    connection: &Connection,
+    agent: AgentId,
+    version: Option<&str>,
+    health: &HealthReport,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE agent SET version = COALESCE(?2, version), health = ?3, last_seen = MAX(last_seen, ?4) WHERE uuid = ?1",
+    )?;
+    statement.execute(params![
+        agent.as_uuid().as_bytes(),
+        version,
+        to_json(health)?,
+        micros(now)
+    ])?;
+    Ok(())
+}
+
+pub(super) fn revoke(connection: &Connection, agent: &AgentRef, now: DateTime<Utc>) -> rusqlite::Result<bool> {
+    let found = match agent {
+        AgentRef::Id(id) => connection.execute(
+            "UPDATE agent SET revoked_at = COALESCE(revoked_at, ?2) WHERE uuid = ?1",
+            params![id.as_uuid().as_bytes(), micros(now)],
+        ),
+        AgentRef::Name(name) => connection.execute(
+            "UPDATE agent SET revoked_at = ?2 WHERE name = ?1 AND revoked_at IS NULL",
+            params![name, micros(now)],
+        ),
+    }?;
+    Ok(found > 0)
+}
+
+const AGENT: &str = "SELECT agent.*, COALESCE(present, 0) AS present, COALESCE(deleted, 0) AS deleted,
+                            COALESCE(bytes, 0) AS bytes
+                     FROM agent LEFT JOIN file_total ON file_total.agent = agent.id";
+
+pub(super) fn list(
+    connection: &Connection,
+    filter: &AgentFilter,
+    page: &PageRequest<(String, AgentId)>,
+    now: DateTime<Utc>,
+    offline_after: Duration,
+) -> rusqlite::Result<Page<AgentRecord, (String, AgentId)>> {
+    let sql = format!("{AGENT} WHERE ?1 IS NULL OR (name, uuid) > (?1, ?2) ORDER BY name, uuid");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let (name, uuid) = match &page.after {
+        Some((name, id)) => (Some(name), Some(id.as_uuid().into_bytes())),
+        None => (None, None),
+    };
+    let mut rows = statement.query(params![name, uuid])?;
+    let mut agents = Vec::new();
+    while agents.len() <= page.limit
+        && let Some(row) = rows.next()?
+    {
+        let agent = record(row)?;
+        if filter.wants(&agent, agent.status(now, offline_after)) {
+            agents.push(agent);
+        }
+    }
+    Ok(Page::from_surplus(agents, page.limit, |agent| {
+        (agent.name.clone(), agent.id)
+    }))
+}
+
+pub(super) fn detail(connection: &Connection, agent: &AgentRef) -> rusqlite::Result<Option<AgentDetail>> {
+    let with_row = |row: &Row<'_>| Ok((row.get::<_, i64>("id")?, record(row)?));
+    let found = match agent {
+        AgentRef::Id(id) => {
+            let mut statement = connection.prepare_cached(&format!("{AGENT} WHERE uuid = ?1"))?;
+            statement.query_row([id.as_uuid().as_bytes()], with_row)
+        }
+        AgentRef::Name(name) => {
+            let mut statement =
+                connection.prepare_cached(&format!("{AGENT} WHERE name = ?1 AND revoked_at IS NULL"))?;
+            statement.query_row([name], with_row)
+        }
+    };
+    let Some((row_id, agent)) = found.optional()? else {
+        return Ok(None);
+    };
+    let streams = stream::statuses(connection, row_id)?;
+    Ok(Some(AgentDetail { agent, streams }))
+}
+
+/// The small number by which the store knows an agent.
+pub(super) fn row_id(connection: &Connection, agent: AgentId) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT id FROM agent WHERE uuid = ?1")?;
+    statement.query_row([agent.as_uuid().as_bytes()], |row| row.get(0))
+}
+
+/// Something of the agent's came in: it is alive.
+pub(super) fn seen(connection: &Connection, agent: i64, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE agent SET last_seen = MAX(last_seen, ?2) WHERE id = ?1")?;
+    statement.execute(params![agent, micros(now)])?;
+    Ok(())
+}
+
+pub(super) fn statistics(
+    connection: &Connection,
+    now: DateTime<Utc>,
+    offline_after: Duration,
+) -> rusqlite::Result<Statistics> {
+    let mut sums = Statistics::default();
+    let mut statement = connection.prepare_cached(AGENT)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let agent = record(row)?;
+        let status = agent.status(now, offline_after);
+        *match status {
+            AgentStatus::Online => &mut sums.online,
+            AgentStatus::Degraded => &mut sums.degraded,
+            AgentStatus::Offline => &mut sums.offline,
+            AgentStatus::Revoked => &mut sums.revoked,
+        } += 1;
+        if status != AgentStatus::Revoked {
+            *sums.kinds.entry(agent.kind).or_default() += 1;
+            sums.files.present += agent.files.present;
+            sums.files.deleted += agent.files.deleted;
+            sums.files.bytes = sums.files.bytes.saturating_add(agent.files.bytes);
+            sums.outbox_records += agent.health.and_then(|health| health.outbox_records).unwrap_or(0);
+        }
+    }
+    sums.streams_with_gaps = stream::with_gaps(connection)?;
+    Ok(sums)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
+    let text = |column: &str| row.get::<_, String>(column);
+    let health: Option<String> = row.get("health")?;
+    Ok(AgentRecord {
+        id: AgentId::from_uuid(id(row, "uuid")?),
+        name: text("name")?,
+        kind: text("kind")?,
+        registration: Registration {
+            hostname: text("hostname")?,
+            version: text("version")?,
+            capabilities: from_json(&text("capabilities")?)?,
+            scan_paths: from_json(&text("scan_paths")?)?,
+        },
+        enrolled_at: time(row, "enrolled_at")?,
+        last_seen: time(row, "last_seen")?,
+        health: health.map(|text| from_json(&text)).transpose()?,
+        revoked_at: optional_time(row, "revoked_at")?,
+        files: FileTotals {
+            present: unsigned(row, "present")?,
+            deleted: unsigned(row, "deleted")?,
+            bytes: unsigned(row, "bytes")?,
+        },
+    })
+}

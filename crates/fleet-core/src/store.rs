@@ -1,0 +1,209 @@
+//! What the controller asks of its store.
+use crate::{
+    agent::{
+        AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, FileTotals, HealthReport, NewAgent,
+        Registration,
+    },
+    batch::Batch,
+    file::{ChangeQuery, FileQuery, LoggedChange, StoredFile},
+    files_v1::{FilesV1Batch, FilesV1Receipt},
+    identity::{JoinToken, NewJoinToken, NewSession, Operator, StoredUser},
+    page::{Page, PageRequest},
+    token::TokenHash,
+};
+use chrono::{DateTime, Utc};
+use core_model::{AgentId, TokenId, UserId};
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
+
+/// The store could not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed.
+    #[error("the store could not {doing}")]
+    Backend {
+        /// What was asked.
+        doing: &'static str,
+        /// Why not.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// It was closed meanwhile, or its thread died.
+    #[error("the store was closed before it could {doing}")]
+    Closed {
+        /// What was asked.
+        doing: &'static str,
+    },
+    /// A job panicked; what it had begun was undone.
+    #[error("the store met a bug as it tried to {doing}")]
+    Panicked {
+        /// What was asked.
+        doing: &'static str,
+    },
+}
+
+/// Why an agent was not enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnrollRefusal {
+    /// No such token, or it is revoked, over, or used up.
+    Token,
+    /// Another agent has the name.
+    NameTaken,
+}
+
+/// Why a batch was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IngestRefusal {
+    /// The stream is not known and does not start at its beginning, or the agent spoke the other face meanwhile: only a
+    /// snapshot in a new stream tells what is true.
+    SnapshotWanted,
+}
+
+/// Why a batch of the file-scanner document was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilesRefusal {
+    /// The key came before with another body.
+    KeyReused,
+}
+
+/// Why a password was not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangePasswordRefusal {
+    /// It is no longer the one that was checked: somebody changed it meanwhile.
+    Changed,
+}
+
+/// A password about to take the place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPassword {
+    /// Whose.
+    pub user: UserId,
+    /// The hash that was checked.
+    pub old_hash: String,
+    /// The hash to store.
+    pub new_hash: String,
+    /// The session that stays open; all others of the user end.
+    pub keep: TokenId,
+}
+
+/// The fleet in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Agents by status.
+    pub online: u64,
+    /// Agents by status.
+    pub degraded: u64,
+    /// Agents by status.
+    pub offline: u64,
+    /// Agents by status.
+    pub revoked: u64,
+    /// Agents that are not revoked, by product.
+    pub kinds: BTreeMap<String, u64>,
+    /// Files of agents that are not revoked.
+    pub files: FileTotals,
+    /// Records that those agents' outboxes still hold, as they last told.
+    pub outbox_records: u64,
+    /// Streams in which a record is missing.
+    pub streams_with_gaps: u64,
+}
+
+macro_rules! store {
+    ($($(#[$doc:meta])* fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> $answer:ty;)*) => {
+        /// The controller's memory: one method for each use case, each all or nothing and durable when it answers.
+        ///
+        /// The futures are native, not boxed: which store it is, is chosen once at start, so everything above is generic
+        /// over it and nothing is paid for on each call. No type of a database stands here, so that another one fits.
+        pub trait Store: Send + Sync + 'static {
+            $($(#[$doc])* fn $name(&self $(, $arg: $type)*) -> impl Future<Output = Result<$answer, StoreError>> + Send;)*
+        }
+    };
+}
+
+store! {
+    /// Whether there is any user: a store without one waits for its first start to end.
+    fn has_users(&self) -> bool;
+
+    /// Adds `user` if there is no user at all; whether it did.
+    fn add_first_user(&self, user: StoredUser, now: DateTime<Utc>) -> bool;
+
+    /// The user of this name.
+    fn user(&self, name: String) -> Option<StoredUser>;
+
+    /// Puts a new password in place of the one that was checked, and ends the user's other sessions.
+    fn change_password(&self, change: NewPassword, now: DateTime<Utc>) -> Result<(), ChangePasswordRefusal>;
+
+    /// Opens a session.
+    fn open_session(&self, session: NewSession, now: DateTime<Utc>) -> ();
+
+    /// Ends a session.
+    fn end_session(&self, session: TokenId, now: DateTime<Utc>) -> ();
+
+    /// Whose session this is, if it is neither over nor ended.
+    fn operator(&self, token: TokenHash, now: DateTime<Utc>) -> Option<Operator>;
+
+    /// Adds a join token.
+    fn add_join_token(&self, token: NewJoinToken, now: DateTime<Utc>) -> ();
+
+    /// Join tokens, the newest first, those that no longer open anything too.
+    fn join_tokens(&self, page: PageRequest<TokenId>) -> Page<JoinToken, TokenId>;
+
+    /// Takes a join token back; whether there was one. Agents that joined by it stay.
+    fn revoke_join_token(&self, token: TokenId, now: DateTime<Utc>) -> bool;
+
+    /// Uses up one use of a join token and adds the agent: both or neither.
+    fn enroll(&self, token: TokenHash, agent: NewAgent, key: TokenHash, now: DateTime<Utc>) -> Result<(), EnrollRefusal>;
+
+    /// Whose key this is, revoked ones too.
+    fn agent_by_key(&self, key: TokenHash) -> Option<AgentIdentity>;
+
+    /// An agent told anew where and what it is.
+    fn register(&self, agent: AgentId, registration: Registration, now: DateTime<Utc>) -> ();
+
+    /// An agent is alive and told how it goes, with its version where it told that too.
+    fn heartbeat(&self, agent: AgentId, version: Option<String>, health: HealthReport, now: DateTime<Utc>) -> ();
+
+    /// Takes an agent's key away; whether there was such an agent. Its records stay; its name is free.
+    fn revoke_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> bool;
+
+    /// Agents by name; of equal names the one enrolled first comes first.
+    fn agents(
+        &self,
+        filter: AgentFilter,
+        page: PageRequest<(String, AgentId)>,
+        now: DateTime<Utc>,
+        offline_after: Duration,
+    ) -> Page<AgentRecord, (String, AgentId)>;
+
+    /// One agent with its streams.
+    fn agent(&self, agent: AgentRef) -> Option<AgentDetail>;
+
+    /// Applies a batch: repeats are dropped, and of two records about one file the one of the newer stream, then of the
+    /// higher number, holds.
+    fn ingest(&self, agent: AgentId, batch: Arc<Batch>, now: DateTime<Utc>) -> Result<(), IngestRefusal>;
+
+    /// Applies a batch of the file-scanner document, once for each `key`; `fingerprint` tells its body from another.
+    fn ingest_files(
+        &self,
+        agent: AgentId,
+        key: Option<String>,
+        fingerprint: [u8; 32],
+        batch: Arc<FilesV1Batch>,
+        now: DateTime<Utc>,
+    ) -> Result<FilesV1Receipt, FilesRefusal>;
+
+    /// Files of an agent by path.
+    fn files(&self, query: FileQuery, page: PageRequest<Vec<u8>>) -> Page<StoredFile, Vec<u8>>;
+
+    /// One file of an agent.
+    fn file(&self, agent: AgentId, path: Vec<u8>) -> Option<StoredFile>;
+
+    /// The latest changes of an agent, the newest first.
+    fn changes(&self, query: ChangeQuery, page: PageRequest<u64>) -> Page<LoggedChange, u64>;
+
+    /// The fleet in figures.
+    fn statistics(&self, now: DateTime<Utc>, offline_after: Duration) -> Statistics;
+
+    /// Forgets what is of no more use: sessions over for a day, idempotency keys older than a day.
+    fn sweep(&self, now: DateTime<Utc>) -> ();
+
+    /// Whether the store answers; for `/health`.
+    fn ping(&self) -> ();
+}

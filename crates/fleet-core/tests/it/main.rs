@@ -1,0 +1,14 @@
+//! The fleet over a real SQLite file: what is promised holds across threads, orders of arrival and restarts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod files;
+mod fixture;
+mod identity;
+mod ingest;
+mod registry;
+mod restart;
