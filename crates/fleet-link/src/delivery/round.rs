@@ -9,6 +9,7 @@ use super::{
     settings::DeliverySettings,
 };
 use core_model::{Queue, SeqRange};
+use daemon_kit::Dialect;
 use fleet_wire::Rejected;
 use std::{
     collections::HashSet,
@@ -47,6 +48,8 @@ pub(super) struct Round<'a, Q> {
     cut: CancellationToken,
     read_through: u64,
     is_exhausted: bool,
+    /// The request with the first record of the stream is under way.
+    is_opening: bool,
     report: DeliveryReport,
 }
 
@@ -68,6 +71,7 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
             cut: CancellationToken::new(),
             read_through: 0,
             is_exhausted: false,
+            is_opening: false,
             report: DeliveryReport::default(),
         }
     }
@@ -103,7 +107,7 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
 
     /// Starts requests until enough are under way or nothing more can go.
     async fn launch(&mut self) {
-        while self.flying.len() < self.settings.requests() {
+        while self.flying.len() < self.settings.requests() && !self.is_opening {
             let limit = self.inner.limit(self.settings.records());
             while !self.is_exhausted && self.pending.waiting() < limit {
                 self.read().await;
@@ -118,6 +122,9 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
             // What is under way concerns a path of the next record: it has to land first.
             let Some(batch) = now else { return };
             self.busy.extend(paths.iter().cloned());
+            // A controller takes a stream that it does not know only from its first record, so nothing of the stream may
+            // overtake that one.
+            self.is_opening = self.inner.dialect == Dialect::Shoal && batch.first() == 1;
             self.send(batch, paths);
         }
     }
@@ -186,6 +193,9 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
         } = landed;
         for path in &paths {
             self.busy.remove(path);
+        }
+        if batch.first() == 1 {
+            self.is_opening = false;
         }
         match outcome {
             Ok(None) => self.settle(batch, unfit).await,
