@@ -1,0 +1,65 @@
+//! Walks file systems and tells exactly what changed against a known tree: files created, updated, moved and deleted.
+//!
+//! It does *not* store anything: what is remembered lives behind [`core_model::KnownTree`], and records are made by the
+//! caller's [`Encoder`]. It sends nothing, keeps no schedule, and reads contents only where hashing or MIME types by
+//! content are asked for.
+//!
+//! ```
+//! use fsscan::{NoObserver, NoRecords, RootRequest, ScanRequest, scan, testing::MemoryTree};
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let dir = tempfile::tempdir()?;
+//! std::fs::write(dir.path().join("a.txt"), "hello")?;
+//! let request = ScanRequest::new(vec![RootRequest::new(dir.path())]);
+//! let mut tree = MemoryTree::default();
+//! let now = chrono::Utc::now();
+//! let stop = AtomicBool::new(false);
+//! let first = scan(&mut tree, &request, &mut NoRecords, &NoObserver, now, &stop)?;
+//! assert_eq!((first.created, first.bytes), (1, 5));
+//! std::fs::rename(dir.path().join("a.txt"), dir.path().join("b.txt"))?;
+//! let second = scan(&mut tree, &request, &mut NoRecords, &NoObserver, now, &stop)?;
+//! assert_eq!((second.moved, second.created, second.deleted), (1, 0, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+mod accept;
+mod begin;
+mod change;
+mod codec;
+mod compare;
+mod content;
+mod context;
+mod entry;
+mod finish;
+mod hashes;
+mod links;
+mod listing;
+mod names;
+mod out;
+mod queue;
+mod quick_rules;
+mod record;
+mod request;
+mod resolve;
+mod roots;
+mod rules;
+mod scan;
+mod summary;
+mod sys;
+mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod undecided;
+mod vanish;
+mod varint;
+mod worker;
+mod writer;
+
+pub use accept::{Accepted, accept};
+pub use change::{Change, Encoder, FileMeta, NoObserver, NoRecords, Observer};
+pub use codec::{DamagedEntries, EntryIter, decode_entries};
+pub use entry::{Changed, Entry, FileKind};
+pub use hashes::{Algorithm, ContentHash, KnownContent, decode_hashes};
+pub use request::{Hold, MimeOptions, Mode, RootRequest, ScanRequest};
+pub use rules::{PatternError, RuleMatch, Rules};
+pub use scan::{ScanError, scan};
+pub use summary::{ErrorKind, PathError, Progress, RootOutcome, RootSummary, Summary, Unconfigured};

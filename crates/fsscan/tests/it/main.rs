@@ -1,0 +1,18 @@
+//! The scanner against real file systems.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+mod changes;
+mod contents;
+mod errors;
+mod holding;
+mod lab;
+mod links;
+mod names;
+mod roots;
+mod rules;
+mod soak;
