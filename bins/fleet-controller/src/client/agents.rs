@@ -1,0 +1,128 @@
+//! `fleet-controller agents`.
+use super::{PAGE, block_on, explain, for_each, print_one, session};
+use crate::cli::{AgentsArgs, AgentsCommand, Output};
+use anyhow::Context as _;
+use core_model::ByteSize;
+use daemon_kit::{Exit, Table, printable};
+use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView};
+use std::fmt::Write as _;
+
+pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> {
+    let client = session::client()?;
+    if let Some(AgentsCommand::Show { agent }) = &args.command {
+        let path = format!("/api/v1/agents/{}", super::files::encoded(agent));
+        let agent: AgentDetailView = block_on(async { client.get_json(&path).await.map_err(explain) })?;
+        print_one(output, &agent, detail)?;
+        return Ok(Exit::Done);
+    }
+    let status = args
+        .status
+        .as_ref()
+        .map(|status| serde_json::from_value(status.as_str().into()));
+    let query = AgentQuery {
+        kind: args.kind.clone(),
+        status: status
+            .transpose()
+            .context("--status takes online, offline or degraded")?,
+        ..AgentQuery::default()
+    };
+    let mut agents: Vec<AgentView> = Vec::new();
+    let set = |query: &mut AgentQuery, cursor, limit: usize| {
+        query.cursor = cursor;
+        query.limit = Some(limit.min(PAGE));
+    };
+    block_on(for_each(&client, "/api/v1/agents", query, 0, set, |agent| {
+        agents.push(agent);
+        Ok(true)
+    }))?;
+    match output {
+        Output::Jsonl => {
+            for agent in &agents {
+                print_one(output, agent, |_| String::new())?;
+            }
+        }
+        _ => print_one(output, &agents, |agents| table(agents))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn table(agents: &[AgentView]) -> String {
+    let mut table = Table::new(&[
+        "NAME",
+        "KIND",
+        "STATUS",
+        "FILES",
+        "SIZE",
+        "OWED",
+        "LAST SEEN",
+        "VERSION",
+        "HOST",
+    ])
+    .right(3)
+    .right(4)
+    .right(5);
+    for agent in agents {
+        let owed = agent.health.as_ref().and_then(|health| health.outbox_records);
+        table.row([
+            printable(agent.name.as_bytes()).into_owned(),
+            agent.kind.clone(),
+            word(&agent.status),
+            agent.files.present.to_string(),
+            ByteSize::new(agent.files.bytes).human(),
+            owed.map(|owed| owed.to_string()).unwrap_or_default(),
+            agent.last_seen.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            printable(agent.version.as_bytes()).into_owned(),
+            printable(agent.hostname.as_bytes()).into_owned(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn word(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_value(value).ok();
+    json.and_then(|json| json.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn detail(view: &AgentDetailView) -> String {
+    let agent = &view.agent;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to memory cannot fail.
+        let _ = writeln!(text, "{name:12}  {value}");
+    };
+    line("name", printable(agent.name.as_bytes()).into_owned());
+    line("id", agent.id.to_string());
+    line("kind", agent.kind.clone());
+    line("status", word(&agent.status));
+    line("host", printable(agent.hostname.as_bytes()).into_owned());
+    line("version", printable(agent.version.as_bytes()).into_owned());
+    line("enrolled", agent.enrolled_at.to_rfc3339());
+    line("last seen", agent.last_seen.to_rfc3339());
+    line(
+        "files",
+        format!(
+            "{} ({}), {} deleted",
+            agent.files.present,
+            ByteSize::new(agent.files.bytes).human(),
+            agent.files.deleted
+        ),
+    );
+    for stream in &view.streams {
+        let gaps: Vec<String> = stream
+            .gaps
+            .iter()
+            .map(|gap| format!("{}-{}", gap.first, gap.last))
+            .collect();
+        let gaps = if gaps.is_empty() {
+            "no gaps".to_owned()
+        } else {
+            format!("missing {}", gaps.join(", "))
+        };
+        line(
+            "stream",
+            format!("{} through {}, {gaps}", stream.stream, stream.last_seq),
+        );
+    }
+    text
+}

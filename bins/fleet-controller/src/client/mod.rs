@@ -1,0 +1,139 @@
+//! The controller's client: what operators type.
+mod agents;
+mod files;
+mod join_tokens;
+mod session;
+
+pub(crate) use agents::agents;
+pub(crate) use files::files;
+pub(crate) use join_tokens::join_tokens;
+pub(crate) use session::{login, logout};
+
+use crate::cli::Output;
+use anyhow::Context as _;
+use fleet_api::rest::List;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    future::Future,
+    io::{self, Write},
+};
+use transport_http::{Client, SendError};
+
+/// Rows asked for at once.
+const PAGE: usize = 1000;
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    runtime.block_on(work)
+}
+
+/// Says what to do about the errors that everybody meets.
+fn explain(error: SendError) -> anyhow::Error {
+    let status = error.status().map(|status| status.as_u16());
+    let error = anyhow::Error::from(error);
+    if status == Some(401) {
+        return error.context("not signed in, or the sign-in has ended: run `fleet-controller login`");
+    }
+    error
+}
+
+/// Asks for page after page and gives each row to `each`, at most `limit` of them (0: all).
+async fn for_each<Q: Serialize, T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    mut query: Q,
+    limit: usize,
+    set: impl Fn(&mut Q, Option<String>, usize),
+    mut each: impl FnMut(T) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let mut left = if limit == 0 { usize::MAX } else { limit };
+    let mut cursor = None;
+    while left > 0 {
+        set(&mut query, cursor.take(), left.min(PAGE));
+        let asked = serde_urlencoded::to_string(&query).context("could not write the query")?;
+        let page: List<T> = client.get_json(&format!("{path}?{asked}")).await.map_err(explain)?;
+        for item in page.items {
+            left = left.saturating_sub(1);
+            if !each(item)? {
+                return Ok(());
+            }
+        }
+        match page.next_cursor {
+            Some(next) => cursor = Some(next),
+            None => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Rows on standard output as they come, in the form that was asked for.
+struct Rows<F> {
+    output: Output,
+    out: io::BufWriter<io::Stdout>,
+    printed: u64,
+    line: F,
+}
+
+impl<F> Rows<F> {
+    /// `line` makes the line of a row for people.
+    fn new<T>(output: Output, line: F) -> Self
+    where
+        F: FnMut(&T) -> String,
+    {
+        let out = io::BufWriter::new(io::stdout());
+        Self {
+            output,
+            out,
+            printed: 0,
+            line,
+        }
+    }
+
+    /// Prints a row; `false` when nobody reads any more.
+    fn print<T: Serialize>(&mut self, row: &T) -> anyhow::Result<bool>
+    where
+        F: FnMut(&T) -> String,
+    {
+        let written = match self.output {
+            Output::Table => writeln!(self.out, "{}", (self.line)(row)),
+            Output::Jsonl => serde_json::to_writer(&mut self.out, row)
+                .map_err(Into::into)
+                .and_then(|()| writeln!(self.out)),
+            Output::Json => {
+                let open = if self.printed == 0 { "[" } else { "," };
+                write!(self.out, "{open}").and_then(|()| serde_json::to_writer(&mut self.out, row).map_err(Into::into))
+            }
+        };
+        self.printed += 1;
+        still_read(written)
+    }
+
+    fn end(mut self) -> anyhow::Result<()> {
+        if self.output == Output::Json {
+            let close = if self.printed == 0 { "[]" } else { "]" };
+            still_read(writeln!(self.out, "{close}"))?;
+        }
+        still_read(self.out.flush()).map(|_| ())
+    }
+}
+
+// `… | head` is no failure.
+fn still_read(written: io::Result<()>) -> anyhow::Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Prints one document: `json` on one line, or the text for people.
+fn print_one<T: Serialize>(output: Output, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+    let text = match output {
+        Output::Table => text(value),
+        Output::Json | Output::Jsonl => serde_json::to_string(value)? + "\n",
+    };
+    still_read(io::stdout().write_all(text.as_bytes())).map(|_| ())
+}

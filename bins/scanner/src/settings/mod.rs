@@ -1,0 +1,91 @@
+//! What can be configured, and what is wrong with it.
+mod agent;
+mod database;
+mod scanner;
+
+pub(crate) use agent::AgentSettings;
+pub(crate) use database::DatabaseSettings;
+pub(crate) use scanner::{ChangeDetection, HashAlgorithm, ScanPath, ScannerSettings};
+
+use conf::{Check, Settings};
+use daemon_kit::{HealthSettings, LoggingSettings, ServerSettings};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The scanner's configuration.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct ScannerConfig {
+    /// Where changes are reported.
+    pub(crate) server: ServerSettings,
+    /// Who this agent is.
+    pub(crate) agent: AgentSettings,
+    /// What is scanned, and how.
+    pub(crate) scanner: ScannerSettings,
+    /// Where the state lies.
+    pub(crate) database: DatabaseSettings,
+    /// What is logged, and where.
+    pub(crate) logging: LoggingSettings,
+    /// The health and metrics endpoint.
+    pub(crate) health: HealthSettings,
+}
+
+impl Settings for ScannerConfig {
+    fn check(&self, check: &mut Check<'_>) {
+        self.server.check("server", check);
+        self.logging.check("logging", check);
+        self.health.check("health", check);
+        self.scanner.check(check);
+    }
+}
+
+/// Keys of older documents that have no meaning here, with the reason that the warning gives.
+pub(crate) const MEANINGLESS: &[(&str, &str)] = &[
+    ("database.wal_mode", "the state is always in WAL mode"),
+    (
+        "database.backup_enabled",
+        "this version makes no backups of its state: what is lost is scanned again",
+    ),
+    ("database.backup_interval", "this version makes no backups of its state"),
+    ("database.max_backups", "this version makes no backups of its state"),
+    ("database.backup_path", "this version makes no backups of its state"),
+    ("agent.command_poll_interval", "this version takes no commands"),
+    (
+        "agent.config_sync_interval",
+        "this version takes no configuration from a controller",
+    ),
+    ("performance.read_buffer_size", "buffers are sized by what was measured"),
+    (
+        "performance.memory_limit",
+        "memory does not grow with the number of files; limit it with systemd's MemoryHigh=",
+    ),
+    ("performance.gc_percent", "there is no garbage collector"),
+    (
+        "performance.max_open_files",
+        "open directories are bounded by the scanner itself",
+    ),
+    ("security.file_permissions", "files are always created 0600"),
+    (
+        "security.run_as_user",
+        "the service manager chooses the user (systemd: User=)",
+    ),
+    (
+        "security.audit_file_access",
+        "denied accesses are always counted and named",
+    ),
+];
+
+/// Short names of variables, and the keys they stand for.
+pub(crate) const SHORT_NAMES: &[(&str, &str)] = &[
+    ("SCANNER_API_KEY", "server.api_key"),
+    ("SCANNER_LOG_LEVEL", "logging.level"),
+    ("SCANNER_AGENT_ID", "agent.id"),
+];
+
+/// Variables with the prefix that are no keys.
+pub(crate) const OTHER_NAMES: &[&str] = &[
+    "SCANNER_CONFIG",
+    "SCANNER_CONFIG_PATH",
+    "SCANNER_DATA_DIR",
+    "SCANNER_JOIN_TOKEN",
+];

@@ -1,0 +1,126 @@
+//! `scanner status`: what is known, what is owed, what is held.
+use crate::{
+    cli::{Output, StateArgs},
+    context::Context,
+    session::{self, Refused, Session},
+};
+use chrono::{DateTime, Utc};
+use core_model::{ByteSize, KnownTree, QueueStats};
+use daemon_kit::{Exit, Table, printable};
+use fleet_wire::WirePath;
+use serde::Serialize;
+use state_sqlite::{Outbox, SqliteTree};
+
+#[derive(Serialize)]
+struct Status {
+    state_file: String,
+    state_bytes: u64,
+    roots: Vec<Root>,
+    outbox: Owed,
+    refused: u64,
+    refusals: Vec<Refused>,
+    last_scan: Option<Session>,
+}
+
+#[derive(Serialize)]
+struct Root {
+    #[serde(flatten)]
+    path: WirePath,
+    files: u64,
+    held_deletions: u64,
+    last_completed: Option<DateTime<Utc>>,
+    accepted: bool,
+}
+
+#[derive(Serialize)]
+struct Owed {
+    records: u64,
+    bytes: u64,
+    oldest: Option<DateTime<Utc>>,
+    last_seq: u64,
+}
+
+pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
+    let database = context.open_state(args.state)?;
+    let roots = SqliteTree::overlay(&database)?.roots()?.into_iter().map(|root| Root {
+        path: WirePath::from_bytes(root.path),
+        files: root.files,
+        held_deletions: root.held,
+        last_completed: root.completed_at,
+        accepted: root.accepted,
+    });
+    let QueueStats {
+        records,
+        bytes,
+        oldest,
+        last_seq,
+        ..
+    } = Outbox::stats_of(&database)?;
+    let (refused, refusals) = session::refusals(&database, 10)?;
+    let status = Status {
+        state_file: database.path().display().to_string(),
+        state_bytes: database.size(),
+        roots: roots.collect(),
+        outbox: Owed {
+            records,
+            bytes,
+            oldest,
+            last_seq,
+        },
+        refused,
+        refusals,
+        last_scan: session::history(&database, 1)?.pop(),
+    };
+    match context.output {
+        Output::Table | Output::Csv => print_table(&status),
+        Output::Json | Output::Jsonl => println!("{}", serde_json::to_string(&status)?),
+    }
+    Ok(Exit::Done)
+}
+
+fn print_table(status: &Status) {
+    println!(
+        "state    {} ({})",
+        status.state_file,
+        ByteSize::new(status.state_bytes).human()
+    );
+    match &status.last_scan {
+        Some(scan) => println!("scan     {}, {} files, {} errors", scan.status, scan.files, scan.errors),
+        None => println!("scan     none yet"),
+    }
+    match status.outbox.oldest {
+        Some(oldest) => println!(
+            "outbox   {} records wait for the server, the oldest since {}",
+            status.outbox.records,
+            oldest.format("%Y-%m-%dT%H:%M:%SZ")
+        ),
+        None => println!("outbox   empty; {} records told so far", status.outbox.last_seq),
+    }
+    if status.refused > 0 {
+        println!("refused  {} records; the newest:", status.refused);
+        for refusal in &status.refusals {
+            println!("  {}: {}", printable(refusal.path.as_bytes()), refusal.detail);
+        }
+    }
+    let mut table = Table::new(&["PATH", "FILES", "HELD", "COMPLETED"]).right(1).right(2);
+    for root in &status.roots {
+        let completed = root
+            .last_completed
+            .map(|at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+        table.row([
+            printable(root.path.as_bytes()).into_owned(),
+            root.files.to_string(),
+            root.held_deletions.to_string(),
+            completed.unwrap_or_else(|| "never".to_owned()),
+        ]);
+    }
+    println!();
+    print!("{table}");
+    for root in status.roots.iter().filter(|root| root.held_deletions > 0) {
+        let path = printable(root.path.as_bytes());
+        println!(
+            "{} deletions in {path} are held: `scanner accept {path}` releases them",
+            root.held_deletions
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! Real parts for tests: this workspace's own programs, run and watched, and trees of files, plain and nasty.
+//!
+//! For tests and `xtask` only. It fakes nothing: a program is a real process, a tree is a real tree on a real file
+//! system. It is *not* a place for assertions about one product; those stand with the product's tests.
+//!
+//! ```no_run
+//! use testkit::Program;
+//!
+//! let version = Program::named("scanner")?.arg("--version").run()?.success()?;
+//! assert!(version.stdout().starts_with("scanner "));
+//!
+//! let controller = Program::named("fleet-controller")?.args(["serve", "--listen", "127.0.0.1:0"]).start()?;
+//! let url = controller.wait_for("its address", |line| line.strip_prefix("listening on ").map(str::to_owned))?;
+//! assert!(url.starts_with("http://127.0.0.1:"));
+//! controller.stop()?;
+//! # anyhow::Ok(())
+//! ```
+mod binaries;
+mod daemon;
+mod ending;
+mod http;
+mod log;
+mod nasty;
+mod output;
+mod port;
+mod program;
+mod random;
+mod tree;
+mod wait;
+
+pub use binaries::binary;
+pub use daemon::Daemon;
+pub use http::{Answer, http_get};
+pub use nasty::{Nasty, nasty_files};
+pub use output::Output;
+pub use port::free_loopback_port;
+pub use program::{Program, run};
+pub use random::Random;
+pub use tree::{Tree, TreePlan};
+pub use wait::{GUARD, eventually};

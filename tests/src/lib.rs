@@ -1,0 +1,237 @@
+//! A controller and a scanner as a person would use them: the released programs, their command lines, real sockets and
+//! real trees. What the journeys share stands here; the journeys are in `it/`.
+use anyhow::{Context, Result};
+use fleet_wire::WirePath;
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+use testkit::{Daemon, Output, Program};
+
+/// A folder with a controller that was signed in to.
+#[derive(Debug)]
+pub struct Fleet {
+    home: TempDir,
+    daemon: Option<Daemon>,
+    /// Where the controller answers.
+    pub url: String,
+}
+
+/// The password of the admin, kept for signing in again.
+const PASSWORD_FILE: &str = "password";
+
+impl Fleet {
+    /// Starts a controller for the first time and signs in.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start() -> Result<Self> {
+        let home = tempfile::Builder::new().prefix("shoal-e2e-").tempdir()?;
+        let mut fleet = Self {
+            home,
+            daemon: None,
+            url: String::new(),
+        };
+        let daemon = fleet.serve("127.0.0.1:0")?;
+        let password = daemon.wait_for("the password", |line| {
+            line.strip_prefix("admin password: ").map(str::to_owned)
+        })?;
+        fleet.url = daemon.wait_for("its address", |line| {
+            line.strip_prefix("listening on ").map(str::to_owned)
+        })?;
+        fleet.daemon = Some(daemon);
+        fs::write(fleet.home().join(PASSWORD_FILE), password)?;
+        fleet.login()?;
+        Ok(fleet)
+    }
+
+    fn serve(&self, listen: &str) -> Result<Daemon> {
+        let args = ["serve", "--data-dir", "controller", "--listen", listen];
+        Program::named("fleet-controller")?.args(args).home(self.home()).start()
+    }
+
+    /// The folder of everything, removed at the end.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Ends the controller by SIGTERM; it must exit 0.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn stop(&mut self) -> Result<()> {
+        if let Some(daemon) = self.daemon.take() {
+            let status = daemon.stop()?;
+            anyhow::ensure!(status.success(), "the controller ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart(&mut self) -> Result<()> {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let daemon = self.serve(&address)?;
+        daemon.wait_for_text("listening on ")?;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// Signs in as the admin.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub fn login(&self) -> Result<()> {
+        self.client(&["login", "--server", &self.url, "--password-file", PASSWORD_FILE])?
+            .success()?;
+        Ok(())
+    }
+
+    /// Runs a command of the controller's client.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn client(&self, args: &[&str]) -> Result<Output> {
+        Program::named("fleet-controller")?.args(args).home(self.home()).run()
+    }
+
+    /// The same, with its JSON.
+    ///
+    /// # Errors
+    /// When it fails or prints something else.
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        self.client(&[args, &["--output", "json"]].concat())?.success()?.json()
+    }
+
+    /// A new join token.
+    ///
+    /// # Errors
+    /// When none is given.
+    pub fn join_token(&self) -> Result<String> {
+        let created = self.json(&["join-tokens", "create", "--uses", "5"])?;
+        Ok(created["token"].as_str().context("no token")?.to_owned())
+    }
+
+    /// Paths that the controller says an agent's host has.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn paths(&self, agent: &str) -> Result<Vec<Vec<u8>>> {
+        let files = self.json(&["files", "list", "--agent", agent, "--limit", "0"])?;
+        let mut paths: Vec<Vec<u8>> = rows(&files)?.iter().map(path).collect::<Result<_>>()?;
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// What the controller says happened, the newest last, as `action path` or `moved from -> to`.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn changes(&self, agent: &str) -> Result<Vec<String>> {
+        let changes = self.json(&["files", "changes", "--agent", agent, "--limit", "0"])?;
+        let line = |row: &Value| -> Result<String> {
+            let own = String::from_utf8_lossy(&path(row)?).into_owned();
+            let action = row["action"].as_str().context("no action")?;
+            Ok(match row.get("from").filter(|from| !from.is_null()) {
+                Some(from) => format!("{action} {} -> {own}", String::from_utf8_lossy(&path(from)?)),
+                None => format!("{action} {own}"),
+            })
+        };
+        rows(&changes)?.iter().rev().map(line).collect()
+    }
+}
+
+fn rows(json: &Value) -> Result<&Vec<Value>> {
+    json.as_array().context("not a list")
+}
+
+fn path(row: &Value) -> Result<Vec<u8>> {
+    let text = row["path"].as_str().context("no path")?;
+    let path = WirePath::from_parts(text, row["path_raw"].as_str()).context("a path that is none")?;
+    Ok(path.into_bytes())
+}
+
+/// A scanner with a configuration, a state and a tree of its own in one folder.
+#[derive(Debug)]
+pub struct Scanner {
+    home: PathBuf,
+    name: String,
+    token: Option<String>,
+}
+
+impl Scanner {
+    /// One that reports to `fleet` and scans `home/NAME/tree`, which is made. `more` goes to its configuration.
+    ///
+    /// # Errors
+    /// When its files cannot be written.
+    pub fn new(fleet: &Fleet, name: &str, more: &str) -> Result<Self> {
+        let home = fleet.home().join(name);
+        let scanner = Self {
+            home,
+            name: name.to_owned(),
+            token: Some(fleet.join_token()?),
+        };
+        fs::create_dir_all(scanner.tree())?;
+        scanner.configure(&fleet.url, more)?;
+        Ok(scanner)
+    }
+
+    /// Writes its configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&self, url: &str, more: &str) -> Result<()> {
+        let tree = self.tree();
+        let text = format!(
+            "server:\n  base_url: {url}\n  retry_attempts: 0\nagent:\n  id: {}\nscanner:\n  scan_paths: ['{}']\n{more}",
+            self.name,
+            tree.display()
+        );
+        fs::write(self.home.join("scanner.yaml"), text).context("could not write the configuration")
+    }
+
+    /// What it scans.
+    pub fn tree(&self) -> PathBuf {
+        self.home.join("tree")
+    }
+
+    /// Its home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// A command of it, not yet started.
+    ///
+    /// # Errors
+    /// When the program cannot be built.
+    pub fn program(&self, args: &[&str]) -> Result<Program> {
+        let mut program = Program::named("scanner")?
+            .args(args)
+            .args(["--config", "scanner.yaml", "--data-dir", "state"])
+            .home(&self.home);
+        if let Some(token) = &self.token {
+            program = program.env("SCANNER_JOIN_TOKEN", token);
+        }
+        Ok(program)
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn command(&self, args: &[&str]) -> Result<Output> {
+        self.program(args)?.run()
+    }
+
+    /// One round; it must end with `code`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn round(&self, code: i32) -> Result<Output> {
+        Ok(self.command(&["run", "--once"])?.assert_code(code))
+    }
+}

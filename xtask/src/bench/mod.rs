@@ -1,0 +1,22 @@
+//! `cargo xtask bench`: whole products beside their peers, as ratios in one run, CPU seconds first.
+mod measure;
+mod scanner;
+mod walk;
+
+use anyhow::Result;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// The scanner beside a bare walk, find and updatedb.
+    Scanner(scanner::Args),
+    /// A bare walk: every directory listed, every file looked at, nothing kept. For the bench itself.
+    #[command(hide = true)]
+    Walk(walk::Args),
+}
+
+pub(crate) fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Scanner(args) => scanner::run(&args),
+        Command::Walk(args) => walk::run(&args),
+    }
+}

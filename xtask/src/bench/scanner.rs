@@ -1,0 +1,245 @@
+//! The scanner beside a bare walk and its peers, over one generated tree, everything in the page cache.
+use super::measure::{self, Cost};
+use crate::process;
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use testkit::TreePlan;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A million files instead of 200,000.
+    #[arg(long)]
+    full: bool,
+    /// So many files.
+    #[arg(long, conflicts_with = "full")]
+    files: Option<u64>,
+    /// Runs of each, of which the one in the middle counts.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Also updatedb and fd, where they are installed.
+    #[arg(long)]
+    peers: bool,
+    /// Print the table as Markdown.
+    #[arg(long)]
+    markdown: bool,
+}
+
+struct Row {
+    what: String,
+    cost: Cost,
+    note: String,
+}
+
+/// The most memory that a scan may take, in MB, up to a million files.
+const MEMORY: f64 = 50.0;
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let files = args.files.unwrap_or(if args.full { 1_000_000 } else { 200_000 });
+    let programs = process::build_programs("release")?;
+    let scanner = programs.join("scanner");
+    let home = tempfile::Builder::new()
+        .prefix("shoal-bench-")
+        .tempdir_in(bench_folder(&programs)?)?;
+    let root = home.path().join("tree");
+    eprintln!("making a tree of {files} files …");
+    let tree = TreePlan { files, seed: 1 }.create(&root)?;
+    // Files whose times are younger than the look itself are looked at twice; a bench wants settled ones.
+    measure::run(Command::new("sync").arg("-f").arg(&root), &[0])?;
+
+    let bench = Bench {
+        scanner,
+        home: home.path().to_owned(),
+        root,
+        runs: args.runs.max(1),
+    };
+    // The released xtask, not the one that runs now: an unoptimised walk would be a generous limit.
+    let own = programs.join("xtask");
+    let walk = bench.several(|_| {
+        measure::run(
+            Command::new(&own)
+                .args(["bench", "walk", "--threads", "2"])
+                .arg(&bench.root),
+            &[0],
+        )
+    })?;
+    let mut rows = vec![Row {
+        what: "bare walk, 2 threads".into(),
+        cost: walk,
+        note: "the limit".into(),
+    }];
+    rows.extend(bench.peers(args.peers)?);
+
+    let initial = bench.several(|run| bench.look(&format!("initial-{run}"), &[0]))?;
+    let state = fs::metadata(bench.home.join("initial-0/scan.db"))?.len() as f64 / files as f64;
+    rows.push(row(
+        "scanner: initial scan alone",
+        initial,
+        format!("{state:.0} bytes of state a file"),
+    ));
+    let owed = bench.several(|run| bench.run_owed(&format!("owed-{run}")))?;
+    let owed_state = fs::metadata(bench.home.join("owed-0/state.db"))?.len() as f64 / files as f64;
+    rows.push(row(
+        "scanner: initial scan with outbox",
+        owed,
+        format!("{owed_state:.0} bytes a file, all owed"),
+    ));
+    let rescan = bench.several(|_| bench.look("initial-0", &[0]))?;
+    rows.push(row("scanner: rescan, no change", rescan, String::new()));
+    let changed = bench.several(|run| {
+        tree.edit(0.01, run as u64 + 1)?;
+        bench.look("initial-0", &[0])
+    })?;
+    rows.push(row("scanner: rescan, 1 % changed", changed, String::new()));
+
+    print(&rows, walk, files, args.markdown);
+    limit("rescan <= 1.5 x the bare walk's CPU", rescan.cpu / walk.cpu, 1.5);
+    limit(
+        "initial scan alone <= 3 x the bare walk's CPU",
+        initial.cpu / walk.cpu,
+        3.0,
+    );
+    let highest = [initial, owed, rescan, changed]
+        .iter()
+        .map(|cost| cost.memory)
+        .fold(0.0, f64::max);
+    limit("memory < 50 MB", highest, MEMORY);
+    Ok(())
+}
+
+fn row(what: &str, cost: Cost, note: String) -> Row {
+    Row {
+        what: what.to_owned(),
+        cost,
+        note,
+    }
+}
+
+/// On the disk that builds are made on: a folder for temporary files may lie in memory.
+fn bench_folder(programs: &Path) -> Result<PathBuf> {
+    let folder = programs.parent().unwrap_or(programs).join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    Ok(folder)
+}
+
+struct Bench {
+    scanner: PathBuf,
+    home: PathBuf,
+    root: PathBuf,
+    runs: usize,
+}
+
+impl Bench {
+    fn several(&self, mut run: impl FnMut(usize) -> Result<Cost>) -> Result<Cost> {
+        Ok(Cost::median((0..self.runs).map(&mut run).collect::<Result<_>>()?))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.scanner);
+        command.current_dir(&self.home).env_clear().env("HOME", &self.home);
+        command
+    }
+
+    fn look(&self, state: &str, codes: &[i32]) -> Result<Cost> {
+        let mut command = self.command();
+        command
+            .args(["scan", "--summary", "--quiet", "--threads", "2", "--data-dir", state])
+            .arg(&self.root);
+        measure::run(&mut command, codes)
+    }
+
+    /// A run whose server is not there, so that every record stays in the outbox.
+    fn run_owed(&self, state: &str) -> Result<Cost> {
+        let port = testkit::free_loopback_port()?;
+        let config = format!(
+            "server:\n  base_url: http://127.0.0.1:{port}\n  api_key: ${{KEY}}\n  retry_attempts: 0\n\
+             scanner:\n  scan_paths: ['{}']\n  worker_count: 2\n",
+            self.root.display()
+        );
+        fs::write(self.home.join("bench.yaml"), config)?;
+        let mut command = self.command();
+        command
+            .args([
+                "run",
+                "--once",
+                "--quiet",
+                "--config",
+                "bench.yaml",
+                "--data-dir",
+                state,
+            ])
+            .env("KEY", "k");
+        measure::run(&mut command, &[5])
+    }
+
+    fn peers(&self, all: bool) -> Result<Vec<Row>> {
+        let root = self.root.as_path();
+        let mut rows = Vec::new();
+        let mut peer = |what: &str, program: &str, args: &[&str]| -> Result<()> {
+            if !process::have(program) {
+                eprintln!("{what}: `{program}` is not installed, not measured");
+                return Ok(());
+            }
+            let paths: Vec<PathBuf> = args
+                .iter()
+                .map(|arg| if *arg == "{}" { root.to_owned() } else { arg.into() })
+                .collect();
+            let cost = self.several(|_| measure::run(Command::new(program).args(&paths), &[0]))?;
+            rows.push(row(what, cost, String::new()));
+            Ok(())
+        };
+        peer(
+            "find -printf '%p %s %T@'",
+            "find",
+            &["{}", "-type", "f", "-printf", "%p %s %T@\\n"],
+        )?;
+        if all {
+            peer(
+                "fd, with sizes",
+                "fdfind",
+                &["-u", "-j2", "-t", "f", "-S", "+0b", ".", "{}"],
+            )?;
+            let database = self.home.join("plocate.db").display().to_string();
+            let args = [
+                "-l",
+                "0",
+                "-U",
+                "{}",
+                "-o",
+                &database,
+                "--prunepaths",
+                "",
+                "--prunefs",
+                "",
+                "--prunenames",
+                "",
+            ];
+            peer("updatedb (names only), repeated", "updatedb.plocate", &args)?;
+        }
+        Ok(rows)
+    }
+}
+
+fn print(rows: &[Row], walk: Cost, files: u64, markdown: bool) {
+    let bar = if markdown { "|" } else { " " };
+    let head = format!("{files} files");
+    println!("{bar} {head:38} {bar} CPU s {bar} x walk {bar} wall s {bar} RSS MB {bar} note {bar}");
+    if markdown {
+        println!("| --- | ---: | ---: | ---: | ---: | --- |");
+    }
+    for Row { what, cost, note } in rows {
+        let ratio = cost.cpu / walk.cpu.max(f64::EPSILON);
+        let Cost { cpu, wall, memory } = cost;
+        println!(
+            "{bar} {what:38} {bar} {cpu:5.2} {bar} {ratio:6.2} {bar} {wall:6.2} {bar} {memory:6.0} {bar} {note} {bar}"
+        );
+    }
+}
+
+fn limit(what: &str, value: f64, most: f64) {
+    let word = if value <= most { "pass" } else { "miss" };
+    println!("{word}: {what}: {value:.2}");
+}

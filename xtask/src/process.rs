@@ -1,0 +1,59 @@
+//! Running cargo and its kin from the root of the workspace.
+use anyhow::{Context, Result, ensure};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// `cargo` with these arguments, at the root.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root());
+    command
+}
+
+/// Runs it; what it prints is seen.
+pub(crate) fn run(mut command: Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("could not start {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
+
+/// Runs it and gives what it prints on standard output.
+pub(crate) fn output(mut command: Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("could not start {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+    String::from_utf8(output.stdout).with_context(|| format!("{command:?} did not print text"))
+}
+
+/// Whether a program of this name is on the path.
+pub(crate) fn have(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+/// Builds every program of the workspace, so that tests and demo find them; gives the folder they lie in. `profile` is
+/// `dev` or `release`.
+pub(crate) fn build_programs(profile: &str) -> Result<PathBuf> {
+    let started = Instant::now();
+    eprintln!("building the programs ({profile}; the first time takes some minutes) …");
+    run(cargo(&["build", "--workspace", "--bins", "--profile", profile]))?;
+    eprintln!("built in {:.0} s", started.elapsed().as_secs_f64());
+    let metadata = output(cargo(&["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;
+    let target = metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata names no target directory")?;
+    Ok(Path::new(target).join(if profile == "dev" { "debug" } else { profile }))
+}
