@@ -185,3 +185,15 @@ fn a_controller_off_loopback_wants_to_be_told_so() {
     let output = program.run().unwrap().assert_code(3);
     assert!(output.stderr().contains("allow_http"), "{}", output.stderr());
 }
+
+#[test]
+fn the_reference_in_the_docs_is_what_the_programs_print() {
+    let reference = include_str!("../../docs/configuration.md");
+    for name in ["scanner", "fleet-controller"] {
+        let printed = testkit::run(name, ["config", "init"]).unwrap().success().unwrap();
+        assert!(
+            reference.contains(printed.stdout().as_ref()),
+            "docs/configuration.md: put in what `{name} config init` prints"
+        );
+    }
+}

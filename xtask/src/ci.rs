@@ -1,19 +1,23 @@
 //! `cargo xtask ci`: what a change must pass, here and on the hosted runners alike.
 use crate::{demo, process, setup, test, tidy};
 use anyhow::{Result, bail};
-use std::time::Instant;
+use std::{process::Command, time::Instant};
 
-type Step = (&'static str, fn() -> Result<()>);
+/// How a step ended that did not fail.
+enum Done {
+    Passed,
+    /// It was not done, and why.
+    Skipped(&'static str),
+}
 
-const STEPS: [Step; 8] = [
-    ("setup", || {
-        setup::run(&setup::Args {
-            yes: true,
-            ..setup::Args::default()
-        })
+type Step = (&'static str, fn() -> Result<Done>);
+
+const STEPS: [Step; 9] = [
+    ("setup", || passed(setup::run(&setup::Args::default()))),
+    ("format", || {
+        passed(process::run(process::cargo(&["fmt", "--all", "--check"])))
     }),
-    ("format", || process::run(process::cargo(&["fmt", "--all", "--check"]))),
-    ("layout", tidy::run),
+    ("layout", || passed(tidy::run())),
     ("lints", || {
         let args = [
             "clippy",
@@ -24,16 +28,17 @@ const STEPS: [Step; 8] = [
             "-D",
             "warnings",
         ];
-        process::run(process::cargo(&args))
+        passed(process::run(process::cargo(&args)))
     }),
-    ("tests", || test::run(&test::Args::default())),
+    ("tests", || passed(test::run(&test::Args::default()))),
     ("docs", || {
         let mut command = process::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
         command.env("RUSTDOCFLAGS", "-D warnings");
-        process::run(command)
+        passed(process::run(command))
     }),
     ("dependencies", dependencies),
-    ("demo", demo::once),
+    ("windows", windows),
+    ("demo", || passed(demo::once())),
 ];
 
 pub(crate) fn run() -> Result<()> {
@@ -44,12 +49,21 @@ pub(crate) fn run() -> Result<()> {
         eprintln!("\n== {name}");
         let began = Instant::now();
         let outcome = step();
-        if let Err(error) = &outcome {
-            eprintln!("error: {error:#}");
-            failed += 1;
-        }
-        let word = if outcome.is_ok() { "passed" } else { "FAILED" };
-        summary.push(format!("{name:13} {word:7} {:6.0} s", began.elapsed().as_secs_f64()));
+        let seconds = began.elapsed().as_secs_f64();
+        let (word, note) = match outcome {
+            Ok(Done::Passed) => ("passed", ""),
+            Ok(Done::Skipped(why)) => ("SKIPPED", why),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                failed += 1;
+                ("FAILED", "")
+            }
+        };
+        summary.push(
+            format!("{name:13} {word:7} {seconds:6.0} s  {note}")
+                .trim_end()
+                .to_owned(),
+        );
     }
     println!("\n{}", summary.join("\n"));
     println!("{:13} {:7} {:6.0} s", "all", "", started.elapsed().as_secs_f64());
@@ -59,13 +73,18 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+fn passed(outcome: Result<()>) -> Result<Done> {
+    outcome.map(|()| Done::Passed)
+}
+
 /// Bans, licences and sources. Advisories need a database from the network and belong to the hosted workflow.
-fn dependencies() -> Result<()> {
+fn dependencies() -> Result<Done> {
     if !process::have("cargo-deny") {
-        eprintln!("cargo-deny is not installed: dependencies were NOT checked (cargo install --locked cargo-deny)");
-        return Ok(());
+        return Ok(Done::Skipped(
+            "cargo-deny is not there (cargo install --locked cargo-deny)",
+        ));
     }
-    process::run(process::cargo(&[
+    passed(process::run(process::cargo(&[
         "deny",
         "--log-level",
         "error",
@@ -73,5 +92,27 @@ fn dependencies() -> Result<()> {
         "bans",
         "licenses",
         "sources",
-    ]))
+    ])))
+}
+
+/// Crates that no C compiler for Windows is needed for.
+const PORTABLE: [&str; 4] = ["core-model", "conf", "fleet-wire", "fsscan"];
+
+/// The types of the portable crates, for Windows.
+fn windows() -> Result<Done> {
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "list", "--installed"]);
+    let installed = if process::have("rustup") {
+        process::output(rustup)?
+    } else {
+        String::new()
+    };
+    let Some(target) = installed.lines().find(|target| target.contains("-pc-windows-")) else {
+        return Ok(Done::Skipped(
+            "no Windows target is installed (rustup target add x86_64-pc-windows-gnu)",
+        ));
+    };
+    let mut command = process::cargo(&["check", "--target", target]);
+    command.args(PORTABLE.iter().flat_map(|name| ["-p", name]));
+    passed(process::run(command))
 }

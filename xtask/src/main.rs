@@ -2,6 +2,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod interrupt;
 mod process;
 mod setup;
 mod soak;

@@ -1,8 +1,9 @@
 //! `cargo xtask setup`: the only place that installs anything.
 use crate::process;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::{
     io::{BufRead, IsTerminal, Write},
+    path::Path,
     process::Command,
 };
 
@@ -16,24 +17,25 @@ pub(crate) struct Args {
     pub(crate) bench: bool,
 }
 
-/// A program that is wanted, and the Debian package that has it.
+/// Something that is wanted: any of these programs will do.
 struct Need {
-    program: &'static str,
-    package: &'static str,
+    programs: &'static [&'static str],
+    /// The Debian packages that bring it.
+    packages: &'static [&'static str],
     why: &'static str,
     required: bool,
 }
 
 const NEEDS: &[Need] = &[
     Need {
-        program: "cc",
-        package: "gcc",
+        programs: &["cc"],
+        packages: &["gcc", "libc6-dev"],
         why: "SQLite is built from its C source",
         required: true,
     },
     Need {
-        program: "setpriv",
-        package: "util-linux",
+        programs: &["setpriv"],
+        packages: &["util-linux"],
         why: "one test looks at files as another user",
         required: false,
     },
@@ -41,28 +43,42 @@ const NEEDS: &[Need] = &[
 
 const BENCH: &[Need] = &[
     Need {
-        program: "find",
-        package: "findutils",
-        why: "a peer of the bench",
+        programs: &["find"],
+        packages: &["findutils"],
+        why: PEER,
         required: false,
     },
     Need {
-        program: "fdfind",
-        package: "fd-find",
-        why: "a peer of the bench",
+        programs: &["fd", "fdfind"],
+        packages: &["fd-find"],
+        why: PEER,
         required: false,
     },
     Need {
-        program: "updatedb.plocate",
-        package: "plocate",
-        why: "a peer of the bench",
+        programs: &["updatedb.plocate"],
+        packages: &["plocate"],
+        why: PEER,
+        required: false,
+    },
+    Need {
+        programs: &["aide"],
+        packages: &["aide"],
+        why: PEER,
         required: false,
     },
 ];
 
+const PEER: &str = "a peer of the bench";
+
+impl Need {
+    fn is_there(&self) -> bool {
+        self.programs.iter().any(|program| process::have(program))
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let wanted = NEEDS.iter().chain(BENCH.iter().filter(|_| args.bench));
-    let missing: Vec<&Need> = wanted.filter(|need| !process::have(need.program)).collect();
+    let missing: Vec<&Need> = wanted.filter(|need| !need.is_there()).collect();
     if missing.is_empty() {
         eprintln!("setup: everything is there");
         return Ok(());
@@ -70,44 +86,42 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for need in &missing {
         eprintln!(
             "setup: `{}` is missing ({}; package {})",
-            need.program, need.why, need.package
+            need.programs[0],
+            need.why,
+            need.packages.join(" ")
         );
     }
-    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    match installer() {
-        Some(prefix) if agreed(args, &packages)? => install(&prefix, &packages)?,
-        _ => eprintln!("setup: not installed; by hand: apt-get install {}", packages.join(" ")),
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
+    match Installer::find() {
+        Some(installer) if agreed(args, &packages)? => installer.install(&packages)?,
+        Some(_) => eprintln!(
+            "setup: nothing installed; by hand: apt-get install {}",
+            packages.join(" ")
+        ),
+        None => eprintln!(
+            "setup: may not install here; as root on Debian: apt-get install {}",
+            packages.join(" ")
+        ),
     }
-    for need in missing.iter().filter(|need| !process::have(need.program)) {
+    for need in missing.iter().filter(|need| !need.is_there()) {
         if need.required {
-            bail!("`{}` is still missing: {}", need.program, need.why);
+            bail!("`{}` is still missing: {}", need.programs[0], need.why);
         }
-        eprintln!("setup: going on without `{}`: {}", need.program, need.why);
+        eprintln!(
+            "setup: going on without `{}`, so this is skipped: {}",
+            need.programs[0], need.why
+        );
     }
     Ok(())
 }
 
-/// How packages can be installed here: as root, by sudo without a password, or not.
-fn installer() -> Option<Vec<&'static str>> {
-    if !process::have("apt-get") {
-        return None;
-    }
-    let quiet = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    let is_root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.starts_with(b"0\n"));
-    if is_root {
-        return Some(vec![]);
-    }
-    quiet(Command::new("sudo").args(["-n", "true"])).then(|| vec!["sudo", "-n"])
-}
-
+/// Asks, where there is somebody to ask.
 fn agreed(args: &Args, packages: &[&str]) -> Result<bool> {
     if args.yes || std::env::var("CI").is_ok_and(|ci| ci == "true") {
         return Ok(true);
     }
     if !std::io::stdin().is_terminal() {
+        eprintln!("setup: there is no terminal to ask on, and neither --yes nor CI=true");
         return Ok(false);
     }
     eprint!("install {}? [y/N] ", packages.join(" "));
@@ -117,17 +131,59 @@ fn agreed(args: &Args, packages: &[&str]) -> Result<bool> {
     Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
-fn install(prefix: &[&str], packages: &[&str]) -> Result<()> {
-    // No package may start a service of the system: what tests need they start themselves. RUNLEVEL makes invoke-rc.d
-    // see a system that is not running.
-    let apt = |args: &[&str]| {
-        let mut words = prefix.to_vec();
-        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"]);
-        words.extend(args);
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]);
-        process::run(command)
-    };
-    apt(&["update", "-q"])?;
-    apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
+/// Debian's packages, as root or by a sudo that asks for no password.
+struct Installer {
+    prefix: &'static [&'static str],
+}
+
+/// Asked by Debian's packages before they start a service; 101 means that none may be started.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl Installer {
+    fn find() -> Option<Self> {
+        if !process::have("apt-get") {
+            return None;
+        }
+        let root = Command::new("id")
+            .arg("-u")
+            .output()
+            .is_ok_and(|output| output.stdout == b"0\n");
+        if root {
+            return Some(Self { prefix: &[] });
+        }
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "true"]);
+        process::succeeds(sudo).then_some(Self {
+            prefix: &["sudo", "-n"],
+        })
+    }
+
+    fn install(&self, packages: &[&str]) -> Result<()> {
+        // What tests need of a package they start themselves, on a port and in a folder of their own.
+        let ours = !Path::new(POLICY).exists();
+        if ours {
+            let folder = tempfile::tempdir().context("could not make a folder")?;
+            let policy = folder.path().join("policy-rc.d");
+            std::fs::write(&policy, "#!/bin/sh\nexit 101\n").context("could not write the policy")?;
+            process::run(self.command(&["install", "-m", "0755", &policy.to_string_lossy(), POLICY]))?;
+        }
+        let installed = self.apt(packages);
+        if ours {
+            process::run(self.command(&["rm", "-f", POLICY]))?;
+        }
+        installed
+    }
+
+    fn apt(&self, packages: &[&str]) -> Result<()> {
+        let apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"];
+        process::run(self.command(&[&apt[..], &["update"]].concat()))?;
+        process::run(self.command(&[&apt[..], &["install", "-y", "--no-install-recommends"], packages].concat()))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut words = self.prefix.iter().chain(words);
+        let mut command = Command::new(words.next().copied().unwrap_or_default());
+        command.args(words);
+        command
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) fn run(context: &Context, args: &AcceptArgs) -> anyhow::Result<Exit> 
         Which::Scan => ScanRequest::new(Vec::new()),
     };
     let now = Utc::now();
-    let mut records = RecordEncoder::new(now);
+    let mut records = RecordEncoder::new(now, context.config.scanner.mime_detection);
     let has_server = which == Which::Run && context.config.server.base_url.is_some();
     let encoder: &mut dyn Encoder = if has_server { &mut records } else { &mut NoRecords };
     let accepted = fsscan::accept(&mut tree, &path, &asked_for, encoder, now)?;

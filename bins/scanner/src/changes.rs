@@ -16,6 +16,7 @@ use std::{
 pub(crate) struct Printer<'a> {
     output: Output,
     silent: bool,
+    mime: bool,
     inner: Mutex<Inner>,
     /// Set when nobody reads any more, so that the scan ends as well.
     stop: &'a AtomicBool,
@@ -28,12 +29,13 @@ struct Inner {
 }
 
 impl<'a> Printer<'a> {
-    /// A printer in the form of `output`; a `silent` one prints no changes.
-    pub(crate) fn new(output: Output, silent: bool, stop: &'a AtomicBool) -> Self {
+    /// A printer in the form of `output`; a `silent` one prints no changes, and `mime` says whether to print MIME types.
+    pub(crate) fn new(output: Output, silent: bool, mime: bool, stop: &'a AtomicBool) -> Self {
         let out = BufWriter::with_capacity(64 << 10, io::stdout());
         Self {
             output,
             silent,
+            mime,
             inner: Mutex::new(Inner {
                 out,
                 printed: 0,
@@ -107,7 +109,7 @@ impl Observer for Printer<'_> {
         match self.output {
             Output::Table => self.write(|out, _| row(out, change)),
             Output::Jsonl => self.write(|out, _| {
-                serde_json::to_writer(&mut *out, &Line::of(change))?;
+                serde_json::to_writer(&mut *out, &Line::of(change, self.mime))?;
                 writeln!(out)
             }),
             // The opening counts as the first thing printed.
@@ -115,7 +117,7 @@ impl Observer for Printer<'_> {
                 if printed > 1 {
                     out.write_all(b",")?;
                 }
-                serde_json::to_writer(&mut *out, &Line::of(change))?;
+                serde_json::to_writer(&mut *out, &Line::of(change, self.mime))?;
                 Ok(())
             }),
             Output::Csv => self.write(|out, _| record(out, change)),
@@ -170,11 +172,11 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(change: &Change<'a>) -> Self {
+    fn of(change: &Change<'a>, mime: bool) -> Self {
         let file = |change, file: &FileMeta<'a>, changed| Line {
             change,
             from: None,
-            file: Some(FileBody::new(file, changed)),
+            file: Some(FileBody::new(file, changed, mime)),
             deleted: None,
         };
         match change {

@@ -8,28 +8,29 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 /// Encodes records for the controller, all with the time of the scan.
 pub(crate) struct RecordEncoder {
     time: DateTime<Utc>,
+    mime: bool,
 }
 
 impl RecordEncoder {
-    /// For a scan that began at `time`.
-    pub(crate) fn new(time: DateTime<Utc>) -> Self {
-        Self { time }
+    /// For a scan that began at `time`; `mime` says whether records carry a MIME type.
+    pub(crate) fn new(time: DateTime<Utc>, mime: bool) -> Self {
+        Self { time, mime }
     }
 }
 
 impl Encoder for RecordEncoder {
     fn encode(&mut self, change: &Change<'_>, out: &mut Vec<u8>) {
-        let time = self.time;
+        let (time, mime) = (self.time, self.mime);
         let before = out.len();
         let written = match change {
-            Change::Created { file } => line(out, kind::FILE_CREATED, time, FileBody::new(file, None)),
+            Change::Created { file } => line(out, kind::FILE_CREATED, time, FileBody::new(file, None, mime)),
             Change::Updated { file, changed } => {
-                line(out, kind::FILE_UPDATED, time, FileBody::new(file, Some(*changed)))
+                line(out, kind::FILE_UPDATED, time, FileBody::new(file, Some(*changed), mime))
             }
             Change::Moved { from, file } => {
                 let body = MovedBody {
                     from: PathBody::new(from),
-                    file: FileBody::new(file, None),
+                    file: FileBody::new(file, None, mime),
                 };
                 line(out, kind::FILE_MOVED, time, body)
             }
@@ -120,8 +121,8 @@ pub(crate) struct FileBody<'a> {
 }
 
 impl<'a> FileBody<'a> {
-    /// The body of `file`; `changed` is for updates.
-    pub(crate) fn new(file: &FileMeta<'a>, changed: Option<Changed>) -> Self {
+    /// The body of `file`; `changed` is for updates, and the MIME type is left out unless `mime` says otherwise.
+    pub(crate) fn new(file: &FileMeta<'a>, changed: Option<Changed>, mime: bool) -> Self {
         let PathBody { path, path_raw } = PathBody::new(file.path);
         let hash = |algorithm| {
             file.hash
@@ -137,7 +138,7 @@ impl<'a> FileBody<'a> {
             mtime: DateTime::from_timestamp_nanos(file.mtime_ns),
             ctime: DateTime::from_timestamp_nanos(file.ctime_ns),
             btime: file.btime_ns.map(DateTime::from_timestamp_nanos),
-            mime: file.mime,
+            mime: file.mime.filter(|_| mime),
             mode: file.mode,
             uid: file.uid,
             gid: file.gid,
@@ -218,7 +219,7 @@ mod tests {
         let time = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         let path = b"/data/new\nline\xff";
         let mut out = Vec::new();
-        let mut encoder = RecordEncoder::new(time);
+        let mut encoder = RecordEncoder::new(time, true);
         encoder.encode(
             &Change::Created {
                 file: meta(path, "ann"),

@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
         }
     };
     let stop = stop::on_signal()?;
-    let printer = Printer::new(context.output, false, stop.flag);
+    let printer = Printer::new(context.output, false, context.config.scanner.mime_detection, stop.flag);
     printer.begin();
     let bar = Bar::start(
         request.progress.clone(),

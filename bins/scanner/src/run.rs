@@ -99,12 +99,12 @@ async fn scan_once(
     let expected = tree.roots()?.iter().map(|root| root.files).sum();
     let bar = Bar::start(request.progress.clone(), expected, context.quiet);
     health.scan_started(started, Arc::clone(&request.progress));
-    let output = context.output;
+    let (output, mime) = (context.output, context.config.scanner.mime_detection);
     let work = move || {
         // On a terminal a run tells its summary; programs ask for each change.
-        let printer = Printer::new(output, output == Output::Table, flag);
+        let printer = Printer::new(output, output == Output::Table, mime, flag);
         printer.begin();
-        let mut records = RecordEncoder::new(started);
+        let mut records = RecordEncoder::new(started, mime);
         let scanned = if has_server {
             fsscan::scan(&mut tree, &request, &mut records, &printer, started, flag)
         } else {

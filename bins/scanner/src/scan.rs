@@ -34,7 +34,12 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
     let session = session::begin(&database, &paths, started)?;
 
     let stop = stop::on_signal()?;
-    let printer = Printer::new(context.output, args.summary, stop.flag);
+    let printer = Printer::new(
+        context.output,
+        args.summary,
+        context.config.scanner.mime_detection,
+        stop.flag,
+    );
     printer.begin();
     let expected = tree.roots()?.iter().map(|root| root.files).sum();
     let bar = Bar::start(request.progress.clone(), expected, context.quiet);

@@ -148,6 +148,10 @@ impl Daemon {
     /// When the system does not tell how it ended.
     pub fn attend(mut self) -> Result<ExitStatus> {
         self.process.wait();
+        if cfg!(not(unix)) {
+            // There is no waiting without reaping there; how it ended is told once more below.
+            self.child.wait().ok();
+        }
         self.end()
     }
 

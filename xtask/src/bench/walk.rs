@@ -59,6 +59,14 @@ mod linux {
         .union(OFlags::NOFOLLOW)
         .union(OFlags::CLOEXEC);
 
+    // What the scanner asks for, asked as it asks.
+    const LOOK: AtFlags = AtFlags::SYMLINK_NOFOLLOW
+        .union(AtFlags::STATX_DONT_SYNC)
+        .union(AtFlags::NO_AUTOMOUNT);
+    const WANTED: StatxFlags = StatxFlags::BASIC_STATS
+        .difference(StatxFlags::ATIME)
+        .union(StatxFlags::BTIME);
+
     pub(super) fn walk(root: &Path, threads: usize) -> Result<u64> {
         let root = openat(CWD, root, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty())
             .with_context(|| format!("could not open {}", root.display()))?;
@@ -136,8 +144,7 @@ mod linux {
                 own.push((Arc::clone(&folder), name.to_owned()));
                 continue;
             }
-            let flags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::STATX_DONT_SYNC);
-            statx(&folder, name, flags, StatxFlags::BASIC_STATS.union(StatxFlags::BTIME))?;
+            statx(&folder, name, LOOK, WANTED)?;
             files += 1;
         }
         Ok(files)

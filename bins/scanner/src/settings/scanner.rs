@@ -34,7 +34,7 @@ pub(crate) struct ScannerSettings {
     pub(crate) worker_count: Option<u8>,
     /// Records in one request to the server, 10 to 1,000.
     pub(crate) batch_size: u32,
-    /// Requests to the server at one time, 1 to 16.
+    /// Requests to the server at one time, 1 to 5.
     pub(crate) concurrent_api_calls: u8,
     /// Whether records carry a MIME type.
     pub(crate) mime_detection: bool,
@@ -75,8 +75,8 @@ impl ScannerSettings {
         if !(10..=1000).contains(&self.batch_size) {
             check.problem("scanner.batch_size", "must lie between 10 and 1000", None);
         }
-        if !(1..=16).contains(&self.concurrent_api_calls) {
-            check.problem("scanner.concurrent_api_calls", "must lie between 1 and 16", None);
+        if !(1..=5).contains(&self.concurrent_api_calls) {
+            check.problem("scanner.concurrent_api_calls", "must lie between 1 and 5", None);
         }
         if self.worker_count.is_some_and(|n| !(1..=50).contains(&n)) {
             check.problem("scanner.worker_count", "must lie between 1 and 50", None);
