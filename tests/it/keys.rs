@@ -89,3 +89,29 @@ fn a_used_up_or_revoked_join_token_enrols_nobody() {
     assert!(!output.stderr().contains(token), "{}", output.stderr());
     assert_eq!(fleet.json(&["agents"]).unwrap(), serde_json::json!([]));
 }
+
+#[test]
+fn a_revoked_agent_is_told_so_and_loses_nothing() {
+    let fleet = Fleet::start().unwrap();
+    let scanner = Scanner::new(&fleet, "revoked", "").unwrap();
+    fs::write(scanner.tree().join("a"), "a").unwrap();
+    scanner.round(0).unwrap();
+    fleet
+        .client(&["agents", "revoke", "revoked"])
+        .unwrap()
+        .success()
+        .unwrap();
+    fs::write(scanner.tree().join("b"), "b").unwrap();
+    let output = scanner.round(5).unwrap();
+    assert!(
+        output.stderr().contains("does not take this agent's key"),
+        "{}",
+        output.stderr()
+    );
+    let status = scanner
+        .command(&["status", "--output", "json"])
+        .unwrap()
+        .json()
+        .unwrap();
+    assert_eq!(status["outbox"]["records"], 1);
+}

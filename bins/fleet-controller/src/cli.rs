@@ -121,6 +121,11 @@ pub(crate) enum AgentsCommand {
         /// Its name or id.
         agent: String,
     },
+    /// Take an agent's key away. What is known of its files stays; its name is free again.
+    Revoke {
+        /// Its name or id.
+        agent: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

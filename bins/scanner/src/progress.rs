@@ -36,20 +36,22 @@ impl Bar {
                 ProgressBar::new_spinner()
             };
             let template = if expected > 0 {
-                "{spinner} {msg} [{bar:30}] {per_sec}, {eta} left"
+                "{spinner} {msg} [{bar:30}] {eta} left"
             } else {
-                "{spinner} {msg} {per_sec} [{elapsed}]"
+                "{spinner} {msg} [{elapsed}]"
             };
             bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
             while stopped.recv_timeout(Duration::from_millis(150)) == Err(RecvTimeoutError::Timeout) {
                 let files = progress.files.load(Relaxed);
                 bar.set_length(expected.max(files));
                 bar.set_position(files);
+                let rate = files as f64 / bar.elapsed().as_secs_f64().max(0.001);
                 bar.set_message(format!(
-                    "{} files, {}, {} changes",
+                    "{} files, {}, {} changes, {} files/s",
                     HumanCount(files),
                     HumanBytes(progress.bytes.load(Relaxed)),
-                    HumanCount(progress.changes.load(Relaxed))
+                    HumanCount(progress.changes.load(Relaxed)),
+                    HumanCount(rate as u64)
                 ));
             }
             bar.finish_and_clear();

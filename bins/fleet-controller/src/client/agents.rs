@@ -15,6 +15,15 @@ pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> 
         print_one(output, &agent, detail)?;
         return Ok(Exit::Done);
     }
+    if let Some(AgentsCommand::Revoke { agent }) = &args.command {
+        let path = format!("/api/v1/agents/{}", super::files::encoded(agent));
+        block_on(async { client.delete(&path).await.map_err(explain) })?;
+        eprintln!(
+            "{} can no longer report; enrolling anew needs a join token",
+            printable(agent.as_bytes())
+        );
+        return Ok(Exit::Done);
+    }
     let status = args
         .status
         .as_ref()
