@@ -4,10 +4,10 @@ use anyhow::{Result, bail};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which: `scan` compares scans of random mutations with a plain model.
+    /// Which: `scan` compares scans of randomly changing trees with a plain model.
     name: String,
-    /// How many times.
-    #[arg(long, default_value_t = 1000)]
+    /// How many trees, of some 400 mutations each.
+    #[arg(long, default_value_t = 100)]
     count: u64,
     /// Where the randomness begins; the same seed does the same again.
     #[arg(long, default_value_t = 1)]
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let mut command = process::cargo(test);
     command
-        .env("SHOAL_SOAK_COUNT", args.count.to_string())
-        .env("SHOAL_SOAK_SEED", args.seed.to_string());
+        .env("FSSCAN_TREES", args.count.to_string())
+        .env("FSSCAN_SEED", args.seed.to_string());
     process::run(command)
 }

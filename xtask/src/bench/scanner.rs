@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Runs of each, of which the one in the middle counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// Also updatedb and fd, where they are installed.
+    /// Also fd, updatedb and aide, where they are installed (`setup --bench`). aide takes minutes.
     #[arg(long)]
     peers: bool,
     /// Print the table as Markdown.
@@ -47,7 +47,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let root = home.path().join("tree");
     eprintln!("making a tree of {files} files …");
     let tree = TreePlan { files, seed: 1 }.create(&root)?;
-    // Files whose times are younger than the look itself are looked at twice; a bench wants settled ones.
     measure::run(Command::new("sync").arg("-f").arg(&root), &[0])?;
 
     let bench = Bench {
@@ -74,19 +73,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     rows.extend(bench.peers(args.peers)?);
 
     let initial = bench.several(|run| bench.look(&format!("initial-{run}"), &[0]))?;
-    let state = fs::metadata(bench.home.join("initial-0/scan.db"))?.len() as f64 / files as f64;
+    let state = bench.state("initial-0", "scan.db")? / files as f64;
     rows.push(row(
         "scanner: initial scan alone",
         initial,
         format!("{state:.0} bytes of state a file"),
     ));
     let owed = bench.several(|run| bench.run_owed(&format!("owed-{run}")))?;
-    let owed_state = fs::metadata(bench.home.join("owed-0/state.db"))?.len() as f64 / files as f64;
+    let owed_state = bench.state("owed-0", "state.db")? / files as f64;
     rows.push(row(
         "scanner: initial scan with outbox",
         owed,
         format!("{owed_state:.0} bytes a file, all owed"),
     ));
+    // A file whose time was younger than two seconds at its look is looked at again by the next; a bench wants settled
+    // ones.
+    bench.look("initial-0", &[0])?;
     let rescan = bench.several(|_| bench.look("initial-0", &[0]))?;
     rows.push(row("scanner: rescan, no change", rescan, String::new()));
     let changed = bench.several(|run| {
@@ -151,6 +153,14 @@ impl Bench {
         measure::run(&mut command, codes)
     }
 
+    /// Bytes of a state file, with what its write-ahead log still holds.
+    fn state(&self, state: &str, file: &str) -> Result<f64> {
+        let folder = self.home.join(state);
+        let main = fs::metadata(folder.join(file)).with_context(|| format!("no state in {state}"))?;
+        let log = fs::metadata(folder.join(format!("{file}-wal"))).map_or(0, |log| log.len());
+        Ok((main.len() + log) as f64)
+    }
+
     /// A run whose server is not there, so that every record stays in the outbox.
     fn run_owed(&self, state: &str) -> Result<Cost> {
         let port = testkit::free_loopback_port()?;
@@ -176,50 +186,52 @@ impl Bench {
     }
 
     fn peers(&self, all: bool) -> Result<Vec<Row>> {
-        let root = self.root.as_path();
-        let mut rows = Vec::new();
-        let mut peer = |what: &str, program: &str, args: &[&str]| -> Result<()> {
-            if !process::have(program) {
-                eprintln!("{what}: `{program}` is not installed, not measured");
-                return Ok(());
-            }
-            let paths: Vec<PathBuf> = args
-                .iter()
-                .map(|arg| if *arg == "{}" { root.to_owned() } else { arg.into() })
-                .collect();
-            let cost = self.several(|_| measure::run(Command::new(program).args(&paths), &[0]))?;
-            rows.push(row(what, cost, String::new()));
-            Ok(())
-        };
-        peer(
+        let mut rows = vec![self.peer(
             "find -printf '%p %s %T@'",
-            "find",
-            &["{}", "-type", "f", "-printf", "%p %s %T@\\n"],
-        )?;
+            "find {tree} -type f -printf %p\\t%s\\t%T@\\n",
+        )?];
         if all {
-            peer(
-                "fd, with sizes",
-                "fdfind",
-                &["-u", "-j2", "-t", "f", "-S", "+0b", ".", "{}"],
-            )?;
-            let database = self.home.join("plocate.db").display().to_string();
-            let args = [
-                "-l",
-                "0",
-                "-U",
-                "{}",
-                "-o",
-                &database,
-                "--prunepaths",
-                "",
-                "--prunefs",
-                "",
-                "--prunenames",
-                "",
-            ];
-            peer("updatedb (names only), repeated", "updatedb.plocate", &args)?;
+            let fd = if process::have("fdfind") { "fdfind" } else { "fd" };
+            rows.push(self.peer("fd, with sizes", &format!("{fd} -u -j2 -t f -S +0b . {{tree}}"))?);
+            let updatedb = "updatedb.plocate -l 0 -U {tree} -o {home}/plocate.db \
+                            --prunepaths {nothing} --prunefs {nothing} --prunenames {nothing}";
+            rows.push(self.peer("updatedb (names only), repeated", updatedb)?);
+            rows.extend(self.aide()?);
         }
-        Ok(rows)
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// Metadata alone, as the scanner does: first its database, then the comparison with it.
+    fn aide(&self) -> Result<[Option<Row>; 2]> {
+        let database = self.home.join("aide.db");
+        let rules = format!(
+            "database_in=file:{0}\ndatabase_out=file:{0}\ngzip_dbout=no\nnum_workers=2\nreport_url=stdout\n\
+             {1} s+m+c+i+n+u+g+p\n",
+            database.display(),
+            self.root.display()
+        );
+        fs::write(self.home.join("aide.conf"), rules).context("could not write aide's rules")?;
+        let init = self.peer("aide --init, metadata", "aide -c {home}/aide.conf --init")?;
+        let check = self.peer("aide --check, metadata", "aide -c {home}/aide.conf --check")?;
+        Ok([init, check])
+    }
+
+    /// Measures a program, where it is installed: `line` is its command line, with `{tree}`, `{home}` and `{nothing}`
+    /// as words or in them.
+    fn peer(&self, what: &str, line: &str) -> Result<Option<Row>> {
+        let mut words = line.split_whitespace().map(|word| {
+            let word = word.replace("{tree}", &self.root.display().to_string());
+            word.replace("{home}", &self.home.display().to_string())
+                .replace("{nothing}", "")
+        });
+        let program = words.next().unwrap_or_default();
+        if !process::have(&program) {
+            eprintln!("{what}: `{program}` is not installed, not measured");
+            return Ok(None);
+        }
+        let words: Vec<String> = words.collect();
+        let cost = self.several(|_| measure::run(Command::new(&program).args(&words), &[0]))?;
+        Ok(Some(row(what, cost, String::new())))
     }
 }
 
