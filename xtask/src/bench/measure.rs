@@ -14,13 +14,24 @@ pub(crate) struct Cost {
     pub(crate) wall: f64,
     /// Resident memory at its highest, in MB; 0 where it cannot be told.
     pub(crate) memory: f64,
+    /// Its processor time as a multiple of that of the bare walk made right before it.
+    pub(crate) ratio: f64,
 }
 
 impl Cost {
-    /// Of several runs, the one in the middle by processor time.
-    pub(crate) fn median(mut costs: Vec<Self>) -> Self {
-        costs.sort_by(|a, b| a.cpu.total_cmp(&b.cpu));
-        costs.get(costs.len() / 2).copied().unwrap_or_default()
+    /// Of several runs, what stands in the middle: each figure by itself.
+    pub(crate) fn median(costs: &[Self]) -> Self {
+        let middle = |figure: fn(&Self) -> f64| {
+            let mut figures: Vec<f64> = costs.iter().map(figure).collect();
+            figures.sort_by(f64::total_cmp);
+            figures.get(figures.len() / 2).copied().unwrap_or_default()
+        };
+        Self {
+            cpu: middle(|cost| cost.cpu),
+            wall: middle(|cost| cost.wall),
+            memory: middle(|cost| cost.memory),
+            ratio: middle(|cost| cost.ratio),
+        }
     }
 }
 
@@ -52,6 +63,7 @@ pub(crate) fn run(command: &mut Command, codes: &[i32]) -> Result<Cost> {
         cpu: children() - before,
         wall,
         memory: peak.end(),
+        ratio: 0.0,
     })
 }
 
