@@ -32,7 +32,7 @@ const STEPS: [Step; 9] = [
     }),
     ("tests", || passed(test::run(&test::Args::default()))),
     ("docs", || {
-        let mut command = process::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        let mut command = process::cargo(&["doc", "--workspace", "--no-deps"]);
         command.env("RUSTDOCFLAGS", "-D warnings");
         passed(process::run(command))
     }),

@@ -187,7 +187,7 @@ impl Bench {
 
     fn peers(&self, all: bool) -> Result<Vec<Row>> {
         let mut rows = vec![self.peer(
-            "find -printf '%p %s %T@'",
+            "find -printf, sizes and times",
             "find {tree} -type f -printf %p\\t%s\\t%T@\\n",
         )?];
         if all {

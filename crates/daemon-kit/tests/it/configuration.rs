@@ -180,9 +180,15 @@ fn a_literal_key_in_a_file_is_refused_with_the_remedy_and_without_the_key() {
 
 #[test]
 fn check_says_what_is_valid_and_what_is_not() {
-    let host = Host::new("config.yaml", "performance: {gc_percent: 100}\n");
+    let host = Host::new("config.yaml", "performance: {fans: 3}\n");
     let error = verbs::check(&host.load(&[]), false).unwrap_err();
     assert!(error.contains("performance"), "{error}");
+    let host = Host::new("config.yaml", "performance: {gc_percent: 100}\n");
+    let warned = verbs::check(&host.load(&[]), false).unwrap();
+    assert!(
+        warned.contains("performance.gc_percent: this key has no meaning"),
+        "a section of nothing but such keys is no mistake: {warned}"
+    );
     let host = Host::new("config.yaml", "logging: {level: debug}\n").env("A=1\n");
     let text = verbs::check(&host.load(&[]), false).unwrap();
     assert!(
