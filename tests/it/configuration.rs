@@ -145,6 +145,15 @@ heartbeat_interval = '60'
 }
 
 #[test]
+fn scan_paths_that_overlap_are_a_mistake_with_a_line() {
+    let text = "scanner:\n  scan_paths:\n    - /srv/data\n    - /srv/data/inner\nagent:\n  id: ''\n";
+    let output = scanner(text, "config.yaml", &["config", "check"]).assert_code(3);
+    assert!(output.stderr().contains("config.yaml:4:7"), "{}", output.stderr());
+    assert!(output.stderr().contains("lies in `/srv/data`"), "{}", output.stderr());
+    assert!(output.stderr().contains("config.yaml:6:7"), "{}", output.stderr());
+}
+
+#[test]
 fn what_init_writes_loads_and_the_schema_is_json() {
     for name in ["scanner", "fleet-controller"] {
         let home = tempfile::tempdir().unwrap();

@@ -55,7 +55,7 @@ fn a_mass_deletion_is_held_until_it_is_accepted() {
     for n in 0..15 {
         fs::remove_file(tree.join(format!("f{n}"))).unwrap();
     }
-    let held = scanner.round(0).unwrap();
+    let held = scanner.round(5).unwrap();
     assert!(held.stdout().contains("15 deletions"), "{}", held.stdout());
     assert_eq!(fleet.paths("held").unwrap().len(), 20);
     let diff = scanner.command(&["diff"]).unwrap().assert_code(1);

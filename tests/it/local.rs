@@ -134,3 +134,28 @@ fn a_look_does_not_mark_as_known_what_the_server_was_not_told() {
         "{names:?}"
     );
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_and_is_told_what_it_missed() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("tree")).unwrap();
+    for n in 0..3000 {
+        fs::write(
+            home.path().join("tree").join(format!("a-file-with-a-long-name-{n}")),
+            "x",
+        )
+        .unwrap();
+    }
+    let scanner = testkit::binary("scanner").unwrap();
+    let line = format!(
+        "{0} scan tree --data-dir state | head -1; {0} status --data-dir state | true",
+        scanner.display()
+    );
+    let output = Program::at("bash").args(["-c", &line]).home(home.path()).run().unwrap();
+    let said = output.stderr();
+    assert!(said.contains("changes that were not shown are remembered"), "{said}");
+    assert!(
+        !said.contains("panicked") && !said.contains("nothing of it was changed"),
+        "{said}"
+    );
+}

@@ -5,7 +5,7 @@ use crate::{
     settings::ControllerConfig,
 };
 use daemon_kit::{
-    Exit, Surroundings,
+    Exit, Surroundings, to_stdout,
     verbs::{self, ShowAs},
 };
 use std::io::IsTerminal;
@@ -15,22 +15,22 @@ pub(crate) fn run(common: &Common, command: &ConfigCommand) -> anyhow::Result<Ex
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match command {
         ConfigCommand::Check => match verbs::check(&load(), color) {
-            Ok(text) => print!("{text}"),
+            Ok(text) => to_stdout(text)?,
             Err(text) => {
                 eprint!("{text}");
                 return Ok(Exit::Configuration);
             }
         },
-        ConfigCommand::Schema => print!("{}", verbs::schema::<ControllerConfig>()),
+        ConfigCommand::Schema => to_stdout(verbs::schema::<ControllerConfig>())?,
         ConfigCommand::Show => {
             let show_as = match common.output {
                 Output::Table => ShowAs::Table,
                 Output::Json => ShowAs::Json,
                 Output::Jsonl => ShowAs::JsonLines,
             };
-            print!("{}", verbs::show(&load()?, show_as));
+            to_stdout(verbs::show(&load()?, show_as))?;
         }
-        ConfigCommand::Init { file } => print!("{}", verbs::init::<ControllerConfig>(file.as_deref())?),
+        ConfigCommand::Init { file } => to_stdout(verbs::init::<ControllerConfig>(file.as_deref())?)?,
     }
     Ok(Exit::Done)
 }

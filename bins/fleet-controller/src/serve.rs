@@ -7,6 +7,7 @@ use daemon_kit::{Exit, Restart, Supervisor, log_panics};
 use fleet_api::{ApiSettings, AppState, router};
 use fleet_core::{Fleet, FleetSettings, SqliteStore, Store, StoreSettings};
 use serde_json::{Map, json};
+use state_sqlite::RunLock;
 use std::{
     io::Write,
     sync::{Arc, Mutex, PoisonError},
@@ -30,6 +31,8 @@ pub(crate) fn run(common: &Common, args: &ServeArgs) -> anyhow::Result<Exit> {
 
 async fn serve(context: &Context) -> anyhow::Result<Exit> {
     let config = &context.config;
+    // Two controllers on one file would each believe to be the only one that writes.
+    let _lock = RunLock::acquire(&context.database)?;
     let store = SqliteStore::open(&context.database, StoreSettings::default())?;
     let settings = FleetSettings {
         offline_after: config.agents.offline_after.get(),

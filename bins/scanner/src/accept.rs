@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::bail;
 use chrono::Utc;
-use daemon_kit::Exit;
+use daemon_kit::{Exit, to_stdout};
 use fsscan::{Accepted, Encoder, NoRecords, RootOutcome, ScanRequest};
 use state_sqlite::{Database, OpenOptions, RunLock, SqliteTree};
 
@@ -46,8 +46,10 @@ pub(crate) fn run(context: &Context, args: &AcceptArgs) -> anyhow::Result<Exit> 
         Accepted::Unknown => bail!("{shown} is not a scan path of this state; `scanner status` lists them"),
     };
     match context.output {
-        Output::Table | Output::Csv => println!("{text}"),
-        Output::Json | Output::Jsonl => println!("{}", serde_json::json!({"path": path, "result": text})),
+        Output::Table | Output::Csv => to_stdout(format_args!("{text}\n"))?,
+        Output::Json | Output::Jsonl => {
+            to_stdout(format_args!("{}\n", serde_json::json!({"path": path, "result": text})))?
+        }
     }
     Ok(Exit::Done)
 }

@@ -51,14 +51,14 @@ impl<'a> Printer<'a> {
             return;
         }
         match self.output {
-            Output::Json => self.write(|out, _| write!(out, "{{\"changes\":[")),
             Output::Csv => self.write(|out, _| {
                 writeln!(
                     out,
                     "change,path,path_raw,from,from_raw,type,size,mtime,mode,uid,gid,mime,hash,changed"
                 )
             }),
-            Output::Table | Output::Jsonl => {}
+            // JSON is opened by what comes first, so that a scan that fails prints nothing that is half a document.
+            Output::Table | Output::Json | Output::Jsonl => {}
         }
     }
 
@@ -66,8 +66,13 @@ impl<'a> Printer<'a> {
     pub(crate) fn end(&self, summary: &impl Serialize) {
         match self.output {
             Output::Json => {
-                let close = if self.silent { "{\"summary\":" } else { "],\"summary\":" };
-                self.write(|out, _| {
+                let silent = self.silent;
+                self.write(|out, printed| {
+                    let close = match (silent, printed) {
+                        (true, _) => "{\"summary\":",
+                        (false, 0) => "{\"changes\":[],\"summary\":",
+                        _ => "],\"summary\":",
+                    };
                     out.write_all(close.as_bytes())?;
                     serde_json::to_writer(&mut *out, summary)?;
                     writeln!(out, "}}")
@@ -80,6 +85,11 @@ impl<'a> Printer<'a> {
             _ => {}
         }
         self.write(|out, _| out.flush());
+    }
+
+    /// Whether somebody stopped reading before the end, so that changes were not shown.
+    pub(crate) fn was_cut_off(&self) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).closed
     }
 
     fn write(&self, work: impl FnOnce(&mut BufWriter<io::Stdout>, u64) -> io::Result<()>) {
@@ -112,11 +122,8 @@ impl Observer for Printer<'_> {
                 serde_json::to_writer(&mut *out, &Line::of(change, self.mime))?;
                 writeln!(out)
             }),
-            // The opening counts as the first thing printed.
             Output::Json => self.write(|out, printed| {
-                if printed > 1 {
-                    out.write_all(b",")?;
-                }
+                out.write_all(if printed == 0 { b"{\"changes\":[" } else { b"," as &[u8] })?;
                 serde_json::to_writer(&mut *out, &Line::of(change, self.mime))?;
                 Ok(())
             }),

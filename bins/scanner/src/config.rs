@@ -5,7 +5,7 @@ use crate::{
     settings::ScannerConfig,
 };
 use daemon_kit::{
-    Exit,
+    Exit, to_stdout,
     verbs::{self, ShowAs},
 };
 use std::io::IsTerminal;
@@ -14,22 +14,22 @@ pub(crate) fn run(common: &Common, command: &ConfigCommand) -> anyhow::Result<Ex
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match command {
         ConfigCommand::Check => match verbs::check(&load_config(common), color) {
-            Ok(text) => print!("{text}"),
+            Ok(text) => to_stdout(text)?,
             Err(text) => {
                 eprint!("{text}");
                 return Ok(Exit::Configuration);
             }
         },
-        ConfigCommand::Schema => print!("{}", verbs::schema::<ScannerConfig>()),
+        ConfigCommand::Schema => to_stdout(verbs::schema::<ScannerConfig>())?,
         ConfigCommand::Show => {
             let show_as = match common.output {
                 Output::Table | Output::Csv => ShowAs::Table,
                 Output::Json => ShowAs::Json,
                 Output::Jsonl => ShowAs::JsonLines,
             };
-            print!("{}", verbs::show(&load_config(common)?, show_as));
+            to_stdout(verbs::show(&load_config(common)?, show_as))?;
         }
-        ConfigCommand::Init { file } => print!("{}", verbs::init::<ScannerConfig>(file.as_deref())?),
+        ConfigCommand::Init { file } => to_stdout(verbs::init::<ScannerConfig>(file.as_deref())?)?,
     }
     Ok(Exit::Done)
 }

@@ -5,7 +5,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use daemon_kit::{ConfigError, ConfigFinder, ConfigSpec, Loaded, Override, Surroundings, load};
-use state_sqlite::Database;
+use state_sqlite::{Database, OpenError};
 use std::path::PathBuf;
 use telemetry_otel::Telemetry;
 
@@ -111,6 +111,10 @@ impl Context {
             Which::Run => "`scanner run --once` makes it",
             Which::Scan => "`scanner scan PATH` or `scanner run --once` makes one",
         };
-        Database::open_read_only(&self.state_file(which)).with_context(|| hint)
+        let opened = Database::open_read_only(&self.state_file(which));
+        opened.map_err(|error| match &error {
+            OpenError::Missing { .. } => anyhow::anyhow!("{error}: {hint}"),
+            _ => error.into(),
+        })
     }
 }

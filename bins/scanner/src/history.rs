@@ -4,17 +4,17 @@ use crate::{
     context::Context,
     session::{self, Session},
 };
-use daemon_kit::{Exit, Table};
+use daemon_kit::{Exit, Table, to_stdout};
 
 pub(crate) fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<Exit> {
     let database = context.open_state(args.state.state)?;
     let sessions = session::history(&database, args.limit)?;
     match context.output {
-        Output::Table => print!("{}", table(&sessions)),
-        Output::Json => println!("{}", serde_json::to_string(&sessions)?),
+        Output::Table => to_stdout(table(&sessions))?,
+        Output::Json => to_stdout(serde_json::to_string(&sessions)? + "\n")?,
         Output::Jsonl => {
             for session in &sessions {
-                println!("{}", serde_json::to_string(session)?);
+                to_stdout(format_args!("{}\n", serde_json::to_string(session)?))?;
             }
         }
         Output::Csv => {

@@ -127,17 +127,18 @@ impl Link {
         let stop = CancellationToken::new();
         let beat = async {
             loop {
-                self.heartbeat(connected, None).await;
+                // Whether it was refused is said by the last heartbeat.
+                let _ = self.heartbeat(connected, None).await;
                 time::sleep(self.heartbeat_interval).await;
             }
         };
         tokio::join!(connected.delivery.run(stop), beat);
     }
 
-    /// Delivers what is left and says how the run went; gives the number of records that have to wait.
-    pub(crate) async fn finish(&self, summary: &Summary, stop: &CancellationToken) -> u64 {
+    /// Delivers what is left and says how the run went; gives whether the server now knows all of it.
+    pub(crate) async fn finish(&self, summary: &Summary, stop: &CancellationToken) -> bool {
         let Some(connected) = &self.connected else {
-            return self.waiting();
+            return self.waiting() == 0;
         };
         let report = connected.delivery.deliver_until_empty(stop).await;
         if let Some(error) = &report.error {
@@ -146,21 +147,22 @@ impl Link {
                 waiting = report.remaining,
                 "records could not be delivered; they wait for the next run"
             );
-        } else {
-            // A server that does not answer must not keep a process that was told to end.
-            tokio::select! {
-                () = self.heartbeat(connected, Some(summary)) => {}
-                () = stop.cancelled() => {}
-            }
+            return false;
         }
-        report.remaining
+        // A server that does not answer must not keep a process that was told to end.
+        let is_known = tokio::select! {
+            is_known = self.heartbeat(connected, Some(summary)) => is_known,
+            () = stop.cancelled() => true,
+        };
+        is_known && report.remaining == 0
     }
 
     fn waiting(&self) -> u64 {
         self.outbox.stats().map_or(u64::MAX, |stats| stats.records)
     }
 
-    async fn heartbeat(&self, connected: &Connected, summary: Option<&Summary>) {
+    /// Gives whether the server still takes our key: a run with nothing to deliver has no other way to find out.
+    async fn heartbeat(&self, connected: &Connected, summary: Option<&Summary>) -> bool {
         let errors = summary.map_or(0, Summary::error_count);
         let heartbeat = Heartbeat {
             status: if errors > 0 { "degraded" } else { "healthy" }.to_owned(),
@@ -171,9 +173,20 @@ impl Link {
             outbox_records: self.waiting(),
         };
         let memory = telemetry_otel::process_sample().map_or(0, |sample| sample.resident_bytes);
-        if let Err(error) = connected.presence.heartbeat(&heartbeat, memory).await {
+        let Err(error) = connected.presence.heartbeat(&heartbeat, memory).await else {
+            return true;
+        };
+        let is_refused = matches!(error.status().map(|status| status.as_u16()), Some(401 | 403));
+        if is_refused {
+            tracing::error!(
+                error = chain(&error),
+                "the server does not take this agent's key: it was revoked or is another server's; enrol again with a \
+                 new join token"
+            );
+        } else {
             tracing::warn!(error = chain(&error), "the server did not take the heartbeat");
         }
+        !is_refused
     }
 }
 

@@ -7,6 +7,8 @@ use fleet_wire::{FileKind, WirePath};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 
+const CSV_HEADINGS: &str = "path,path_raw,type,size,mtime,mode,uid,gid,inode,mime,hash";
+
 /// Prints files one by one.
 pub(crate) struct Listing {
     output: Output,
@@ -78,7 +80,7 @@ impl Listing {
             }
             Output::Csv => {
                 if self.printed == 0 {
-                    writeln!(out, "path,path_raw,type,size,mtime,mode,uid,gid,inode,mime,hash")?;
+                    writeln!(out, "{CSV_HEADINGS}")?;
                 }
                 let mut csv = csv::Writer::from_writer(out);
                 let kind = serde_json::to_value(row.kind)?;
@@ -102,6 +104,9 @@ impl Listing {
 
     /// What goes after the last one; gives how many there were.
     pub(crate) fn end(mut self) -> anyhow::Result<u64> {
+        if self.output == Output::Csv && self.printed == 0 {
+            still_read(writeln!(self.out, "{CSV_HEADINGS}"))?;
+        }
         if self.output == Output::Json {
             let close = if self.printed == 0 { "[]" } else { "]" };
             still_read(writeln!(self.out, "{close}"))?;

@@ -86,19 +86,27 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = self.0;
         let seconds = s.duration.as_secs_f64();
-        writeln!(
-            f,
-            "{} files, {} in {} directories, looked at in {seconds:.1} s",
-            s.files,
-            ByteSize::new(s.bytes).human(),
-            s.dirs
-        )?;
-        writeln!(
-            f,
-            "{} created, {} updated, {} moved, {} deleted, {} unchanged, {} ignored",
-            s.created, s.updated, s.moved, s.deleted, s.unchanged, s.ignored
-        )?;
-        for root in s.roots.iter().filter(|root| !root.outcome.is_scanned()) {
+        // Where nothing could be looked at, counts of nothing would read like a result.
+        let looked = s
+            .roots
+            .iter()
+            .any(|root| matches!(root.outcome, RootOutcome::Scanned | RootOutcome::Stopped));
+        if looked {
+            writeln!(
+                f,
+                "{} files, {} in {} directories, looked at in {seconds:.1} s",
+                s.files,
+                ByteSize::new(s.bytes).human(),
+                s.dirs
+            )?;
+            writeln!(
+                f,
+                "{} created, {} updated, {} moved, {} deleted, {} unchanged, {} ignored",
+                s.created, s.updated, s.moved, s.deleted, s.unchanged, s.ignored
+            )?;
+        }
+        let failed = |root: &&fsscan::RootSummary| !matches!(root.outcome, RootOutcome::Scanned | RootOutcome::Stopped);
+        for root in s.roots.iter().filter(failed) {
             let path = root.path.display();
             write!(f, "error: {path}: {}; nothing of it was changed", root.outcome)?;
             match root.outcome {
@@ -140,7 +148,10 @@ impl fmt::Display for Text<'_> {
             }
         }
         if s.stopped {
-            writeln!(f, "stopped before the end: the next scan goes on from here")?;
+            writeln!(
+                f,
+                "stopped before the end: what was found so far is kept, and the next scan goes on from here"
+            )?;
         }
         Ok(())
     }

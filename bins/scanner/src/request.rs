@@ -11,7 +11,10 @@ use std::path::{Component, Path, PathBuf};
 pub(crate) fn of_settings(config: &ScannerConfig, rotation: u64) -> anyhow::Result<ScanRequest> {
     let settings = &config.scanner;
     if settings.scan_paths.is_empty() {
-        bail!("nothing to scan: `scanner.scan_paths` is empty; name at least one directory in the configuration");
+        bail!(
+            "nothing to scan: `scanner.scan_paths` is empty; name at least one directory in the configuration, or name the \
+             configuration with --config"
+        );
     }
     let roots = settings.scan_paths.iter().map(|path| {
         let mut root = RootRequest::new(absolute(&path.path)?);

@@ -13,7 +13,7 @@ use crate::{
 use anyhow::Context as _;
 use chrono::Utc;
 use core_model::KnownTree;
-use daemon_kit::Exit;
+use daemon_kit::{Exit, to_stdout};
 use fsscan::{NoRecords, Summary};
 use state_sqlite::{Database, OpenOptions, Outbox, RunLock, SqliteTree};
 use std::sync::Arc;
@@ -63,11 +63,12 @@ async fn round(
         };
         let summary = scanned?;
         let exit = report::exit(&summary);
-        let undelivered = match &link {
+        let is_told = match &link {
             Some(link) => link.finish(&summary, &stop.token).await,
-            None => 0,
+            None => true,
         };
-        Ok(if undelivered > 0 && exit == Exit::Done {
+        let is_whole = is_told && summary.held == 0;
+        Ok(if !is_whole && exit == Exit::Done {
             Exit::Partial
         } else {
             exit
@@ -115,9 +116,13 @@ async fn scan_once(
         }
         scanned
     };
-    let summary = tokio::task::spawn_blocking(work)
-        .await?
-        .context("the scan could not go on")?;
+    let summary = match tokio::task::spawn_blocking(work).await? {
+        Ok(summary) => summary,
+        Err(error) => {
+            session::end(database, session, "failed", &Summary::default(), Utc::now())?;
+            return Err(error).context("the scan could not go on");
+        }
+    };
     drop(bar);
     let exit = report::exit(&summary);
     let now = Utc::now();
@@ -125,7 +130,7 @@ async fn scan_once(
     health.scan_ended(&summary, started, now);
     log(&summary, session);
     if !context.quiet && context.output == Output::Table {
-        print!("{}", Text(&summary));
+        to_stdout(Text(&summary))?;
     }
     Ok(summary)
 }

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use chrono::Utc;
 use core_model::KnownTree;
 use daemon_kit::Exit;
-use fsscan::NoRecords;
+use fsscan::{NoRecords, Summary};
 use state_sqlite::{Database, OpenOptions, RunLock, SqliteTree};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
@@ -45,7 +45,13 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
     let bar = Bar::start(request.progress.clone(), expected, context.quiet);
     let scanned = fsscan::scan(&mut tree, &request, &mut NoRecords, &printer, started, stop.flag);
     drop(bar);
-    let mut summary = scanned.context("the scan could not go on")?;
+    let mut summary = match scanned {
+        Ok(summary) => summary,
+        Err(error) => {
+            session::end(&database, session, "failed", &Summary::default(), Utc::now())?;
+            return Err(error).context("the scan could not go on");
+        }
+    };
     // Each look has paths of its own; those of another are not given up.
     summary.unconfigured.clear();
     let exit = report::exit(&summary);
@@ -59,6 +65,11 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
     printer.end(&Report::new(&summary));
     if !context.quiet && (context.output == Output::Table || !args.summary) {
         eprint!("{}", Text(&summary));
+    }
+    if printer.was_cut_off() && !args.summary {
+        eprintln!(
+            "the output was closed before the end: changes that were not shown are remembered all the same; --fresh lists every file anew"
+        );
     }
     Ok(exit)
 }

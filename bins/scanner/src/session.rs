@@ -133,9 +133,16 @@ pub(crate) fn history(database: &Database, limit: u32) -> anyhow::Result<Vec<Ses
         })?;
         rows.collect()
     };
-    database
+    let mut sessions = database
         .with_writer(read)
-        .context("could not read the history of scans")
+        .context("could not read the history of scans")?;
+    // A process that was killed could not write down its end.
+    for session in sessions.iter_mut().filter(|session| session.status == "running") {
+        if !state_sqlite::RunLock::is_held(database.path()) {
+            "interrupted".clone_into(&mut session.status);
+        }
+    }
+    Ok(sessions)
 }
 
 /// A record that the server refused.

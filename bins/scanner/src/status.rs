@@ -6,10 +6,11 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use core_model::{ByteSize, KnownTree, QueueStats};
-use daemon_kit::{Exit, Table, printable};
+use daemon_kit::{Exit, Table, printable, to_stdout};
 use fleet_wire::WirePath;
 use serde::Serialize;
 use state_sqlite::{Outbox, SqliteTree};
+use std::fmt::{self, Write as _};
 
 #[derive(Serialize)]
 struct Status {
@@ -72,34 +73,52 @@ pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
         last_scan: session::history(&database, 1)?.pop(),
     };
     match context.output {
-        Output::Table | Output::Csv => print_table(&status),
-        Output::Json | Output::Jsonl => println!("{}", serde_json::to_string(&status)?),
+        Output::Csv => anyhow::bail!("status has no CSV form: ask for table, json or jsonl"),
+        Output::Table => to_stdout(text(&status))?,
+        Output::Json | Output::Jsonl => to_stdout(
+            serde_json::to_string(&status)?
+                + "
+",
+        )?,
     }
     Ok(Exit::Done)
 }
 
-fn print_table(status: &Status) {
-    println!(
+fn text(status: &Status) -> String {
+    let mut out = String::new();
+    // Writing to memory cannot fail.
+    let _ = write_text(&mut out, status);
+    out
+}
+
+fn write_text(out: &mut String, status: &Status) -> fmt::Result {
+    writeln!(
+        out,
         "state    {} ({})",
         status.state_file,
         ByteSize::new(status.state_bytes).human()
-    );
+    )?;
     match &status.last_scan {
-        Some(scan) => println!("scan     {}, {} files, {} errors", scan.status, scan.files, scan.errors),
-        None => println!("scan     none yet"),
+        Some(scan) => writeln!(
+            out,
+            "scan     {}, {} files, {} errors",
+            scan.status, scan.files, scan.errors
+        )?,
+        None => writeln!(out, "scan     none yet")?,
     }
     match status.outbox.oldest {
-        Some(oldest) => println!(
+        Some(oldest) => writeln!(
+            out,
             "outbox   {} records wait for the server, the oldest since {}",
             status.outbox.records,
             oldest.format("%Y-%m-%dT%H:%M:%SZ")
-        ),
-        None => println!("outbox   empty; {} records told so far", status.outbox.last_seq),
+        )?,
+        None => writeln!(out, "outbox   empty; {} records told so far", status.outbox.last_seq)?,
     }
     if status.refused > 0 {
-        println!("refused  {} records; the newest:", status.refused);
+        writeln!(out, "refused  {} records; the newest:", status.refused)?;
         for refusal in &status.refusals {
-            println!("  {}: {}", printable(refusal.path.as_bytes()), refusal.detail);
+            writeln!(out, "  {}: {}", printable(refusal.path.as_bytes()), refusal.detail)?;
         }
     }
     let mut table = Table::new(&["PATH", "FILES", "HELD", "COMPLETED"]).right(1).right(2);
@@ -114,13 +133,15 @@ fn print_table(status: &Status) {
             completed.unwrap_or_else(|| "never".to_owned()),
         ]);
     }
-    println!();
-    print!("{table}");
+    writeln!(out)?;
+    write!(out, "{table}")?;
     for root in status.roots.iter().filter(|root| root.held_deletions > 0) {
         let path = printable(root.path.as_bytes());
-        println!(
+        writeln!(
+            out,
             "{} deletions in {path} are held: `scanner accept {path}` releases them",
             root.held_deletions
-        );
+        )?;
     }
+    Ok(())
 }

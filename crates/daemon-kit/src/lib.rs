@@ -50,7 +50,7 @@ pub use env_file::EnvFileError;
 pub use exit::Exit;
 pub use find::{ConfigFile, ConfigFinder, DataDir, EnvFile, FindError, Found, NamedBy};
 pub use load::{ConfigError, ConfigSpec, Invalid, LiteralSecret, Loaded, Override, load};
-pub use print::{Table, printable};
+pub use print::{Table, printable, to_stdout};
 pub use settings::{
     BodyCompression, CircuitBreakerSettings, Dialect, HealthSettings, LogFormat, LoggingSettings, ServerSettings,
 };

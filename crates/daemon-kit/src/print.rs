@@ -1,5 +1,9 @@
 //! Columns for people, and names that cannot harm a terminal.
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    io::{self, Write},
+};
 
 /// Rows of cells in columns, as wide as they need to be.
 ///
@@ -69,6 +73,18 @@ impl fmt::Display for Table {
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// Prints `text` to standard output. That nobody reads any more, as in `… | head`, is no failure.
+///
+/// # Errors
+/// When standard output cannot be written for another reason.
+pub fn to_stdout(text: impl fmt::Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
     }
 }
 

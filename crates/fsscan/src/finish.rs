@@ -134,7 +134,7 @@ impl Ending<'_, '_> {
                 out.root(RootUpdate {
                     accepted: Some(false),
                     held: Some(held),
-                    completed_at: Some(out.now()),
+                    completed_at: Some(out.now() + out.elapsed()),
                     ..RootUpdate::new(plan.id)
                 });
             }

@@ -8,6 +8,7 @@ pub(crate) struct Out<'a, T: KnownTree> {
     pub(crate) tree: &'a mut T,
     pub(crate) recorder: Recorder<'a>,
     now: DateTime<Utc>,
+    began: std::time::Instant,
     batch: Batch,
     weight: usize,
     /// Files known in each root, and whether that is yet to be stored.
@@ -21,10 +22,16 @@ impl<'a, T: KnownTree> Out<'a, T> {
             tree,
             recorder,
             now,
+            began: std::time::Instant::now(),
             batch: Batch::default(),
             weight: 0,
             files: roots.into_iter().map(|root| (root.id, (root.files, false))).collect(),
         })
+    }
+
+    /// How long ago the scan began.
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.began.elapsed()
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {

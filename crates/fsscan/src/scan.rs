@@ -125,7 +125,9 @@ pub fn scan<T: KnownTree>(
     summary.updated = counts.updated;
     summary.moved = counts.moved;
     summary.deleted = counts.deleted;
-    summary.unchanged = summary.files.saturating_sub(touched);
+    // What an interrupted scan stored and this one tells was not touched by it.
+    let told = counts.created + counts.updated + counts.moved;
+    summary.unchanged = summary.files.saturating_sub(touched.max(told));
     summary.dirs = progress.dirs.load(Ordering::Relaxed).saturating_sub(counted[0]);
     summary.ignored = progress.ignored.load(Ordering::Relaxed).saturating_sub(counted[1]);
     summary.duration = started.elapsed();

@@ -8,6 +8,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Whoever only looks whether the lock is held has it shared for an instant: that is worth a second try.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..5 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(2)),
+            done => return done,
+        }
+    }
+    file.try_lock()
+}
+
 /// An exclusive lock on a state, held until it is dropped. The kernel releases it when the process dies, however it
 /// dies. It holds the process number and the time of the locking. The lock lies beside the state (`<state>.lock`) and stays there: removing it would let two runs hold two files
 /// of one name.
@@ -36,7 +47,7 @@ impl RunLock {
         options.read(true).write(true).create(true).truncate(false);
         crate::files::private(&mut options);
         let mut file = options.open(&path).map_err(io)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -57,5 +68,14 @@ impl RunLock {
         };
         write(&mut file).map_err(io)?;
         Ok(Self { _file: file })
+    }
+
+    /// Whether a run holds the lock of the state at `state`. Looks only: a shared lock for an instant, which no other
+    /// looker notices, and which is never waited for.
+    pub fn is_held(state: &Path) -> bool {
+        let mut name = OsString::from(state);
+        name.push(".lock");
+        let file = File::open(PathBuf::from(name));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }

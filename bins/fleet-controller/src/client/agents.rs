@@ -106,8 +106,8 @@ fn detail(view: &AgentDetailView) -> String {
     line("status", word(&agent.status));
     line("host", printable(agent.hostname.as_bytes()).into_owned());
     line("version", printable(agent.version.as_bytes()).into_owned());
-    line("enrolled", agent.enrolled_at.to_rfc3339());
-    line("last seen", agent.last_seen.to_rfc3339());
+    line("enrolled", agent.enrolled_at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+    line("last seen", agent.last_seen.format("%Y-%m-%dT%H:%M:%SZ").to_string());
     line(
         "files",
         format!(

@@ -1,4 +1,5 @@
 //! The `agent` section.
+use conf::Check;
 use core_model::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,15 @@ impl Default for AgentSettings {
 }
 
 impl AgentSettings {
+    pub(crate) fn check(&self, check: &mut Check<'_>) {
+        if let Some(id) = &self.id
+            && (id.trim().is_empty() || id.chars().any(char::is_control))
+        {
+            let help = Some("leave the key out, and it is made from the machine's name");
+            check.problem("agent.id", "is empty or holds control characters", help);
+        }
+    }
+
     /// The configured name, or the one made from the machine's.
     pub(crate) fn name(&self, hostname: &str) -> String {
         self.id.clone().unwrap_or_else(|| format!("{hostname}-scanner"))

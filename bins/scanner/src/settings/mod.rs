@@ -35,6 +35,7 @@ impl Settings for ScannerConfig {
         self.server.check("server", check);
         self.logging.check("logging", check);
         self.health.check("health", check);
+        self.agent.check(check);
         self.scanner.check(check);
     }
 }

@@ -1,4 +1,5 @@
 //! The `scanner` section.
+use crate::request;
 use conf::Check;
 use core_model::{ByteSize, Share};
 use schemars::JsonSchema;
@@ -89,9 +90,47 @@ impl ScannerSettings {
                 Some(&format!("write `.{extension}`")),
             );
         }
+        if self.scan_paths.is_empty() {
+            let help = Some("name at least one directory; `scanner scan PATH` needs none");
+            check.warning(
+                "scanner.scan_paths",
+                "no directory is named: `scanner run` has nothing to scan",
+                help,
+            );
+        }
+        self.check_overlaps(check);
         for (n, path) in self.scan_paths.iter().enumerate() {
             if path.path.as_os_str().is_empty() {
                 check.problem(&format!("scanner.scan_paths[{n}]"), "a scan path is empty", None);
+            }
+        }
+    }
+}
+
+impl ScannerSettings {
+    fn check_overlaps(&self, check: &mut Check<'_>) {
+        let paths: Vec<PathBuf> = self
+            .scan_paths
+            .iter()
+            .filter_map(|path| request::absolute(&path.path).ok())
+            .collect();
+        for (n, inner) in paths.iter().enumerate() {
+            let key = format!("scanner.scan_paths[{n}]");
+            if let Some(outer) = paths.iter().find(|outer| inner != *outer && inner.starts_with(outer)) {
+                let message = format!(
+                    "`{}` lies in `{}`, which is scanned too",
+                    inner.display(),
+                    outer.display()
+                );
+                check.problem(&key, message, Some("name only one of them"));
+            }
+            let written = &self.scan_paths[n].path;
+            if written.is_relative() && !written.as_os_str().is_empty() {
+                let message = format!(
+                    "`{}` is relative: what is scanned depends on where it is started",
+                    written.display()
+                );
+                check.warning(&key, message, Some("write an absolute path"));
             }
         }
     }

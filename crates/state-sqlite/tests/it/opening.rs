@@ -164,7 +164,9 @@ fn reading_needs_a_state_and_sees_what_another_process_commits() {
 fn a_second_run_is_refused_and_told_who_runs() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("new/state.db");
+    assert!(!RunLock::is_held(&state));
     let first = RunLock::acquire(&state).unwrap();
+    assert!(RunLock::is_held(&state));
     let LockError::Held { pid, .. } = RunLock::acquire(&state).unwrap_err() else {
         panic!("not held")
     };
