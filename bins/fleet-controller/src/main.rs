@@ -8,13 +8,12 @@ mod settings;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use daemon_kit::{ConfigError, Exit};
-use std::io::IsTerminal;
+use daemon_kit::Exit;
 
 fn main() -> Exit {
     transport_http::ensure_crypto_provider();
     let cli = Cli::parse();
-    dispatch(&cli).unwrap_or_else(|error| failure(&error))
+    dispatch(&cli).unwrap_or_else(|error| Exit::of_failure(&error))
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
@@ -28,14 +27,4 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::JoinTokens(command) => client::join_tokens(common.output, command),
         Command::Config(command) => config::run(common, command),
     }
-}
-
-fn failure(error: &anyhow::Error) -> Exit {
-    if let Some(config) = error.downcast_ref::<ConfigError>() {
-        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        eprint!("{}", config.render(color));
-        return Exit::Configuration;
-    }
-    eprintln!("error: {error:#}");
-    Exit::Environment
 }

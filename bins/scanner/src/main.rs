@@ -25,13 +25,12 @@ mod stop;
 use clap::Parser;
 use cli::{Cli, Command};
 use context::Context;
-use daemon_kit::{ConfigError, Exit};
-use std::io::IsTerminal;
+use daemon_kit::Exit;
 
 fn main() -> Exit {
     transport_http::ensure_crypto_provider();
     let cli = Cli::parse();
-    dispatch(&cli).unwrap_or_else(|error| failure(&error))
+    dispatch(&cli).unwrap_or_else(|error| Exit::of_failure(&error))
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
@@ -48,14 +47,4 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Accept(args) => accept::run(&context("warn")?, args),
         Command::Config(command) => config::run(&cli.common, command),
     }
-}
-
-fn failure(error: &anyhow::Error) -> Exit {
-    if let Some(config) = error.downcast_ref::<ConfigError>() {
-        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        eprint!("{}", config.render(color));
-        return Exit::Configuration;
-    }
-    eprintln!("error: {error:#}");
-    Exit::Environment
 }

@@ -1,6 +1,10 @@
 //! What the exit status of every product means.
 
-use std::process::{ExitCode, Termination};
+use crate::load::ConfigError;
+use std::{
+    io::IsTerminal,
+    process::{ExitCode, Termination},
+};
 
 /// The exit status of a command, the same in every product, so that scripts can rely on it.
 ///
@@ -35,6 +39,19 @@ impl Exit {
             Self::Environment => 4,
             Self::Partial => 5,
         }
+    }
+}
+
+impl Exit {
+    /// Says on standard error why a command failed, a configuration with all its mistakes, and gives the exit status.
+    pub fn of_failure(error: &anyhow::Error) -> Self {
+        if let Some(config) = error.downcast_ref::<ConfigError>() {
+            let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            eprint!("{}", config.render(color));
+            return Self::Configuration;
+        }
+        eprintln!("error: {error:#}");
+        Self::Environment
     }
 }
 
