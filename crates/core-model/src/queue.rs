@@ -50,28 +50,36 @@ pub struct QueueStats {
     pub bytes: u64,
     /// When the oldest run was enqueued.
     pub oldest: Option<DateTime<Utc>>,
-    /// The highest sequence number ever given; 0 when none was.
+    /// The highest sequence number given in the stream; 0 when none was.
     pub last_seq: u64,
+    /// Records given up because a bound of the queue was reached, in all streams.
+    pub dropped: u64,
+    /// Records lost by damage on disk, in all streams.
+    pub damaged: u64,
 }
 
 /// A durable queue: what `enqueue` returned survives `kill -9` and power loss, and stays until it is acknowledged.
 ///
-/// Sequence numbers count the records of the stream from 1 without gaps. All calls may block on a disk.
+/// Sequence numbers count the records of a stream from 1 without gaps. A queue has one stream at a time: opening another
+/// takes what was left of the one before out of the queue, and whoever still works on that one is told nothing more and
+/// can take nothing away. All calls may block on a disk.
 pub trait Queue: Send + Sync {
     /// What can go wrong.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// The stream whose records these are.
+    /// The stream whose records these are now.
     fn stream(&self) -> StreamId;
 
     /// Adds runs in one transaction and gives their records the next numbers; `None` when `runs` is empty.
     fn enqueue(&self, runs: &[Run], now: DateTime<Utc>) -> Result<Option<SeqRange>, Self::Error>;
 
-    /// The oldest runs whose first number is above `after` (0: from the start), at most `max_runs`, in order.
-    fn peek(&self, after: u64, max_runs: usize) -> Result<Vec<QueuedRun>, Self::Error>;
+    /// The oldest runs of `stream` whose first number is above `after` (0: from the start), at most `max_runs`, in
+    /// order; none where the queue has another stream by now.
+    fn peek(&self, stream: StreamId, after: u64, max_runs: usize) -> Result<Vec<QueuedRun>, Self::Error>;
 
-    /// Removes the runs that begin with these numbers; unknown numbers are ignored, so that a repeat does no harm.
-    fn ack(&self, first_seqs: &[u64]) -> Result<(), Self::Error>;
+    /// Removes the runs of `stream` that begin with these numbers; unknown numbers and another stream are ignored, so
+    /// that a repeat does no harm.
+    fn ack(&self, stream: StreamId, first_seqs: &[u64]) -> Result<(), Self::Error>;
 
     /// What is waiting, in constant time.
     fn stats(&self) -> Result<QueueStats, Self::Error>;

@@ -14,9 +14,11 @@ mod file;
 mod ingest;
 mod path;
 mod problem;
+mod snapshot;
 
 pub use enroll::{EnrollRequest, EnrollResponse, Heartbeat};
 pub use file::{FileChange, FileKind, FileRecord, KindError, kind};
 pub use ingest::{IngestRequest, IngestResponse, RawRecord, Rejected, join_records};
 pub use path::WirePath;
 pub use problem::Problem;
+pub use snapshot::{SnapshotBegin, SnapshotEnd, SnapshotReason, snapshot_kind};

@@ -15,13 +15,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         outbox.stream(),
         outbox.stats()?
     );
-    for run in outbox.peek(0, 10)? {
+    for run in outbox.peek(outbox.stream(), 0, 10)? {
         println!(
             "{:?}: {:?}",
             run.seqs,
             run.body.map(|body| String::from_utf8_lossy(&body).into_owned())
         );
-        outbox.ack(&[run.seqs.first])?;
+        outbox.ack(outbox.stream(), &[run.seqs.first])?;
     }
     Ok(())
 }

@@ -44,8 +44,8 @@ const ZSTD: i64 = 1;
 /// let now = chrono::DateTime::UNIX_EPOCH;
 /// let seqs = outbox.enqueue(&[Run { records: 2, body: b"one\ntwo\n".to_vec() }], now).unwrap().unwrap();
 /// assert_eq!((seqs.first, seqs.last), (1, 2));
-/// assert_eq!(outbox.peek(0, 10).unwrap()[0].body.as_deref().unwrap(), b"one\ntwo\n");
-/// outbox.ack(&[1]).unwrap();
+/// assert_eq!(outbox.peek(outbox.stream(), 0, 10).unwrap()[0].body.as_deref().unwrap(), b"one\ntwo\n");
+/// outbox.ack(outbox.stream(), &[1]).unwrap();
 /// assert_eq!(outbox.stats().unwrap().records, 0);
 /// ```
 #[derive(Clone, Debug)]
@@ -134,7 +134,10 @@ impl Queue for Outbox {
         })
     }
 
-    fn peek(&self, after: u64, max_runs: usize) -> Result<Vec<QueuedRun>, StateError> {
+    fn peek(&self, stream: StreamId, after: u64, max_runs: usize) -> Result<Vec<QueuedRun>, StateError> {
+        if stream != self.stream {
+            return Ok(Vec::new());
+        }
         let failed = || StateError::doing("read the outbox");
         self.database.with_writer(|connection| {
             let mut statement = connection
@@ -153,7 +156,10 @@ impl Queue for Outbox {
         })
     }
 
-    fn ack(&self, first_seqs: &[u64]) -> Result<(), StateError> {
+    fn ack(&self, stream: StreamId, first_seqs: &[u64]) -> Result<(), StateError> {
+        if stream != self.stream {
+            return Ok(());
+        }
         let failed = || StateError::doing("take records out of the outbox");
         self.database.with_writer(|connection| {
             let transaction = begin(connection)?;
@@ -258,6 +264,8 @@ fn stats(connection: &Connection) -> Result<QueueStats, StateError> {
             runs: number(1)?,
             bytes: number(2)?,
             last_seq: number(3)?,
+            dropped: 0,
+            damaged: 0,
             oldest: row.get::<_, Option<i64>>(4)?.and_then(DateTime::from_timestamp_millis),
         })
     });

@@ -8,7 +8,7 @@ use super::{
     pending::Pending,
     settings::DeliverySettings,
 };
-use core_model::{Queue, SeqRange};
+use core_model::{Queue, SeqRange, StreamId};
 use daemon_kit::Dialect;
 use fleet_wire::Rejected;
 use std::{
@@ -40,6 +40,8 @@ pub struct DeliveryReport {
 
 pub(super) struct Round<'a, Q> {
     inner: &'a Arc<Inner<Q>>,
+    /// The stream that the round delivers; another may be opened meanwhile.
+    stream: StreamId,
     settings: DeliverySettings,
     pending: Pending,
     flying: JoinSet<Landed>,
@@ -64,6 +66,7 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
     pub(super) fn new(inner: &'a Arc<Inner<Q>>, settings: DeliverySettings) -> Self {
         Self {
             inner,
+            stream: inner.queue.stream(),
             settings,
             pending: Pending::default(),
             flying: JoinSet::new(),
@@ -130,9 +133,9 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
     }
 
     fn send(&mut self, batch: Batch, paths: HashSet<Vec<u8>>) {
-        let (inner, cut) = (Arc::clone(self.inner), self.cut.clone());
+        let (inner, stream, cut) = (Arc::clone(self.inner), self.stream, self.cut.clone());
         self.flying.spawn(async move {
-            let Outgoing { request, unfit } = dialect::outgoing(inner.dialect, &batch, inner.queue.stream());
+            let Outgoing { request, unfit } = dialect::outgoing(inner.dialect, &batch, stream);
             let outcome = match request {
                 Some(request) => inner.client.send(request, &cut).await.map(Some),
                 None => Ok(None),
@@ -148,10 +151,10 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
 
     /// Reads more runs.
     async fn read(&mut self) {
-        let after = self.read_through;
+        let (stream, after) = (self.stream, self.read_through);
         let runs = match self
             .inner
-            .ask("read", move |queue| queue.peek(after, RUNS_PER_READ))
+            .ask("read", move |queue| queue.peek(stream, after, RUNS_PER_READ))
             .await
         {
             Ok(runs) => runs,
@@ -206,7 +209,7 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
                 }
                 Err(error) => self.give_back(batch, DeliveryError::Unexpected(error)),
             },
-            Err(error) => match Failure::of(error, self.inner.dialect, self.inner.queue.stream()) {
+            Err(error) => match Failure::of(error, self.inner.dialect, self.stream) {
                 Failure::Stopped => self.pending.put_back([batch]),
                 Failure::Round(error) => self.give_back(batch, error),
                 Failure::TooLarge(error) => self.too_large(batch, &error).await,
@@ -289,13 +292,17 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
     }
 
     async fn acknowledge(&mut self, firsts: Vec<u64>, refusals: Vec<Refusal>) {
-        let on_rejected = Arc::clone(&self.inner.on_rejected);
+        let (stream, on_rejected) = (self.stream, Arc::clone(&self.inner.on_rejected));
         let work = move |queue: &Q| {
             // Told first: after a crash between the two the records are sent, refused and told again.
             if !refusals.is_empty() {
                 on_rejected(&refusals);
             }
-            if firsts.is_empty() { Ok(()) } else { queue.ack(&firsts) }
+            if firsts.is_empty() {
+                Ok(())
+            } else {
+                queue.ack(stream, &firsts)
+            }
         };
         if let Err(error) = self.inner.ask("acknowledge in", work).await {
             self.fail(error);

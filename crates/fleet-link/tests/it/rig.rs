@@ -30,12 +30,12 @@ impl Queue for Watched {
         self.outbox.enqueue(runs, now)
     }
 
-    fn peek(&self, after: u64, max_runs: usize) -> Result<Vec<QueuedRun>, StateError> {
-        self.outbox.peek(after, max_runs)
+    fn peek(&self, stream: StreamId, after: u64, max_runs: usize) -> Result<Vec<QueuedRun>, StateError> {
+        self.outbox.peek(stream, after, max_runs)
     }
 
-    fn ack(&self, first_seqs: &[u64]) -> Result<(), StateError> {
-        self.outbox.ack(first_seqs)?;
+    fn ack(&self, stream: StreamId, first_seqs: &[u64]) -> Result<(), StateError> {
+        self.outbox.ack(stream, first_seqs)?;
         self.left.send_replace(self.outbox.stats()?.runs);
         Ok(())
     }

@@ -41,7 +41,8 @@ proptest! {
             prop_assert_eq!(id.0, wanted, "no commit is missing in the middle");
             prop_assert!(reader.directory(*id).unwrap().is_some());
         }
-        let runs = Outbox::open(&database).unwrap().peek(0, 100).unwrap();
+        let outbox = Outbox::open(&database).unwrap();
+        let runs = outbox.peek(outbox.stream(), 0, 100).unwrap();
         prop_assert_eq!(runs.len(), ids.len(), "a directory is stored if and only if its record is owed");
         for (n, queued) in (1..).zip(runs) {
             prop_assert_eq!(queued.seqs.first, n);

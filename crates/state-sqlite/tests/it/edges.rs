@@ -123,8 +123,11 @@ fn a_queue_that_is_only_read_can_be_looked_at() {
     let stream = Outbox::open(&filled(&path)).unwrap().stream();
     let outbox = Outbox::open(&Database::open_read_only(&path).unwrap()).unwrap();
     assert_eq!(outbox.stream(), stream);
-    assert_eq!(outbox.peek(0, 9).unwrap()[0].body.as_deref().unwrap(), b"owed");
-    outbox.ack(&[1]).unwrap_err();
+    assert_eq!(
+        outbox.peek(outbox.stream(), 0, 9).unwrap()[0].body.as_deref().unwrap(),
+        b"owed"
+    );
+    outbox.ack(outbox.stream(), &[1]).unwrap_err();
     assert_eq!(outbox.stats().unwrap().records, 1);
 }
 
@@ -184,7 +187,7 @@ fn damage_to_what_stands_beside_a_body_costs_only_that_run() {
             .unwrap();
         let sql = format!("UPDATE outbox SET {damage} WHERE first_seq = {}", seqs.first + 1);
         database.with_writer(|c| c.execute(&sql, [])).unwrap();
-        let runs = outbox.peek(0, 10).unwrap();
+        let runs = outbox.peek(outbox.stream(), 0, 10).unwrap();
         let bodies: Vec<_> = runs.iter().map(|run| run.body.as_deref().ok()).collect();
         assert_eq!(bodies, [Some(&b"before"[..]), None, Some(b"after")], "{damage}");
         assert!(
@@ -192,7 +195,7 @@ fn damage_to_what_stands_beside_a_body_costs_only_that_run() {
             "{damage}: {runs:?}"
         );
         let firsts: Vec<u64> = runs.iter().map(|run| run.seqs.first).collect();
-        outbox.ack(&firsts).unwrap();
+        outbox.ack(outbox.stream(), &firsts).unwrap();
         let stats = outbox.stats().unwrap();
         assert_eq!(
             (stats.records, stats.runs, stats.bytes, stats.last_seq),

@@ -50,14 +50,14 @@ proptest! {
                     prop_assert_eq!(seqs.map(|seqs| (seqs.first, seqs.last)), (first < next).then(|| (first, next - 1)));
                 }
                 Step::Peek { after, limit } => {
-                    let seen: Vec<_> = outbox.peek(after, limit).unwrap().into_iter()
+                    let seen: Vec<_> = outbox.peek(outbox.stream(), after, limit).unwrap().into_iter()
                         .map(|run| (run.seqs.first, (u32::try_from(run.seqs.last - run.seqs.first + 1).unwrap(), run.body.unwrap())))
                         .collect();
                     let wanted: Vec<_> = model.range(after + 1..).take(limit).map(|(seq, run)| (*seq, run.clone())).collect();
                     prop_assert_eq!(seen, wanted);
                 }
                 Step::Ack(seqs) => {
-                    outbox.ack(&seqs).unwrap();
+                    outbox.ack(outbox.stream(), &seqs).unwrap();
                     model.retain(|seq, _| !seqs.contains(seq));
                 }
                 Step::Reopen => {
@@ -81,7 +81,7 @@ fn a_number_is_never_given_twice() {
     let path = dir.path().join("state.db");
     let outbox = Outbox::open(&open(&path)).unwrap();
     outbox.enqueue(&[run(3, b"abc")], now()).unwrap();
-    outbox.ack(&[1]).unwrap();
+    outbox.ack(outbox.stream(), &[1]).unwrap();
     drop(outbox);
     let seqs = Outbox::open(&open(&path))
         .unwrap()
@@ -111,7 +111,7 @@ fn a_flipped_byte_in_a_body_is_noticed_and_only_there() {
     bytes[at + 5] ^= 0x20;
     std::fs::write(&path, bytes).unwrap();
     let outbox = Outbox::open(&open(&path)).unwrap();
-    let runs = outbox.peek(0, 10).unwrap();
+    let runs = outbox.peek(outbox.stream(), 0, 10).unwrap();
     let damaged = runs[1].body.as_ref().unwrap_err();
     assert_eq!((damaged.seqs.first, damaged.seqs.last), (2, 3));
     assert_eq!(runs[0].body.as_deref().unwrap(), b"before");
