@@ -2,6 +2,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod dist;
 mod interrupt;
 mod process;
 mod setup;
@@ -35,7 +36,10 @@ enum Command {
     #[command(subcommand)]
     Bench(bench::Command),
     /// Repeat a randomised test.
-    Soak(soak::Args),
+    #[command(subcommand)]
+    Soak(soak::Command),
+    /// Archives of the products for those who run them, with bill of materials and checksums.
+    Dist(dist::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,7 +50,8 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Bench(command) => bench::run(command),
-        Command::Soak(args) => soak::run(&args),
+        Command::Soak(command) => soak::run(&command),
+        Command::Dist(args) => dist::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -67,6 +67,15 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_str(&text).context("cargo metadata is no JSON")
 }
 
+/// The folder of the programs: the one that `SHOAL_BIN_DIR` names, where somebody has built them already, else they are
+/// built.
+pub(crate) fn programs(profile: &str) -> Result<PathBuf> {
+    match std::env::var_os("SHOAL_BIN_DIR") {
+        Some(folder) => std::path::absolute(folder).context("could not tell where SHOAL_BIN_DIR is"),
+        None => build_programs(profile),
+    }
+}
+
 /// Builds every program of the workspace, so that tests and demo find them; gives the folder they lie in. `profile` is
 /// `dev` or `release`.
 pub(crate) fn build_programs(profile: &str) -> Result<PathBuf> {

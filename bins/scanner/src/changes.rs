@@ -143,6 +143,8 @@ impl Observer for Printer<'_> {
 fn row(out: &mut impl Write, change: &Change<'_>) -> io::Result<()> {
     let size = |file: &FileMeta<'_>| ByteSize::new(file.size).human();
     match change {
+        // Never told to an observer: it is no change.
+        Change::Present { .. } => Ok(()),
         Change::Created { file } => writeln!(out, "created  {:>10}  {}", size(file), printable(file.path)),
         Change::Updated { file, changed } => {
             let what: Vec<&str> = changed.names().collect();
@@ -187,6 +189,7 @@ impl<'a> Line<'a> {
             deleted: None,
         };
         match change {
+            Change::Present { file: meta } => file("present", meta, None),
             Change::Created { file: meta } => file("created", meta, None),
             Change::Updated { file: meta, changed } => file("updated", meta, Some(*changed)),
             Change::Moved { from, file: meta } => Line {
@@ -209,6 +212,7 @@ fn record(out: &mut impl Write, change: &Change<'_>) -> io::Result<()> {
         [path.display().into_owned(), path.raw().unwrap_or_default()]
     };
     let (name, file, from, changed) = match change {
+        Change::Present { file } => ("present", Some(file), None, None),
         Change::Created { file } => ("created", Some(file), None, None),
         Change::Updated { file, changed } => ("updated", Some(file), None, Some(*changed)),
         Change::Moved { from, file } => ("moved", Some(file), Some(*from), None),

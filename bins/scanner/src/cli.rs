@@ -1,6 +1,12 @@
 //! The command line.
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, ManArgs};
 use std::path::PathBuf;
+
+pub(crate) use daemon_kit::cli::RowOutput as Output;
+
+/// Options that every command takes.
+pub(crate) type Common = CommonArgs<Output>;
 
 /// Keeps a server's picture of a file system true, incrementally.
 #[derive(Debug, Parser)]
@@ -16,7 +22,11 @@ const AFTER: &str = "\
 Examples:
   scanner scan /srv/data                       look at a tree; no server, no configuration
   scanner scan /srv/data --output jsonl        every change since the last look, one JSON object a line
+  scanner run --config scanner.yaml            stay up, scan every `scanner.scan_interval`, tell the server
   scanner run --once --config scanner.yaml     scan and tell the server what changed (for cron)
+  scanner changes --since 2h                   what changed in the last two hours, from the local journal
+  scanner explain /srv/data/report.tmp         why it was or was not sent
+  scanner doctor                               what is wrong with this set-up, and the remedy
   scanner diff                                 what the next run would report; exit code 1 when there is something
   scanner query --name '*.iso' --min-size 1GB  find files in the local state, without touching the disk
   scanner config init > scanner.yaml           a commented configuration to start from
@@ -24,63 +34,40 @@ Examples:
 Exit codes: 0 done; 1 differences found (diff); 2 wrong usage; 3 wrong configuration; 4 nothing could be done;
 5 done in part (a scan path missing, unreadable files, records that could not be delivered yet).";
 
-/// Options that every command takes.
-#[derive(Debug, Args)]
-pub(crate) struct Common {
-    /// Configuration file (TOML, YAML or JSON by its extension).
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Where the state lies [default: /var/lib/scanner for root, $XDG_STATE_HOME/scanner otherwise].
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// How results are printed.
-    #[arg(long, short, global = true, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
-    /// More log lines (-v debug, -vv trace).
-    #[arg(long, short, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
-    pub(crate) verbose: u8,
-    /// Errors only: no progress, no log lines below `error`.
-    #[arg(long, short, global = true)]
-    pub(crate) quiet: bool,
-    /// Set any key of the configuration, such as `--set scanner.worker_count=2`.
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) set: Vec<(String, String)>,
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// Columns for people.
-    Table,
-    /// One JSON document.
-    Json,
-    /// One JSON object a line.
-    Jsonl,
-    /// Comma-separated values with a header line.
-    Csv,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Look at directories and print what changed since the last look. Needs no server.
     Scan(ScanArgs),
-    /// Scan the configured paths and tell the server what changed.
+    /// Scan the configured paths, now and every `scanner.scan_interval`, and tell the server what changed.
     Run(RunArgs),
+    /// Go on with a scan that was interrupted, deliver what waits, and exit. Nothing to resume is no failure.
+    Resume(ResumeArgs),
     /// What differs between the disk and the state, without changing either. Exits 1 when something does.
     Diff(StateArgs),
     /// Roots, files known, records owed to the server, deletions held, refusals.
     Status(StateArgs),
     /// Past scans.
     History(HistoryArgs),
+    /// What changed within some time, from the local journal.
+    Changes(ChangesArgs),
+    /// Why a file was or was not sent: the rule and its line, what is known of it, the outbox, the server's answer.
+    Explain(ExplainArgs),
     /// Find files in the local state by name, size, age and type, without touching the disk.
     Query(QueryArgs),
     /// Every file known, as CSV or JSON lines.
     Export(StateArgs),
     /// Release what is held: deletions of a path, a changed volume, a path no longer configured.
     Accept(AcceptArgs),
+    /// Check, back up and restore the state.
+    #[command(subcommand)]
+    State(StateCommand),
     /// Check, explain and begin a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -123,11 +110,60 @@ pub(crate) enum HashChoice {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// One round, then exit: for cron, Task Scheduler and Kubernetes CronJobs.
-    #[arg(long, required = true)]
+    #[arg(long)]
     pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) join: JoinArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) join: JoinArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JoinArgs {
     /// File with the join token to enrol with [or SCANNER_JOIN_TOKEN].
     #[arg(long, value_name = "FILE")]
     pub(crate) join_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangesArgs {
+    /// How far to look back, such as 2h or 7d.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub(crate) since: core_model::Period,
+    /// Only what lies in this directory, or moved out of it.
+    pub(crate) path: Option<PathBuf>,
+    /// At most so many changes, the oldest first.
+    #[arg(long)]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The file or directory.
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Read every page and every checksum of the state.
+    Check,
+    /// Take a backup now.
+    Backup,
+    /// The backups there are.
+    Backups,
+    /// Put a backup in the place of the state, which is moved aside. The next scan tells the server everything anew.
+    Restore {
+        /// The backup [default: the newest that is sound].
+        file: Option<PathBuf>,
+    },
+    /// Let the next scan tell the server everything anew.
+    Snapshot,
 }
 
 /// Which state a reading command reads.
@@ -191,26 +227,4 @@ pub(crate) struct AcceptArgs {
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) state: StateArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Check the configuration and report everything that is wrong with it.
-    Check,
-    /// Print the JSON Schema, for editors.
-    Schema,
-    /// Print the effective values and where each comes from; secrets are masked.
-    Show,
-    /// Print a commented example, or write it to FILE.
-    Init {
-        /// Where to write it; an existing file is left alone.
-        file: Option<PathBuf>,
-    },
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or("expected KEY=VALUE, such as scanner.worker_count=2")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
 }

@@ -23,6 +23,7 @@ impl Encoder for RecordEncoder {
         let (time, mime) = (self.time, self.mime);
         let before = out.len();
         let written = match change {
+            Change::Present { file } => line(out, kind::FILE_PRESENT, time, FileBody::new(file, None, mime)),
             Change::Created { file } => line(out, kind::FILE_CREATED, time, FileBody::new(file, None, mime)),
             Change::Updated { file, changed } => {
                 line(out, kind::FILE_UPDATED, time, FileBody::new(file, Some(*changed), mime))

@@ -1,10 +1,12 @@
 //! How the run is, over HTTP where that is switched on: `/health` and `/metrics`.
-use crate::context::Context;
+use crate::{context::Context, state::State};
 use chrono::{DateTime, Utc};
 use core_model::{BreakerState, Queue};
+use daemon_kit::TaskStates;
+use fleet_link::Delivery;
 use fsscan::{Progress, RootOutcome, Summary};
 use serde_json::{Map, Value, json};
-use state_sqlite::{Database, Outbox};
+use state_sqlite::{Outbox, Story};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
@@ -25,8 +27,12 @@ pub(crate) struct Health {
     api: Mutex<Option<ComponentHandle>>,
     metrics: Metrics,
     scan: ScanMetrics,
+    /// Bound at the start, so that a port in use is found out at once; bound anew when serving starts again.
     server: Mutex<Option<Server>>,
+    address: Option<SocketAddr>,
     path: String,
+    last: Mutex<LastScan>,
+    backups: Arc<Mutex<BackupState>>,
 }
 
 struct ScanMetrics {
@@ -36,22 +42,27 @@ struct ScanMetrics {
     success: Gauge,
 }
 
+/// How the last scan ended, for heartbeats.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastScan {
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    pub(crate) files: u64,
+    pub(crate) errors: u64,
+}
+
+#[derive(Debug, Default)]
+struct BackupState {
+    last: Option<DateTime<Utc>>,
+    error: Option<String>,
+}
+
 impl Health {
     /// Registers what is known from the start, and binds the endpoint where it is switched on.
-    pub(crate) fn start(context: &Context, database: &Database, outbox: &Outbox) -> anyhow::Result<Self> {
+    pub(crate) fn start(context: &Context, state: &Arc<State>) -> anyhow::Result<Self> {
         let name = context.agent_name();
         let metrics = Metrics::new(&[("agent_id", &name)])?;
         metrics.observe_process("scanner");
-        let size = database.clone();
-        metrics.observe_gauge("scanner_database_size_bytes", "Size of the state on disk.", move || {
-            [Reading::new(size.size() as f64)]
-        });
-        let owed = outbox.clone();
-        metrics.observe_gauge(
-            "scanner_outbox_records",
-            "Records that wait for the server.",
-            move || owed.stats().ok().map(|stats| Reading::new(stats.records as f64)),
-        );
+        observe_state(&metrics, state);
         let scan = ScanMetrics {
             duration: metrics.histogram(
                 "scanner_scan_duration_seconds",
@@ -63,13 +74,27 @@ impl Health {
             success: metrics.gauge("scanner_scan_success_rate", "1 if the last scan was whole, else 0."),
         };
         let registry = HealthRegistry::new(env!("CARGO_PKG_VERSION"), Some(name));
-        let block = json!({"path": database.path(), "size_mb": database.size() as f64 / f64::from(1 << 20)});
-        registry.component("database").set(Status::Healthy, map(block));
+        let newest = state
+            .backups
+            .list()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|backup| backup.taken_at);
+        let backups = Arc::new(Mutex::new(BackupState {
+            last: newest.max(),
+            error: None,
+        }));
+        registry.ask("database", {
+            let (state, backups) = (Arc::clone(state), Arc::clone(&backups));
+            move || database(&state, &backups)
+        });
+        registry.ask("outbox", {
+            let (outbox, most) = (state.outbox.clone(), context.config.outbox.max_bytes.bytes());
+            move || outbox_block(&outbox, most)
+        });
         let settings = &context.config.health;
-        let server = settings
-            .listen(PORT)
-            .map(|address: SocketAddr| Server::bind(address))
-            .transpose()?;
+        let address = settings.listen(PORT);
+        let server = address.map(Server::bind).transpose()?;
         if let Some(server) = &server {
             tracing::info!(address = %server.local_addr(), "health and metrics are served");
         }
@@ -79,16 +104,25 @@ impl Health {
             api: Mutex::default(),
             metrics,
             scan,
+            // A port that the system chose stays the same when serving starts again.
+            address: server.as_ref().map(Server::local_addr),
             server: Mutex::new(server),
             path,
+            last: Mutex::default(),
+            backups,
         })
     }
 
-    /// Serves until `stop`; an error only if that fails. Never ends where it is switched off.
-    pub(crate) async fn serve(&self, stop: CancellationToken) -> anyhow::Error {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(server) = server else {
-            return std::future::pending().await;
+    /// Serves until `stop`; an error only if that fails. Where it is switched off, it only waits.
+    pub(crate) async fn serve(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let bound = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let server = match (bound, self.address) {
+            (Some(server), _) => server,
+            (None, Some(address)) => Server::bind(address)?,
+            (None, None) => {
+                stop.cancelled().await;
+                return Ok(());
+            }
         };
         let metrics = self.metrics.clone();
         let routes = health_routes(
@@ -98,15 +132,22 @@ impl Health {
             },
         )
         .merge(metrics_route(move || metrics.render()));
-        match server.run(routes, stop, Duration::from_secs(1)).await {
-            Ok(()) => std::future::pending().await,
-            Err(error) => error.into(),
-        }
+        Ok(server.run(routes, stop, Duration::from_secs(1)).await?)
+    }
+
+    /// Shows every task of the supervisor.
+    pub(crate) fn watch_tasks(&self, states: &TaskStates) {
+        states.report_to(&self.registry);
     }
 
     /// Start-up is over.
     pub(crate) fn ready(&self) {
         self.registry.set_ready(true);
+    }
+
+    /// Delivery has been going on: what was said of the time before enrolment is over.
+    pub(crate) fn delivered(&self) {
+        self.api.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Told of every request to the server.
@@ -132,8 +173,8 @@ impl Health {
         })
     }
 
-    /// Shows the client's breaker and last success from now on.
-    pub(crate) fn watch_client(&self, client: &Client) {
+    /// Shows the client's breaker and how delivery goes from now on.
+    pub(crate) fn watch_delivery(&self, client: &Client, delivery: &Delivery<Outbox>) {
         let breaker = client.clone();
         self.metrics.observe_gauge(
             "scanner_circuit_breaker_state",
@@ -144,13 +185,29 @@ impl Health {
                     .map(|other| Reading::new(f64::from(u8::from(other == state))).label("state", other.name()))
             },
         );
-        self.api_component().set(
-            Status::Healthy,
-            map(json!({"server": client.server(), "circuit_breaker": "closed"})),
-        );
+        let (client, status) = (client.clone(), delivery.status());
+        self.registry.ask("api", move || {
+            let delivery = status.borrow().clone();
+            let breaker = client.stats().breaker;
+            let status = match (&delivery.error, breaker) {
+                (None, BreakerState::Closed) => Status::Healthy,
+                _ => Status::Degraded,
+            };
+            let mut block = map(json!({
+                "server": client.server(),
+                "circuit_breaker": breaker.name(),
+                "records_sent": delivery.sent,
+                "records_refused": delivery.rejected,
+                "failures_in_a_row": delivery.failures,
+            }));
+            if let Some(error) = delivery.error {
+                block.insert("last_error".to_owned(), error.into());
+            }
+            (status, block)
+        });
     }
 
-    /// The server cannot be used.
+    /// The server cannot be used yet.
     pub(crate) fn api_failed(&self, why: &str) {
         self.api_component()
             .set(Status::Degraded, map(json!({"last_error": why})));
@@ -174,6 +231,49 @@ impl Health {
             });
     }
 
+    /// A scan could not go on.
+    pub(crate) fn scan_failed(&self, why: &str, started: DateTime<Utc>, ended: DateTime<Utc>) {
+        let block = json!({"started_at": started, "completed_at": ended, "status": "failed", "error": why});
+        self.registry.inform("last_scan", map(block));
+        self.scan.success.set(0.0, &[]);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.errors = last.errors.max(1);
+        last.ended_at = Some(ended);
+    }
+
+    /// How the last scan ended.
+    pub(crate) fn last_scan(&self) -> LastScan {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a scan has ended since the start.
+    pub(crate) fn has_scanned(&self) -> bool {
+        self.last_scan().ended_at.is_some()
+    }
+
+    /// What a heartbeat says after a scan with so many errors.
+    pub(crate) fn heartbeat_status(&self, errors: u64) -> &'static str {
+        match self.registry.status() {
+            Status::Unhealthy => "unhealthy",
+            Status::Degraded => "degraded",
+            Status::Healthy if errors > 0 => "degraded",
+            Status::Healthy => "healthy",
+        }
+    }
+
+    /// A backup was taken.
+    pub(crate) fn backed_up(&self, at: DateTime<Utc>) {
+        let mut backups = self.backups.lock().unwrap_or_else(PoisonError::into_inner);
+        backups.last = Some(at);
+        backups.error = None;
+    }
+
+    /// A backup could not be taken.
+    pub(crate) fn backup_failed(&self, why: &str) {
+        let mut backups = self.backups.lock().unwrap_or_else(PoisonError::into_inner);
+        backups.error = Some(why.to_owned());
+    }
+
     /// A scan ended.
     pub(crate) fn scan_ended(&self, summary: &Summary, started: DateTime<Utc>, ended: DateTime<Utc>) {
         let is_whole = summary.roots.iter().all(|root| root.outcome == RootOutcome::Scanned);
@@ -184,6 +284,11 @@ impl Health {
             "errors": summary.error_count(), "held_deletions": summary.held,
         });
         self.registry.inform("last_scan", map(block));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = LastScan {
+            ended_at: Some(ended),
+            files: summary.files,
+            errors: summary.error_count(),
+        };
         let scan = &self.scan;
         scan.duration.record(summary.duration.as_secs_f64(), &[]);
         scan.success.set(f64::from(u8::from(is_clean)), &[]);
@@ -201,6 +306,96 @@ impl Health {
             scan.errors.add(*count, &[("error_type", kind.name())]);
         }
     }
+}
+
+fn observe_state(metrics: &Metrics, state: &State) {
+    let size = state.database.clone();
+    metrics.observe_gauge("scanner_database_size_bytes", "Size of the state on disk.", move || {
+        [Reading::new(size.size() as f64)]
+    });
+    for (name, help, of) in [
+        (
+            "scanner_outbox_records",
+            "Records that wait for the server.",
+            (|stats| stats.records) as fn(&core_model::QueueStats) -> u64,
+        ),
+        ("scanner_outbox_bytes", "Bytes of the records that wait.", |stats| {
+            stats.bytes
+        }),
+        (
+            "scanner_outbox_dropped_records",
+            "Records given up because the outbox was full or they were too old, ever.",
+            |stats| stats.dropped,
+        ),
+        (
+            "scanner_outbox_damaged_records",
+            "Records damaged on disk, ever.",
+            |stats| stats.damaged,
+        ),
+    ] {
+        let outbox = state.outbox.clone();
+        metrics.observe_gauge(name, help, move || {
+            outbox.stats().ok().map(|stats| Reading::new(of(&stats) as f64))
+        });
+    }
+}
+
+fn database(state: &State, backups: &Mutex<BackupState>) -> (Status, Map<String, Value>) {
+    let database = &state.database;
+    let mut block = map(json!({
+        "path": database.path(),
+        "size_mb": database.size() as f64 / f64::from(1 << 20),
+    }));
+    let mut status = Status::Healthy;
+    let backups = backups.lock().unwrap_or_else(PoisonError::into_inner);
+    block.extend(backups.last.map(|at| ("last_backup".to_owned(), json!(at))));
+    if let Some(error) = &backups.error {
+        status = Status::Degraded;
+        block.insert("backup_error".to_owned(), error.clone().into());
+    }
+    if !matches!(state.story, Story::New | Story::Sound) {
+        block.insert("recovered".to_owned(), state.story.to_string().into());
+        // Until the server has been told everything anew, its picture may be wrong.
+        if state.outbox.resync().is_ok_and(|wanted| wanted.is_some()) {
+            status = Status::Degraded;
+        }
+    }
+    if database.is_disk_short() {
+        status = Status::Unhealthy;
+        let remedy = "the disk is full: free space, and scans go on by themselves";
+        block.insert("error".to_owned(), remedy.into());
+    }
+    (status, block)
+}
+
+fn outbox_block(outbox: &Outbox, most: u64) -> (Status, Map<String, Value>) {
+    let stats = match outbox.stats() {
+        Ok(stats) => stats,
+        Err(error) => return (Status::Unhealthy, map(json!({"error": error.to_string()}))),
+    };
+    let mut status = Status::Healthy;
+    let mut block = map(json!({
+        "records": stats.records, "bytes": stats.bytes, "oldest": stats.oldest, "max_bytes": most,
+        "dropped": stats.dropped, "damaged": stats.damaged,
+    }));
+    if outbox.is_blocked() {
+        status = Status::Degraded;
+        let why = "full (`outbox.max_bytes`): the scan waits until the server takes records";
+        block.insert("blocked".to_owned(), why.into());
+    }
+    match outbox.resync() {
+        Ok(None) => {}
+        Ok(Some(wanted)) => {
+            status = status.max(Status::Degraded);
+            let text = format!("{}: {}", wanted.reason.name(), wanted.detail);
+            block.insert("resync_wanted".to_owned(), text.into());
+        }
+        Err(error) => {
+            status = Status::Unhealthy;
+            block.insert("error".to_owned(), error.to_string().into());
+        }
+    }
+    (status, block)
 }
 
 /// The endpoint of a request's path, without what differs from agent to agent.

@@ -1,25 +1,49 @@
 //! The server's side of a run: who we are there, what is delivered, that we are alive.
-use crate::{cli::RunArgs, context::Context, health::Health, session};
+use crate::{
+    answers::{self, Answer},
+    cli::JoinArgs,
+    context::Context,
+    health::Health,
+    run::AgentParts,
+    state::State,
+};
 use anyhow::Context as _;
 use chrono::Utc;
-use core_model::Queue;
+use core_model::{Backoff, Queue};
 use fleet_link::{
-    CredentialFile, Delivery, DeliverySettings, EnrollError, Introduction, OnRejected, Presence, enroll, join_token,
+    CredentialFile, Delivery, DeliverySettings, DeliveryStatus, EnrollError, Hooks, Introduction, Presence, enroll,
+    join_token,
 };
 use fleet_wire::Heartbeat;
 use fsscan::Summary;
-use state_sqlite::{Database, Outbox};
-use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time};
+use state_sqlite::{Outbox, ResyncReason};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time,
+};
 use tokio_util::sync::CancellationToken;
 use transport_http::{Client, ClientSettings};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CAPABILITIES: &[&str] = &["files"];
 
+/// Waits between attempts to enrol.
+const ENROL: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(300),
+};
+
 /// A server, and us at it.
 pub(crate) struct Link {
-    outbox: Arc<Outbox>,
+    outbox: Outbox,
+    health: Arc<Health>,
     /// `None` while the server that should enrol us cannot be reached: then everything waits in the outbox.
     connected: Option<Connected>,
     heartbeat_interval: Duration,
@@ -36,10 +60,9 @@ impl Link {
     /// Finds out who we are at the configured server; `None` where none is configured.
     pub(crate) async fn establish(
         context: &Context,
-        args: &RunArgs,
-        database: &Database,
-        outbox: &Outbox,
-        health: &Health,
+        join: &JoinArgs,
+        state: &Arc<State>,
+        health: &Arc<Health>,
     ) -> anyhow::Result<Option<Self>> {
         let server = &context.config.server;
         let (Some(base_url), Some(mut settings)) = (&server.base_url, server.client_settings()) else {
@@ -52,33 +75,33 @@ impl Link {
         let name = if settings.api_key.is_some() {
             context.agent_name()
         } else {
-            match enrolled(context, args, base_url, &settings).await {
+            match enrolled(context, join, base_url, &settings).await {
                 Ok(credentials) => {
                     settings.api_key = Some(credentials.api_key);
                     credentials.name
                 }
-                Err(error) if matches!(error.downcast_ref(), Some(EnrollError::Unreachable { .. })) => {
+                Err(error) if is_away(&error) => {
                     tracing::warn!("not enrolled yet: {error:#}; what is found waits in the outbox");
                     health.api_failed(&format!("{error:#}"));
-                    return Ok(Some(Self::new(context, outbox, None)));
+                    return Ok(Some(Self::new(context, state, health, None)));
                 }
                 Err(error) => return Err(error),
             }
         };
         let client = Client::new(settings)?;
-        health.watch_client(&client);
         let (sender, receiver) = watch::channel(DeliverySettings {
             batch_size: context.config.scanner.batch_size as usize,
             concurrent_api_calls: usize::from(context.config.scanner.concurrent_api_calls),
             ..DeliverySettings::default()
         });
         let delivery = Delivery::new(
-            Arc::new(outbox.clone()),
+            Arc::new(state.outbox.clone()),
             client.clone(),
             server.dialect,
             receiver,
-            keep_refusals(database.clone()),
+            hooks(state),
         );
+        health.watch_delivery(&client, &delivery);
         let presence = Presence::new(client, server.dialect, &name);
         let paths: Vec<String> = context
             .config
@@ -89,25 +112,23 @@ impl Link {
             .collect();
         let capabilities: Vec<String> = CAPABILITIES.iter().map(|name| (*name).to_owned()).collect();
         if let Err(error) = presence
-            .register(&context.around.hostname, VERSION, &paths, &capabilities)
+            .register(&context.around().hostname, VERSION, &paths, &capabilities)
             .await
         {
             tracing::warn!(error = chain(&error), "could not register at the server");
         }
-        Ok(Some(Self::new(
-            context,
-            outbox,
-            Some(Connected {
-                delivery,
-                presence,
-                _settings: sender,
-            }),
-        )))
+        let connected = Connected {
+            delivery,
+            presence,
+            _settings: sender,
+        };
+        Ok(Some(Self::new(context, state, health, Some(connected))))
     }
 
-    fn new(context: &Context, outbox: &Outbox, connected: Option<Connected>) -> Self {
+    fn new(context: &Context, state: &State, health: &Arc<Health>, connected: Option<Connected>) -> Self {
         Self {
-            outbox: Arc::new(outbox.clone()),
+            outbox: state.outbox.clone(),
+            health: Arc::clone(health),
             connected,
             heartbeat_interval: context
                 .config
@@ -118,29 +139,45 @@ impl Link {
         }
     }
 
+    /// Whether the server took records when it was last asked.
+    pub(crate) fn is_answering(&self) -> bool {
+        let status = self.connected.as_ref().map(|connected| connected.delivery.status());
+        status.is_some_and(|status| status.borrow().error.is_none())
+    }
+
     /// Delivers and gives signs of life while the scan goes on. Never ends by itself.
     pub(crate) async fn keep_up(&self) {
-        let Some(connected) = &self.connected else {
-            return std::future::pending().await;
-        };
         // The scan's end cuts this off; requests under way are then repeated by the last round.
-        let stop = CancellationToken::new();
+        self.serve(CancellationToken::new()).await;
+        std::future::pending().await
+    }
+
+    /// Delivers and gives signs of life until `stop`.
+    async fn serve(&self, stop: CancellationToken) {
+        let Some(connected) = &self.connected else { return };
         let beat = async {
             loop {
                 // Whether it was refused is said by the last heartbeat.
                 let _ = self.heartbeat(connected, None).await;
-                time::sleep(self.heartbeat_interval).await;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = time::sleep(self.heartbeat_interval) => {}
+                }
             }
         };
-        tokio::join!(connected.delivery.run(stop), beat);
+        tokio::select! {
+            () = connected.delivery.run(stop.clone()) => {}
+            () = beat => {}
+        }
     }
 
     /// Delivers what is left and says how the run went; gives whether the server now knows all of it.
-    pub(crate) async fn finish(&self, summary: &Summary, stop: &CancellationToken) -> bool {
+    pub(crate) async fn finish(&self, summary: Option<&Summary>, stop: &CancellationToken) -> bool {
         let Some(connected) = &self.connected else {
             return self.waiting() == 0;
         };
         let report = connected.delivery.deliver_until_empty(stop).await;
+        self.health.delivered();
         if let Some(error) = &report.error {
             tracing::error!(
                 error = chain(error),
@@ -151,7 +188,7 @@ impl Link {
         }
         // A server that does not answer must not keep a process that was told to end.
         let is_known = tokio::select! {
-            is_known = self.heartbeat(connected, Some(summary)) => is_known,
+            is_known = self.heartbeat(connected, summary) => is_known,
             () = stop.cancelled() => true,
         };
         is_known && report.remaining == 0
@@ -163,14 +200,18 @@ impl Link {
 
     /// Gives whether the server still takes our key: a run with nothing to deliver has no other way to find out.
     async fn heartbeat(&self, connected: &Connected, summary: Option<&Summary>) -> bool {
-        let errors = summary.map_or(0, Summary::error_count);
+        let last = self.health.last_scan();
+        let errors = summary.map_or(last.errors, Summary::error_count);
+        let stats = self.outbox.stats().unwrap_or_default();
         let heartbeat = Heartbeat {
-            status: if errors > 0 { "degraded" } else { "healthy" }.to_owned(),
+            status: self.health.heartbeat_status(errors).to_owned(),
             version: VERSION.to_owned(),
-            last_scan_time: summary.map(|_| Utc::now()),
-            files_processed: summary.map_or(0, |summary| summary.files),
+            last_scan_time: summary.map(|_| Utc::now()).or(last.ended_at),
+            files_processed: summary.map_or(last.files, |summary| summary.files),
             error_count: errors,
-            outbox_records: self.waiting(),
+            outbox_records: stats.records,
+            outbox_dropped: stats.dropped,
+            outbox_damaged: stats.damaged,
         };
         let memory = telemetry_otel::process_sample().map_or(0, |sample| sample.resident_bytes);
         let Err(error) = connected.presence.heartbeat(&heartbeat, memory).await else {
@@ -190,42 +231,146 @@ impl Link {
     }
 }
 
+/// How the link of a daemon is, for the tasks beside it.
+#[derive(Clone, Default)]
+pub(crate) struct Linked(Arc<LinkedInner>);
+
+#[derive(Default)]
+struct LinkedInner {
+    is_answering: AtomicBool,
+    wake: Mutex<Option<Arc<Notify>>>,
+}
+
+impl Linked {
+    /// Whether the server took records when it was last asked.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.0.is_answering.load(Ordering::Relaxed)
+    }
+
+    /// There may be something to deliver.
+    pub(crate) fn wake(&self) {
+        let wake = self.0.wake.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wake) = &*wake {
+            wake.notify_one();
+        }
+    }
+}
+
+/// The link of a daemon: enrols as soon as the server lets it, then delivers until `stop`.
+pub(crate) async fn run(parts: AgentParts, join: Arc<JoinArgs>, stop: CancellationToken) -> anyhow::Result<()> {
+    let scanning = &parts.scanning;
+    let mut failures = 0;
+    let (link, delivery) = loop {
+        let established = tokio::select! {
+            established = Link::establish(&scanning.context, &join, &scanning.state, &scanning.health) => established,
+            () = stop.cancelled() => return Ok(()),
+        };
+        match established {
+            Ok(None) => {
+                stop.cancelled().await;
+                return Ok(());
+            }
+            Ok(Some(link)) => {
+                if let Some(connected) = &link.connected {
+                    let delivery = connected.delivery.clone();
+                    break (link, delivery);
+                }
+            }
+            Err(error) => {
+                tracing::error!("not at the server: {error:#}; scans go on, and it is tried again");
+                scanning.health.api_failed(&format!("{error:#}"));
+            }
+        }
+        let random = getrandom::u64().unwrap_or(u64::MAX);
+        let wait = ENROL.wait(failures, random).max(ENROL.first);
+        failures = failures.saturating_add(1);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = time::sleep(wait) => {}
+        }
+    };
+    *parts.linked.0.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery.wake());
+    tokio::select! {
+        () = link.serve(stop) => {}
+        () = watch_status(&parts, delivery.status()) => {}
+    }
+    Ok(())
+}
+
+/// Passes on how delivery goes: to whoever waits for the server's return, and into the state for `scanner explain`.
+async fn watch_status(parts: &AgentParts, mut status: watch::Receiver<DeliveryStatus>) {
+    let mut last: Option<(bool, u64)> = None;
+    while status.changed().await.is_ok() {
+        let now = status.borrow_and_update().clone();
+        let is_good = now.error.is_none();
+        let was_good = parts.linked.0.is_answering.swap(is_good, Ordering::Relaxed);
+        if is_good && !was_good {
+            parts.wake.notify_one();
+        }
+        parts.scanning.health.delivered();
+        let news = Some((is_good, now.sent));
+        if last == news {
+            continue;
+        }
+        last = news;
+        let answer = Answer {
+            at: Utc::now(),
+            is_good,
+            text: now
+                .error
+                .unwrap_or_else(|| format!("took all; {} records since the start", now.sent)),
+        };
+        let state = Arc::clone(&parts.scanning.state);
+        let kept = crate::run::blocking(move || answers::keep_answer(&state.database, &answer)).await;
+        if let Err(error) = kept {
+            tracing::debug!(error = format!("{error:#}"), "the server's answer was not written down");
+        }
+    }
+    std::future::pending().await
+}
+
+fn is_away(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(EnrollError::Unreachable { .. }))
+}
+
 /// Our credentials, stored or newly given.
 async fn enrolled(
     context: &Context,
-    args: &RunArgs,
+    join: &JoinArgs,
     base_url: &str,
     settings: &ClientSettings,
 ) -> anyhow::Result<fleet_link::Credentials> {
-    let token = join_token(args.join_token_file.as_deref(), "SCANNER", &context.loaded.variables)?;
+    let token = join_token(join.join_token_file.as_deref(), "SCANNER", &context.loaded().variables)?;
     let introduction = Introduction {
         name: context.agent_name(),
         kind: "scanner".to_owned(),
-        hostname: context.around.hostname.clone(),
+        hostname: context.around().hostname.clone(),
         version: VERSION.to_owned(),
         capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
     };
     let client = Client::new(settings.clone()).context("the server's settings cannot be used")?;
-    let file = CredentialFile::in_dir(&context.data_dir);
+    let file = CredentialFile::in_dir(context.data_dir());
     let enrolled = enroll(&client, &file, base_url, token, &introduction, "SCANNER", Utc::now()).await?;
     Ok(enrolled.credentials)
 }
 
-fn keep_refusals(database: Database) -> OnRejected {
-    Arc::new(move |refusals| {
-        for refusal in refusals {
-            let rejected = &refusal.rejected;
-            tracing::warn!(
-                seq = rejected.seq,
-                code = rejected.code,
-                detail = rejected.detail,
-                "a record was refused"
-            );
-        }
-        if let Err(error) = session::keep_refusals(&database, refusals, Utc::now()) {
-            tracing::error!(%error, "refusals could not be kept");
-        }
-    })
+/// What delivery tells: refusals are kept by path, and a server that lost sight is told everything anew.
+fn hooks(state: &Arc<State>) -> Hooks {
+    let database = state.database.clone();
+    let outbox = state.outbox.clone();
+    Hooks {
+        on_rejected: Arc::new(move |refusals| {
+            if let Err(error) = answers::keep_refusals(&database, refusals, Utc::now()) {
+                tracing::error!(%error, "refusals could not be kept");
+            }
+        }),
+        on_snapshot_wanted: Arc::new(move |stream| {
+            let detail = format!("the server does not know the stream {stream}");
+            if let Err(error) = outbox.want_resync(ResyncReason::Wanted, &detail, Utc::now()) {
+                tracing::error!(%error, "that the server wants a snapshot could not be written down");
+            }
+        }),
+    }
 }
 
 /// An error and its causes in one line.

@@ -43,14 +43,14 @@ pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
         }
     };
     let stop = stop::on_signal()?;
-    let printer = Printer::new(context.output, false, context.config.scanner.mime_detection, stop.flag);
+    let printer = Printer::new(context.output, false, context.config.scanner.mime_detection, &stop.flag);
     printer.begin();
     let bar = Bar::start(
         request.progress.clone(),
         known.iter().map(|root| root.files).sum(),
         context.quiet,
     );
-    let scanned = fsscan::scan(&mut tree, &request, &mut NoRecords, &printer, Utc::now(), stop.flag);
+    let scanned = fsscan::scan(&mut tree, &request, &mut NoRecords, &printer, Utc::now(), &stop.flag);
     drop(bar);
     let summary = scanned.context("the look could not go on")?;
     printer.end(&Report::new(&summary));

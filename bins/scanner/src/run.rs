@@ -1,158 +1,178 @@
-//! `scanner run --once`: scan the configured paths, tell the server, exit.
+//! `scanner run`: stay up, scan at an interval, deliver, take backups; every task under one supervisor.
 use crate::{
-    changes::Printer,
-    cli::{Output, RunArgs, Which},
+    cli::{JoinArgs, RunArgs},
     context::Context,
-    encode::RecordEncoder,
     health::Health,
-    link::Link,
-    progress::Bar,
-    report::{self, Report, Text},
-    request, scan, session, stop,
+    link, once, request, requests,
+    scanning::{self, Scanning},
+    session,
+    state::State,
 };
-use anyhow::Context as _;
-use chrono::Utc;
-use core_model::KnownTree;
-use daemon_kit::{Exit, to_stdout};
-use fsscan::{NoRecords, Summary};
-use state_sqlite::{Database, OpenOptions, Outbox, RunLock, SqliteTree};
-use std::sync::Arc;
+use chrono::{DateTime, TimeDelta, Utc};
+use core_model::Backoff;
+use daemon_kit::{Exit, Restart, RuntimeSettings, Supervisor};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exit> {
-    let file = context.state_file(Which::Run);
-    let _lock = RunLock::acquire(&file)?;
-    let database = Database::open(&file, OpenOptions::default())?;
-    database.migrate(&[session::COMPONENT])?;
-    let tree = SqliteTree::open(&database)?;
-    let outbox = Outbox::open(&database)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("could not start the runtime")?;
-    runtime.block_on(round(context, args, &database, tree, outbox))
+/// So long tasks get to end; systemd's own limit is 90 seconds.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How often what was asked for on this machine is looked for.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A scan that failed is tried again after this at the latest.
+const RETRY: TimeDelta = TimeDelta::minutes(5);
+
+const AGAIN: Restart = Restart::Backoff(Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+});
+
+pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
+    if args.once {
+        return once::run(context, &args.join);
+    }
+    // What cannot be scanned at all should be known before anything starts.
+    request::of_settings(&context.config, 0)?;
+    let state = State::open(&context)?;
+    let serve = serve(Arc::new(context), args.join.clone(), Arc::new(state));
+    daemon_kit::run(RuntimeSettings::default(), serve)
 }
 
-async fn round(
-    context: &Context,
-    args: &RunArgs,
-    database: &Database,
-    tree: SqliteTree,
-    outbox: Outbox,
-) -> anyhow::Result<Exit> {
-    let stop = stop::on_signal()?;
-    let health = Health::start(context, database, &outbox)?;
-    // Who the agent is must be settled before the scan: a wrong key or name should not be found out hours later. That
-    // the server is away is no reason not to scan.
-    let link = Link::establish(context, args, database, &outbox, &health).await?;
+async fn serve(context: Arc<Context>, join: JoinArgs, state: Arc<State>) -> anyhow::Result<Exit> {
+    let mut agent = Supervisor::new(GRACE);
+    let health = Arc::new(Health::start(&context, &state)?);
+    health.watch_tasks(&agent.states());
+    let agent_of = AgentParts {
+        scanning: Scanning {
+            context: Arc::clone(&context),
+            state: Arc::clone(&state),
+            health: Arc::clone(&health),
+            flag: Arc::new(AtomicBool::new(false)),
+            prints: false,
+        },
+        linked: link::Linked::default(),
+        wake: Arc::default(),
+    };
+    agent.spawn("health", AGAIN, {
+        let health = Arc::clone(&health);
+        move |stop| {
+            let health = Arc::clone(&health);
+            async move { health.serve(stop).await }
+        }
+    });
+    agent.spawn("link", AGAIN, {
+        let (parts, join) = (agent_of.clone(), Arc::new(join));
+        move |stop| link::run(parts.clone(), Arc::clone(&join), stop)
+    });
+    agent.spawn("scan", AGAIN, {
+        let parts = agent_of.clone();
+        move |stop| scan_loop(parts.clone(), stop)
+    });
+    agent.spawn("upkeep", AGAIN, {
+        let parts = agent_of.clone();
+        move |stop| crate::upkeep::run(parts.scanning.clone(), stop)
+    });
     health.ready();
-    let serve = health.serve(CancellationToken::new());
-    tokio::pin!(serve);
-    let work = async {
+    tracing::info!(
+        interval = %context.config.scanner.scan_interval,
+        "scanner is up"
+    );
+    let stopped = agent.join().await?;
+    if !stopped.aborted.is_empty() {
+        tracing::warn!(tasks = ?stopped.aborted, "ended without them; what they had not stored is scanned again");
+    }
+    Ok(Exit::Done)
+}
+
+/// What the tasks share.
+#[derive(Clone)]
+pub(crate) struct AgentParts {
+    pub(crate) scanning: Scanning,
+    /// Whether the server takes records, as delivery says.
+    pub(crate) linked: link::Linked,
+    /// Notified when a scan is wanted before it is due.
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// Scans when due, when the server has to be told everything anew, and when somebody on this machine asks.
+async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result<()> {
+    let AgentParts { scanning, linked, wake } = parts;
+    let mut due = first_due(&scanning)?;
+    let mut look = time::interval(LOOK);
+    look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = wake.notified() => {}
+            _ = look.tick() => {}
+        }
+        let own = scanning.clone();
+        let is_asked = blocking(move || requests::serve(&own.context, &own.state)).await?;
+        let now = Utc::now();
+        // A clock that was set back must not put the next scan off for years.
+        let interval = interval(&scanning);
+        let is_due = now >= due || due - now > interval.max(RETRY);
+        if !is_due && !is_asked && !wants_resync(&scanning, &linked)? {
+            continue;
+        }
         let scanned = {
-            let scanning = scan_once(context, database, tree, link.as_ref(), &health, &stop);
-            tokio::pin!(scanning);
-            match &link {
-                Some(link) => tokio::select! {
-                    summary = &mut scanning => summary,
-                    () = link.keep_up() => scanning.await,
-                },
-                None => scanning.await,
+            let scan = scanning.scan(linked.is_answering());
+            tokio::pin!(scan);
+            tokio::select! {
+                scanned = &mut scan => scanned,
+                () = stop.cancelled() => {
+                    scanning::stop(&scanning);
+                    scan.await
+                }
             }
         };
-        let summary = scanned?;
-        let exit = report::exit(&summary);
-        let is_told = match &link {
-            Some(link) => link.finish(&summary, &stop.token).await,
-            None => true,
+        linked.wake();
+        due = match scanned {
+            Ok(_) => now + interval,
+            Err(error) if scanning::is_gave_up(&error) => return Ok(()),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the scan failed; it is tried again");
+                Utc::now() + interval.min(RETRY)
+            }
         };
-        let is_whole = is_told && summary.held == 0;
-        Ok(if !is_whole && exit == Exit::Done {
-            Exit::Partial
-        } else {
-            exit
-        })
-    };
-    tokio::select! {
-        exit = work => exit,
-        error = &mut serve => Err(error),
     }
 }
 
-/// The scan itself, on a thread where it may block.
-async fn scan_once(
-    context: &Context,
-    database: &Database,
-    mut tree: SqliteTree,
-    link: Option<&Link>,
-    health: &Health,
-    stop: &stop::Stop,
-) -> anyhow::Result<Summary> {
-    let (flag, has_server) = (stop.flag, link.is_some());
-    let started = Utc::now();
-    let rotation = session::history(database, 1)?
-        .first()
-        .map_or(0, |last| last.id.unsigned_abs());
-    let request = request::of_settings(&context.config, rotation)?;
-    let paths: Vec<_> = request.roots.iter().map(|root| root.path.clone()).collect();
-    let session = session::begin(database, &paths, started)?;
-    let expected = tree.roots()?.iter().map(|root| root.files).sum();
-    let bar = Bar::start(request.progress.clone(), expected, context.quiet);
-    health.scan_started(started, Arc::clone(&request.progress));
-    let (output, mime) = (context.output, context.config.scanner.mime_detection);
-    let work = move || {
-        // On a terminal a run tells its summary; programs ask for each change.
-        let printer = Printer::new(output, output == Output::Table, mime, flag);
-        printer.begin();
-        let mut records = RecordEncoder::new(started, mime);
-        let scanned = if has_server {
-            fsscan::scan(&mut tree, &request, &mut records, &printer, started, flag)
-        } else {
-            fsscan::scan(&mut tree, &request, &mut NoRecords, &printer, started, flag)
-        };
-        if let Ok(summary) = &scanned {
-            printer.end(&Report::new(summary));
-        }
-        scanned
-    };
-    let summary = match tokio::task::spawn_blocking(work).await? {
-        Ok(summary) => summary,
-        Err(error) => {
-            session::end(database, session, "failed", &Summary::default(), Utc::now())?;
-            return Err(error).context("the scan could not go on");
-        }
-    };
-    drop(bar);
-    let exit = report::exit(&summary);
-    let now = Utc::now();
-    session::end(database, session, scan::session_status(exit, flag), &summary, now)?;
-    health.scan_ended(&summary, started, now);
-    log(&summary, session);
-    if !context.quiet && context.output == Output::Table {
-        to_stdout(Text(&summary))?;
+/// Whether everything has to be told anew, and can be.
+fn wants_resync(scanning: &Scanning, linked: &link::Linked) -> anyhow::Result<bool> {
+    if scanning.context.config.server.base_url.is_none() || !linked.is_answering() {
+        return Ok(false);
     }
-    Ok(summary)
+    Ok(scanning.state.outbox.resync()?.is_some())
 }
 
-fn log(summary: &Summary, session: i64) {
-    let metrics = serde_json::json!({
-        "duration_ms": u64::try_from(summary.duration.as_millis()).unwrap_or(u64::MAX),
-        "files_total": summary.files,
-        "files_new": summary.created,
-        "files_updated": summary.updated,
-        "files_moved": summary.moved,
-        "files_deleted": summary.deleted,
-        "files_held": summary.held,
-        "files_skipped": summary.ignored,
-        "errors": summary.error_count(),
-        "memory_usage_mb": telemetry_otel::process_sample().map(|sample| sample.resident_bytes >> 20),
-    });
-    let paths: Vec<String> = summary
-        .roots
-        .iter()
-        .map(|root| root.path.to_string_lossy().into_owned())
-        .collect();
-    let paths = serde_json::json!(paths);
-    tracing::info!(scan_session_id = session, metrics = %metrics, scan_paths.json = %paths, "scan completed");
+fn interval(scanning: &Scanning) -> TimeDelta {
+    let interval = scanning.context.config.scanner.scan_interval.get();
+    TimeDelta::from_std(interval).unwrap_or(TimeDelta::days(36_500))
+}
+
+/// At once, unless the last scan came to its end less than an interval ago.
+fn first_due(scanning: &Scanning) -> anyhow::Result<DateTime<Utc>> {
+    let is_open = scanning::was_interrupted(&scanning.state)? || scanning.state.outbox.resync()?.is_some();
+    let last = session::history(&scanning.state.database, 1)?.pop();
+    let due = last
+        .filter(|_| !is_open)
+        .map(|last| last.started_at + interval(scanning));
+    Ok(due.unwrap_or(DateTime::UNIX_EPOCH))
+}
+
+/// Runs what blocks on the disk where it may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -38,12 +38,12 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
         context.output,
         args.summary,
         context.config.scanner.mime_detection,
-        stop.flag,
+        &stop.flag,
     );
     printer.begin();
     let expected = tree.roots()?.iter().map(|root| root.files).sum();
     let bar = Bar::start(request.progress.clone(), expected, context.quiet);
-    let scanned = fsscan::scan(&mut tree, &request, &mut NoRecords, &printer, started, stop.flag);
+    let scanned = fsscan::scan(&mut tree, &request, &mut NoRecords, &printer, started, &stop.flag);
     drop(bar);
     let mut summary = match scanned {
         Ok(summary) => summary,
@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
     session::end(
         &database,
         session,
-        session_status(exit, stop.flag),
+        session_status(exit, &stop.flag),
         &summary,
         Utc::now(),
     )?;

@@ -1,7 +1,6 @@
-//! Past scans and refusals: the tables that are the scanner's alone.
+//! Past scans, in a table that is the scanner's alone.
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use fleet_link::Refusal;
 use fsscan::Summary;
 use serde::Serialize;
 use state_sqlite::{Component, Database, rusqlite};
@@ -12,7 +11,8 @@ const KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
 
 pub(crate) const COMPONENT: Component = Component {
     name: "scanner",
-    migrations: &["CREATE TABLE scan_session (
+    migrations: &[
+        "CREATE TABLE scan_session (
          id INTEGER PRIMARY KEY,
          started_ms INTEGER NOT NULL,
          completed_ms INTEGER,
@@ -32,7 +32,22 @@ pub(crate) const COMPONENT: Component = Component {
          refused_ms INTEGER NOT NULL,
          code TEXT NOT NULL,
          detail TEXT NOT NULL
-     ) STRICT, WITHOUT ROWID;"],
+     ) STRICT, WITHOUT ROWID;",
+        "CREATE TABLE server_answer (
+         id INTEGER PRIMARY KEY CHECK (id = 1),
+         at_ms INTEGER NOT NULL,
+         is_good INTEGER NOT NULL,
+         text TEXT NOT NULL
+     ) STRICT;
+     CREATE TABLE request (
+         id INTEGER PRIMARY KEY,
+         what TEXT NOT NULL,
+         path BLOB,
+         asked_ms INTEGER NOT NULL,
+         done_ms INTEGER,
+         result TEXT
+     ) STRICT;",
+    ],
 };
 
 /// A scan that was.
@@ -143,73 +158,4 @@ pub(crate) fn history(database: &Database, limit: u32) -> anyhow::Result<Vec<Ses
         }
     }
     Ok(sessions)
-}
-
-/// A record that the server refused.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Refused {
-    #[serde(flatten)]
-    pub(crate) path: fleet_wire::WirePath,
-    pub(crate) refused_at: DateTime<Utc>,
-    pub(crate) code: String,
-    pub(crate) detail: String,
-}
-
-/// Keeps refusals by path, the newest of each.
-pub(crate) fn keep_refusals(database: &Database, refusals: &[Refusal], now: DateTime<Utc>) -> rusqlite::Result<()> {
-    database.with_writer(|connection| {
-        let transaction = connection.transaction()?;
-        for refusal in refusals {
-            let path = path_of(&refusal.record).unwrap_or_default();
-            transaction.execute(
-                "INSERT OR REPLACE INTO refusal (path, seq, refused_ms, code, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-                (
-                    path,
-                    i64::try_from(refusal.rejected.seq).unwrap_or(i64::MAX),
-                    now.timestamp_millis(),
-                    &refusal.rejected.code,
-                    &refusal.rejected.detail,
-                ),
-            )?;
-        }
-        transaction.commit()
-    })
-}
-
-/// The path that a record of the outbox is about.
-fn path_of(record: &[u8]) -> Option<Vec<u8>> {
-    #[derive(serde::Deserialize)]
-    struct Line<'a> {
-        kind: String,
-        #[serde(borrow)]
-        body: &'a serde_json::value::RawValue,
-    }
-    let line: Line<'_> = serde_json::from_slice(record).ok()?;
-    let change = fleet_wire::FileChange::from_record(&line.kind, line.body).ok()?;
-    Some(match change {
-        fleet_wire::FileChange::Created(file) | fleet_wire::FileChange::Updated(file) => file.path.into_bytes(),
-        fleet_wire::FileChange::Moved { file, .. } => file.path.into_bytes(),
-        fleet_wire::FileChange::Deleted { path } => path.into_bytes(),
-    })
-}
-
-/// The refusals kept, and how many there are.
-pub(crate) fn refusals(database: &Database, limit: u32) -> anyhow::Result<(u64, Vec<Refused>)> {
-    let read = |connection: &mut rusqlite::Connection| -> rusqlite::Result<(u64, Vec<Refused>)> {
-        let count: i64 = connection.query_row("SELECT count(*) FROM refusal", [], |row| row.get(0))?;
-        let mut statement = connection
-            .prepare("SELECT path, refused_ms, code, detail FROM refusal ORDER BY refused_ms DESC LIMIT ?1")?;
-        let rows = statement.query_map([limit], |row| {
-            Ok(Refused {
-                path: fleet_wire::WirePath::from_bytes(row.get::<_, Vec<u8>>(0)?),
-                refused_at: DateTime::from_timestamp_millis(row.get(1)?).unwrap_or_default(),
-                code: row.get(2)?,
-                detail: row.get(3)?,
-            })
-        })?;
-        Ok((count.unsigned_abs(), rows.collect::<Result<_, _>>()?))
-    };
-    database
-        .with_writer(read)
-        .context("could not read what the server refused")
 }

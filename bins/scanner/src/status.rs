@@ -1,8 +1,9 @@
 //! `scanner status`: what is known, what is owed, what is held.
 use crate::{
+    answers::{self, Refused},
     cli::{Output, StateArgs},
     context::Context,
-    session::{self, Refused, Session},
+    session::{self, Session},
 };
 use chrono::{DateTime, Utc};
 use core_model::{ByteSize, KnownTree, QueueStats};
@@ -57,7 +58,7 @@ pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
         last_seq,
         ..
     } = Outbox::stats_of(&database)?;
-    let (refused, refusals) = session::refusals(&database, 10)?;
+    let (refused, refusals) = answers::refusals(&database, 10)?;
     let status = Status {
         state_file: database.path().display().to_string(),
         state_bytes: database.size(),

@@ -30,6 +30,8 @@
 mod environment;
 mod example;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod interpolate;
 mod layers;
 mod loaded;

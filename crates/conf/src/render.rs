@@ -53,7 +53,9 @@ fn picture<'a>(problem: &Problem, span: &'a Span) -> Snippet<'a, annotate_snippe
         .get(start..end)
         .unwrap_or_default()
         .trim_end_matches('\r')
-        .to_owned();
+        .chars()
+        .map(without_c1)
+        .collect::<String>();
     let number = before.matches('\n').count() + 1;
     let underlined = span.on_first_line();
     let (from, to) = (
@@ -76,4 +78,28 @@ fn picture<'a>(problem: &Problem, span: &'a Span) -> Snippet<'a, annotate_snippe
         .path(span.source.name())
         .line_start(number)
         .annotation(AnnotationKind::Primary.span(range))
+}
+
+/// Some terminals obey the control characters after ASCII, which the renderer lets through. An inverted question mark takes
+/// as many bytes, so that what is underlined stays in its place.
+fn without_c1(c: char) -> char {
+    if ('\u{80}'..='\u{9f}').contains(&c) {
+        '\u{bf}'
+    } else {
+        c
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Format, parse};
+
+    #[test]
+    fn no_control_character_of_a_text_reaches_a_terminal() {
+        let text = "{\"a\u{9b}31m\u{1b}[0m\u{7f}\u{85}\": [,]}";
+        let shown = parse("a.json", text, Format::Json).unwrap_err().to_string();
+        assert!(shown.contains("a\u{bf}31m"), "{shown}");
+        let control = |c: char| c.is_control() && c != '\n';
+        assert!(!shown.contains(control), "{shown:?}");
+    }
 }

@@ -1,35 +1,47 @@
-//! A daemon of two tasks: one counts and fails at times, one says what the other is doing. End it with Ctrl-C.
+//! A daemon of two tasks: one counts and fails at times, one says what the other is doing, to whoever looks and to the
+//! service manager. It is ready once it has counted. End it with Ctrl-C.
 use core_model::Backoff;
-use daemon_kit::{Exit, Restart, Supervisor};
+use daemon_kit::{Exit, Restart, RuntimeSettings, Supervisor, log_panics, run};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::sleep;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Exit {
+fn main() -> Exit {
+    log_panics();
+    run(RuntimeSettings::default(), daemon()).unwrap_or_else(|error| Exit::of_failure(&error))
+}
+
+async fn daemon() -> anyhow::Result<Exit> {
     let again = Restart::Backoff(Backoff {
         first: Duration::from_millis(500),
         longest: Duration::from_secs(8),
     });
     let mut supervisor = Supervisor::new(Duration::from_secs(5));
-    let states = supervisor.states();
-    supervisor.spawn("count", again, |stop| async move {
-        for number in 1..=3 {
-            println!("{number}");
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = sleep(Duration::from_millis(300)) => {}
+    let (states, ready, status) = (
+        supervisor.states(),
+        supervisor.ready_handle(),
+        supervisor.status_handle(),
+    );
+    supervisor.spawn("count", again, move |stop| {
+        let ready = ready.clone();
+        async move {
+            for number in 1..=3 {
+                println!("{number}");
+                ready.ready();
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = sleep(Duration::from_millis(300)) => {}
+                }
             }
+            Err(std::io::Error::other("cannot count any further"))
         }
-        Err(std::io::Error::other("cannot count any further"))
     });
     supervisor.spawn("tell", Restart::Never, move |stop| {
-        let states = states.clone();
+        let (states, status) = (states.clone(), status.clone());
         async move {
             while !stop.is_cancelled() {
-                println!(
-                    "count: {}",
-                    states.get("count").map(|state| state.to_string()).unwrap_or_default()
-                );
+                let state = states.get("count").map(|state| state.to_string()).unwrap_or_default();
+                println!("count: {state}");
+                status.set(format!("count: {state}"));
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = sleep(Duration::from_secs(1)) => {}
@@ -38,14 +50,7 @@ async fn main() -> Exit {
             Ok::<(), Infallible>(())
         }
     });
-    match supervisor.join().await {
-        Ok(stopped) => {
-            println!("{stopped:?}");
-            Exit::Done
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            Exit::Environment
-        }
-    }
+    let stopped = supervisor.join().await?;
+    println!("{stopped:?}");
+    Ok(Exit::Done)
 }

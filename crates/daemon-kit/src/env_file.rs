@@ -85,7 +85,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<BTreeMap<String, String>>, EnvF
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, String>, EnvFileError> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, String>, EnvFileError> {
     let mut variables: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for (line, content) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let content = content.trim();
@@ -148,7 +148,7 @@ fn unquote(value: &str) -> Option<String> {
     }
 }
 
-fn names_a_secret(name: &str) -> bool {
+pub(crate) fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let words = [
         "KEY",
@@ -178,6 +178,7 @@ fn others_can_read(_: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parsed(text: &str) -> Result<Vec<(String, String)>, String> {
         parse(Path::new("env"), text)
@@ -214,6 +215,17 @@ mod tests {
         ] {
             let error = parsed(text).unwrap_err();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn what_is_written_in_quotes_is_read_back(value in "[^\r\n'\u{b}\u{c}\u{85}\u{2028}\u{2029}]{0,40}", text in any::<String>()) {
+            let read = parsed(&format!("NAME='{value}'")).unwrap();
+            prop_assert_eq!(read, [("NAME".to_owned(), value)]);
+            // Whatever the bytes: an answer, and no value in an error.
+            let _ = parsed(&text);
         }
     }
 

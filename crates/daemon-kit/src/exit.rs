@@ -1,10 +1,7 @@
 //! What the exit status of every product means.
 
-use crate::load::ConfigError;
-use std::{
-    io::IsTerminal,
-    process::{ExitCode, Termination},
-};
+use crate::{end::wants_color, load::ConfigError};
+use std::process::{ExitCode, Termination};
 
 /// The exit status of a command, the same in every product, so that scripts can rely on it.
 ///
@@ -46,8 +43,7 @@ impl Exit {
     /// Says on standard error why a command failed, a configuration with all its mistakes, and gives the exit status.
     pub fn of_failure(error: &anyhow::Error) -> Self {
         if let Some(config) = error.downcast_ref::<ConfigError>() {
-            let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            eprint!("{}", config.render(color));
+            eprint!("{}", config.render(wants_color(&std::io::stderr())));
             return Self::Configuration;
         }
         eprintln!("error: {error:#}");

@@ -1,7 +1,8 @@
-//! What it takes to be a daemon: finding and loading the configuration, keeping tasks, ending well.
+//! What it takes to be a daemon: the command line and configuration, tasks that are kept, a doctor, a good end.
 //!
 //! It knows nothing about any one product, and nothing about fleets: what is done inside the tasks, and what is said to
-//! a server, is others' business. Nothing here parses a command line: options are handed in as plain values.
+//! a server, is others' business. It opens no database. Outside of [`cli`], nothing parses a command line: options are
+//! handed in as plain values.
 //!
 //! ```
 //! use daemon_kit::{ConfigFinder, ConfigSpec, LoggingSettings, Surroundings, load};
@@ -31,12 +32,21 @@
 //! let loaded = load::<Settings>(&SPEC, None, &[], &around).unwrap();
 //! assert_eq!(loaded.settings.value.logging.level, "debug");
 //! ```
+pub mod bundle;
+pub mod cli;
+pub mod doctor;
 mod end;
 mod env_file;
 mod exit;
 mod find;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod load;
+mod notify;
+mod periodic;
 mod print;
+mod redact;
+mod run;
 mod settings;
 mod signal;
 mod supervisor;
@@ -50,9 +60,14 @@ pub use env_file::EnvFileError;
 pub use exit::Exit;
 pub use find::{ConfigFile, ConfigFinder, DataDir, EnvFile, FindError, Found, NamedBy};
 pub use load::{ConfigError, ConfigSpec, Invalid, LiteralSecret, Loaded, Override, load};
+pub use notify::{ReadyHandle, StatusHandle};
+pub use periodic::Every;
 pub use print::{Table, printable, to_stdout};
+pub use redact::Redactor;
+pub use run::{RuntimeSettings, run};
 pub use settings::{
-    BodyCompression, CircuitBreakerSettings, Dialect, HealthSettings, LogFormat, LoggingSettings, ServerSettings,
+    BodyCompression, CircuitBreakerSettings, DatabaseSettings, Dialect, HealthSettings, LogFormat, LoggingSettings,
+    OutboxSettings, ServerSettings, WhenFull,
 };
 pub use signal::{Signal, Signals};
 pub use supervisor::{Cause, Stopped, SuperviseError, Supervisor};

@@ -246,7 +246,7 @@ impl ConfigSpec {
 }
 
 /// `${NAME}` or `${NAME:-}` and nothing else: a default would be the literal again.
-fn is_one_variable(text: &str) -> bool {
+pub(crate) fn is_one_variable(text: &str) -> bool {
     let inner = text.trim().strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
     let name = inner.map(|inner| inner.strip_suffix(":-").unwrap_or(inner));
     name.is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))

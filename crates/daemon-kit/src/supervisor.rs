@@ -1,9 +1,10 @@
 //! Keeps the tasks of a process: named, joined, restarted where that helps, stopped together.
 
 use crate::{
-    end::End,
+    end::{CURRENT, End, Supervised},
+    notify::{ReadyHandle, Reporter, StatusHandle},
+    run::cut_off,
     signal::{Signal, Signals},
-    systemd::ServiceManager,
     task::{Restart, TaskState, TaskStates},
 };
 use std::{
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    sync::watch,
     task::{Id, JoinError, JoinSet},
     time::{self, Instant},
 };
@@ -46,10 +48,14 @@ pub struct Supervisor {
     states: TaskStates,
     stop: CancellationToken,
     grace: Duration,
+    ready: CancellationToken,
+    waits_for_ready: bool,
+    status: watch::Sender<String>,
 }
 
 struct Task {
     name: Arc<str>,
+    supervised: Arc<Supervised>,
     restart: Restart,
     make: Arc<Make>,
     failures: u32,
@@ -93,12 +99,14 @@ pub enum SuperviseError {
         source: anyhow::Error,
     },
     /// A task that may not be restarted panicked.
-    #[error("the task `{task}` panicked: {text}")]
+    #[error("the task `{task}` panicked at {place}: {text}")]
     Panicked {
         /// Its name.
         task: String,
         /// What it said.
         text: String,
+        /// File, line and column, known where [`log_panics`](crate::log_panics) was called.
+        place: String,
     },
     /// The signals could not be taken over.
     #[error("could not take over the signals of this process")]
@@ -118,7 +126,22 @@ impl Supervisor {
             states: TaskStates::default(),
             stop: CancellationToken::new(),
             grace,
+            ready: CancellationToken::new(),
+            waits_for_ready: false,
+            status: watch::Sender::default(),
         }
+    }
+
+    /// From now on the service manager is told that the process is ready only when the handle says so, and not as soon
+    /// as [`Supervisor::join`] is called.
+    pub fn ready_handle(&mut self) -> ReadyHandle {
+        self.waits_for_ready = true;
+        ReadyHandle::new(self.ready.clone())
+    }
+
+    /// Says in a line what the process is doing, for `systemctl status`.
+    pub fn status_handle(&self) -> StatusHandle {
+        StatusHandle::new(self.status.clone())
     }
 
     /// Cancelled when the tasks have to stop. Whoever cancels it stops them.
@@ -142,8 +165,10 @@ impl Supervisor {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<anyhow::Error> + 'static,
     {
+        let name: Arc<str> = name.into().into();
         self.tasks.push(Task {
-            name: name.into().into(),
+            supervised: Arc::new(Supervised::new(Arc::clone(&name))),
+            name,
             restart,
             make: Arc::new(Mutex::new(move |stop| -> Work {
                 let work = make(stop);
@@ -157,7 +182,7 @@ impl Supervisor {
 
     /// Waits until a signal, until the first task that may not be restarted ends, or until all are done; then tells the
     /// others to stop and gives them the grace period. Tells systemd that the process is ready, alive and stopping,
-    /// where it asks for that. On a second signal the process exits at once, with the signal's exit code.
+    /// where it asks for that, from this call's own loop: the watchdog bites when the loop is stuck. On a second signal the process exits at once, with the signal's exit code.
     ///
     /// # Errors
     /// When a task that may not be restarted failed or panicked, and when signals cannot be taken over.
@@ -176,21 +201,22 @@ impl Supervisor {
     /// # Errors
     /// As [`Supervisor::join`], and [`SuperviseError::Impatient`].
     pub async fn join_on(mut self, mut next_signal: impl AsyncFnMut() -> Signal) -> Result<Stopped, SuperviseError> {
-        let manager = ServiceManager::of_this_process();
-        manager.tell("READY=1");
-        let outcome = self.until_the_end(&mut next_signal, &manager).await;
+        if !self.waits_for_ready {
+            self.ready.cancel();
+        }
+        let mut reporter = Reporter::new(self.ready.clone(), self.status.subscribe());
+        let outcome = self.until_the_end(&mut next_signal, &mut reporter).await;
         self.stop.cancel();
-        manager.tell("STOPPING=1");
-        let aborted = self.drain(&mut next_signal).await?;
+        reporter.stopping(self.grace);
+        let aborted = self.drain(&mut next_signal, &mut reporter).await?;
         outcome.map(|cause| Stopped { cause, aborted })
     }
 
     async fn until_the_end(
         &mut self,
         next_signal: &mut impl AsyncFnMut() -> Signal,
-        manager: &ServiceManager,
+        reporter: &mut Reporter,
     ) -> Result<Cause, SuperviseError> {
-        let mut alive = manager.watchdog_interval().map(time::interval);
         loop {
             let ended = tokio::select! {
                 biased;
@@ -199,11 +225,7 @@ impl Supervisor {
                     info!(%signal, "stopping");
                     return Ok(Cause::Signal(signal));
                 }
-                // From this loop and no other task: a dead supervisor must not look alive.
-                () = tick(&mut alive) => {
-                    manager.tell("WATCHDOG=1");
-                    continue;
-                }
+                () = reporter.turn() => continue,
                 ended = self.running.join_next_with_id() => ended,
             };
             match ended.map(|ended| self.ended(ended)) {
@@ -224,7 +246,7 @@ impl Supervisor {
         let Some(task) = self.tasks.get_mut(index) else {
             return Ok(None);
         };
-        let end = End::of(ended);
+        let end = End::of(ended, &task.supervised);
         let End::Failed(failure) = end else {
             debug!(task = &*task.name, "task done");
             self.states.set(&task.name, TaskState::Done);
@@ -283,7 +305,8 @@ impl Supervisor {
             let work = make.lock().unwrap_or_else(PoisonError::into_inner)(stop);
             work.await
         };
-        let handle = self.running.spawn(supervised.instrument(span));
+        let supervised = CURRENT.scope(Arc::clone(&task.supervised), supervised.instrument(span));
+        let handle = self.running.spawn(supervised);
         self.by_id.insert(handle.id(), index);
         if wait.is_zero() {
             self.states.set(&task.name, TaskState::Running);
@@ -291,7 +314,11 @@ impl Supervisor {
     }
 
     /// Waits for all within the grace period; the names of those that were cut off.
-    async fn drain(&mut self, next_signal: &mut impl AsyncFnMut() -> Signal) -> Result<Vec<String>, SuperviseError> {
+    async fn drain(
+        &mut self,
+        next_signal: &mut impl AsyncFnMut() -> Signal,
+        reporter: &mut Reporter,
+    ) -> Result<Vec<String>, SuperviseError> {
         let deadline = time::sleep(self.grace);
         tokio::pin!(deadline);
         loop {
@@ -303,6 +330,7 @@ impl Supervisor {
                 },
                 signal = next_signal() => return Err(SuperviseError::Impatient(signal)),
                 () = &mut deadline => break,
+                () = reporter.turn() => {}
             }
         }
         let mut deaf: Vec<String> = self
@@ -314,6 +342,7 @@ impl Supervisor {
         deaf.sort_unstable();
         warn!(tasks = ?deaf, grace = ?self.grace, "tasks did not stop in time and are cut off");
         self.running.abort_all();
+        cut_off().extend_from_slice(&deaf);
         Ok(deaf)
     }
 
@@ -322,7 +351,7 @@ impl Supervisor {
         let Some(task) = self.by_id.remove(&id).and_then(|index| self.tasks.get(index)) else {
             return;
         };
-        let state = match End::of(ended) {
+        let state = match End::of(ended, &task.supervised) {
             End::Well => TaskState::Done,
             End::Failed(failure) => {
                 let error = failure.text();
@@ -331,14 +360,5 @@ impl Supervisor {
             }
         };
         self.states.set(&task.name, state);
-    }
-}
-
-async fn tick(interval: &mut Option<time::Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }

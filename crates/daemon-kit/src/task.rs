@@ -11,10 +11,12 @@ use transport_http::{ComponentHandle, HealthRegistry, Status};
 /// Whether a task starts again after it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// The process cannot do without it: its end, good or bad, ends the others too.
+    /// The process cannot do without it: its end, good or bad, ends the others too. So a task that ends well before it
+    /// was told to stop ends the process, with [`Cause::Done`](crate::Cause::Done).
     Never,
     /// After an error or a panic it starts again, after a wait that doubles with each failure in a row. When it ends
-    /// well it is done, and the others go on.
+    /// well, however early, it is done and does not start again, and the others go on: a task that should go on for
+    /// ever has to return an error when it cannot.
     Backoff(core_model::Backoff),
 }
 
@@ -71,6 +73,7 @@ pub struct TaskStates(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     states: BTreeMap<String, TaskState>,
+    restarts: BTreeMap<String, u64>,
     health: Option<ComponentHandle>,
 }
 
@@ -85,8 +88,13 @@ impl TaskStates {
         self.lock().states.get(name).cloned()
     }
 
+    /// How many times a task was started again since the process began.
+    pub fn restarts(&self, name: &str) -> u64 {
+        self.lock().restarts.get(name).copied().unwrap_or(0)
+    }
+
     /// From now on the component `tasks` of `health` shows every task: healthy when all run or are done, degraded
-    /// when one waits to start again, unhealthy when one has failed for good.
+    /// when one waits to start again, unhealthy when one has failed for good. Restarts are counted there.
     pub fn report_to(&self, health: &HealthRegistry) {
         let mut inner = self.lock();
         inner.health = Some(health.component("tasks"));
@@ -95,6 +103,9 @@ impl TaskStates {
 
     pub(crate) fn set(&self, name: &str, state: TaskState) {
         let mut inner = self.lock();
+        if matches!(state, TaskState::Waiting { .. }) {
+            *inner.restarts.entry(name.to_owned()).or_default() += 1;
+        }
         inner.states.insert(name.to_owned(), state);
         inner.report();
     }
@@ -106,6 +117,13 @@ impl TaskStates {
 }
 
 impl Inner {
+    fn line(&self, name: &str, state: &TaskState) -> String {
+        match self.restarts.get(name) {
+            Some(restarts) => format!("{state}; restarts: {restarts}"),
+            None => state.to_string(),
+        }
+    }
+
     fn report(&self) {
         let Some(health) = &self.health else { return };
         let status = |state: &TaskState| match state {
@@ -117,7 +135,7 @@ impl Inner {
         let shown = self
             .states
             .iter()
-            .map(|(name, state)| (name.clone(), state.to_string().into()));
+            .map(|(name, state)| (name.clone(), self.line(name, state).into()));
         health.set(worst, shown.collect());
     }
 }

@@ -38,6 +38,13 @@ pub enum BatchError {
 /// What a record does to the files known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// A file is named by a full snapshot. It is a change only if something else was known of it.
+    Present {
+        /// Its path.
+        path: Vec<u8>,
+        /// What is known of it.
+        facts: Box<FileFacts>,
+    },
     /// A file is in this state.
     Put {
         /// Its path.
@@ -166,6 +173,11 @@ fn effect(record: &RawRecord) -> Result<Effect, Refusal> {
         })
     };
     match change {
+        FileChange::Present(file) => {
+            let path = path(file.path.clone())?;
+            let facts = Box::new(FileFacts::from_record(file).map_err(invalid)?);
+            Ok(Effect::Present { path, facts })
+        }
         FileChange::Created(file) => put(file, ChangeAction::Created),
         FileChange::Updated(file) => put(file, ChangeAction::Updated),
         FileChange::Deleted { path: gone } => Ok(Effect::Delete { path: path(gone)? }),

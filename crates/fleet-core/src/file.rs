@@ -51,6 +51,26 @@ pub struct FileFacts {
 }
 
 impl FileFacts {
+    /// Whether a scan would not call the one an update of the other.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let told = |facts: &Self| {
+            (
+                facts.kind,
+                facts.size,
+                facts.mtime,
+                facts.ctime,
+                facts.mode,
+                facts.uid,
+                facts.gid,
+            )
+        };
+        let differs = |one: Option<[u8; 32]>, other: Option<[u8; 32]>| one.zip(other).is_some_and(|(a, b)| a != b);
+        told(self) == told(other)
+            && self.inode == other.inode
+            && !differs(self.sha256, other.sha256)
+            && !differs(self.blake3, other.blake3)
+    }
+
     /// Takes over a record; the error says in words which field cannot be.
     pub(crate) fn from_record(record: FileRecord) -> Result<Self, String> {
         if i64::try_from(record.size).is_err() {

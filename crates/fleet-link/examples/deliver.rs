@@ -2,7 +2,7 @@
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use core_model::{Queue, Run};
 use daemon_kit::Dialect;
-use fleet_link::{Delivery, DeliverySettings};
+use fleet_link::{Delivery, DeliverySettings, Hooks};
 use fleet_wire::{IngestRequest, IngestResponse};
 use state_sqlite::{Database, OpenOptions, Outbox};
 use std::{
@@ -53,8 +53,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ensure_crypto_provider();
     let client = Client::new(ClientSettings::new(url.parse()?))?;
     let settings = watch::Sender::new(DeliverySettings::default());
-    let on_rejected = Arc::new(|refusals: &[_]| println!("refused: {refusals:?}"));
-    let delivery = Delivery::new(queue, client, Dialect::Shoal, settings.subscribe(), on_rejected);
+    let hooks = Hooks {
+        on_rejected: Arc::new(|refusals| println!("refused: {refusals:?}")),
+        on_snapshot_wanted: Arc::new(|stream| println!("the server does not know {stream}")),
+    };
+    let delivery = Delivery::new(queue, client, Dialect::Shoal, settings.subscribe(), hooks);
     let report = delivery.deliver_until_empty(&CancellationToken::new()).await;
     println!("agent: sent {}, left {}", report.sent, report.remaining);
     Ok(())

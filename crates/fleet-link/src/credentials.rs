@@ -129,8 +129,14 @@ impl CredentialFile {
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
+        self.parse(&text, wanted).map(Some)
+    }
+
+    /// Reads the file's text: credentials for the server `wanted` or for none.
+    pub(crate) fn parse(&self, text: &str, wanted: String) -> Result<Credentials, CredentialError> {
+        let path = || self.path.clone();
         let found: OnDisk =
-            serde_json::from_str(&text).map_err(|source| CredentialError::Content { path: path(), source })?;
+            serde_json::from_str(text).map_err(|source| CredentialError::Content { path: path(), source })?;
         if found.server != wanted {
             return Err(CredentialError::OtherServer {
                 path: path(),
@@ -138,13 +144,13 @@ impl CredentialFile {
                 wanted,
             });
         }
-        Ok(Some(Credentials {
+        Ok(Credentials {
             agent_id: found.agent_id,
             name: found.name,
             api_key: Secret::new(found.api_key),
             server: found.server,
             enrolled_at: found.enrolled_at,
-        }))
+        })
     }
 
     /// Writes the credentials, 0600, in one step: after a crash there are the old ones or the new ones. Makes the

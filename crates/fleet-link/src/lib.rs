@@ -22,10 +22,15 @@
 mod credentials;
 mod delivery;
 mod enroll;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod presence;
 
 pub use credentials::{CredentialError, CredentialFile, Credentials};
-pub use delivery::{Delivery, DeliveryError, DeliveryReport, DeliverySettings, DeliveryStatus, OnRejected, Refusal};
+pub use delivery::{
+    Delivery, DeliveryError, DeliveryReport, DeliverySettings, DeliveryStatus, Hooks, OnRejected, OnSnapshotWanted,
+    Refusal,
+};
 pub use enroll::{EnrollError, Enrolled, Introduction, enroll, join_token};
 pub use presence::Presence;
 

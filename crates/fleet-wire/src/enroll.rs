@@ -51,6 +51,12 @@ pub struct Heartbeat {
     /// Records waiting in the agent's outbox.
     #[serde(default)]
     pub outbox_records: u64,
+    /// Records that the agent gave up because its outbox was full or they were too old, ever.
+    #[serde(default)]
+    pub outbox_dropped: u64,
+    /// Records that were damaged on the agent's disk, ever.
+    #[serde(default)]
+    pub outbox_damaged: u64,
 }
 
 // A secret prints as `***` everywhere but in the one message whose purpose is to hand it over.

@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 
 /// The names of record kinds, as they stand in `kind`.
 pub mod kind {
+    /// A file that a full snapshot names; it may be as it was. Body: a [`FileRecord`](crate::FileRecord).
+    pub const FILE_PRESENT: &str = "file.present";
     /// A file that was not there at the last scan. Body: a [`FileRecord`](crate::FileRecord).
     pub const FILE_CREATED: &str = "file.created";
     /// A file that differs from the last scan. Body: a [`FileRecord`](crate::FileRecord) with `changed`.
@@ -101,6 +103,8 @@ pub struct FileRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum FileChange {
+    /// It is there, whether or not the server knows it so: a full snapshot names every file.
+    Present(FileRecord),
     /// It was not there at the last scan.
     Created(FileRecord),
     /// It differs from the last scan.
@@ -146,6 +150,7 @@ impl FileChange {
     /// The record's kind.
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::Present(_) => kind::FILE_PRESENT,
             Self::Created(_) => kind::FILE_CREATED,
             Self::Updated(_) => kind::FILE_UPDATED,
             Self::Moved { .. } => kind::FILE_MOVED,
@@ -163,6 +168,7 @@ impl FileChange {
             source,
         };
         match record_kind {
+            kind::FILE_PRESENT => serde_json::from_str(body.get()).map(Self::Present).map_err(wrong),
             kind::FILE_CREATED => serde_json::from_str(body.get()).map(Self::Created).map_err(wrong),
             kind::FILE_UPDATED => serde_json::from_str(body.get()).map(Self::Updated).map_err(wrong),
             kind::FILE_DELETED => serde_json::from_str(body.get())
@@ -207,6 +213,7 @@ mod tests {
     #[test]
     fn every_change_is_read_back_by_its_kind() {
         for change in [
+            FileChange::Present(record(b"/n")),
             FileChange::Created(record(b"/a\n\xff")),
             FileChange::Updated(FileRecord {
                 changed: vec!["mode".into()],

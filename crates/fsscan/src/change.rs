@@ -47,6 +47,12 @@ pub struct FileMeta<'a> {
 /// What happened to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change<'a> {
+    /// Nothing: it is named because [`name_all`](crate::ScanRequest::name_all) asks for it. Only records are made of
+    /// it; an [`Observer`] is not told, and it is not counted.
+    Present {
+        /// As it is now, or as it was last known if it is gone.
+        file: FileMeta<'a>,
+    },
     /// It was not there at the last scan.
     Created {
         /// As it is now.

@@ -130,7 +130,9 @@ impl Compared {
         let mut content = Content::default();
         if entry.kind() == FileKind::File && !listed.kept {
             let hash = wants_hash(here, name, changed, known.as_ref());
-            let sniff = here.context.request.mime.content && changed.is_none_or(|changed| !changed.is_empty());
+            let names_all = here.context.request.name_all;
+            let sniff =
+                here.context.request.mime.content && (names_all || changed.is_none_or(|changed| !changed.is_empty()));
             if hash || sniff {
                 let algorithm = here.context.request.mode.algorithm().filter(|_| hash);
                 let read = sys::open_file(here.handle, name, here.root.canonical.as_deref())
@@ -160,7 +162,8 @@ impl Compared {
         }
         let what = match changed {
             None => What::Appeared,
-            Some(changed) if changed.is_empty() => return,
+            Some(changed) if changed.is_empty() && !here.context.request.name_all => return,
+            Some(changed) if changed.is_empty() => What::Present,
             Some(changed) => What::Updated(changed),
         };
         let facts = Facts {

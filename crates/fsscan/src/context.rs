@@ -93,6 +93,8 @@ impl Root<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Appeared,
+    /// As it was, and named because all are.
+    Present,
     Updated(crate::Changed),
     Vanished,
 }
@@ -129,6 +131,8 @@ pub(crate) struct Found {
     pub(crate) items: Vec<Item>,
     /// The names of `items`.
     pub(crate) names: Vec<u8>,
+    /// Whether there is something to store, not only files to name.
+    pub(crate) is_changed: bool,
 }
 
 /// What workers send to the writer.

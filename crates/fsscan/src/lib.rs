@@ -29,7 +29,10 @@ mod compare;
 mod content;
 mod context;
 mod entry;
+mod explain;
 mod finish;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hashes;
 mod links;
 mod listing;
@@ -58,6 +61,7 @@ pub use accept::{Accepted, accept};
 pub use change::{Change, Encoder, FileMeta, NoObserver, NoRecords, Observer};
 pub use codec::{DamagedEntries, EntryIter, decode_entries};
 pub use entry::{Changed, Entry, FileKind};
+pub use explain::{Explanation, Rule, Verdict, explain};
 pub use hashes::{Algorithm, ContentHash, KnownContent, decode_hashes};
 pub use request::{Hold, MimeOptions, Mode, RootRequest, ScanRequest};
 pub use rules::{PatternError, RuleMatch, Rules};

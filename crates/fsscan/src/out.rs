@@ -84,12 +84,34 @@ impl<'a, T: KnownTree> Out<'a, T> {
         self.batch.undecided.push(UndecidedUpdate::Remove(path));
     }
 
+    pub(crate) fn present(&mut self, path: &[u8], facts: &Facts) {
+        self.recorder.tell(Tell::Present, path, facts, facts.mime);
+    }
+
     pub(crate) fn created(&mut self, path: &[u8], facts: &Facts) {
         self.recorder.tell(Tell::Created, path, facts, facts.mime);
     }
 
     pub(crate) fn updated(&mut self, path: &[u8], facts: &Facts, changed: Changed) {
         self.recorder.tell(Tell::Updated(changed), path, facts, facts.mime);
+    }
+
+    /// Names the files that wait as gone: the server still holds them.
+    pub(crate) fn name_waiting(&mut self) -> Result<(), T::Error> {
+        let mut after: Option<Undecided> = None;
+        loop {
+            let page = self.tree.undecided_after(after.as_ref(), 1024)?;
+            for row in page.iter().filter(|row| row.side == Side::Gone) {
+                if let Some((facts, mime)) = undecided::unpack(row) {
+                    self.recorder.tell(Tell::Present, &row.path, &facts, mime);
+                }
+            }
+            match page.into_iter().next_back() {
+                Some(last) => after = Some(last),
+                None => return Ok(()),
+            }
+            self.commit_if_heavy()?;
+        }
     }
 
     /// Tells that a file has another path, and lets both names wait no more.

@@ -21,6 +21,7 @@ pub(crate) struct Counts {
 /// What to tell of a file that is there.
 #[derive(Clone, Copy)]
 pub(crate) enum Tell<'a> {
+    Present,
     Created,
     Updated(Changed),
     MovedFrom(&'a [u8]),
@@ -50,6 +51,8 @@ impl Recorder<'_> {
     /// Tells of a file, whose volume is absolute. `mime` is its type by content.
     pub(crate) fn tell(&mut self, tell: Tell<'_>, path: &[u8], facts: &Facts, mime: Option<&str>) {
         match tell {
+            Tell::Present if self.encoder.is_silent() => return,
+            Tell::Present => {}
             Tell::Created => self.counts.created += 1,
             Tell::Updated(_) => self.counts.updated += 1,
             Tell::MovedFrom(_) => self.counts.moved += 1,
@@ -84,6 +87,7 @@ impl Recorder<'_> {
             hash: facts.hash,
         };
         let change = match tell {
+            Tell::Present => Change::Present { file },
             Tell::Created => Change::Created { file },
             Tell::Updated(changed) => Change::Updated { file, changed },
             Tell::MovedFrom(from) => Change::Moved { from, file },
@@ -110,8 +114,10 @@ impl Sink {
         observer: &dyn Observer,
         change: &Change<'_>,
     ) {
-        request.progress.changes.fetch_add(1, Ordering::Relaxed);
-        observer.change(change);
+        if !matches!(change, Change::Present { .. }) {
+            request.progress.changes.fetch_add(1, Ordering::Relaxed);
+            observer.change(change);
+        }
         if encoder.is_silent() {
             return;
         }

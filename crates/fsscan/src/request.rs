@@ -117,6 +117,10 @@ pub struct ScanRequest {
     pub commit_bytes: usize,
     /// How many errors the summary keeps whole; all are counted.
     pub first_errors: usize,
+    /// Whether every file is told of, also those that are as they were: for a server that has to learn everything anew.
+    /// Each is a [`Change::Present`](crate::Change::Present), and so is a file that is gone, before it is told to be:
+    /// while its deletion is held, the server must not take it for one that was left out.
+    pub name_all: bool,
     /// Counters to look at while the scan runs.
     pub progress: Arc<crate::Progress>,
 }
@@ -139,6 +143,7 @@ impl ScanRequest {
             run_records: 500,
             commit_bytes: 4 * 1024 * 1024,
             first_errors: 1000,
+            name_all: false,
             progress: Arc::default(),
         }
     }

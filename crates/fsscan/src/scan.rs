@@ -85,6 +85,9 @@ pub fn scan<T: KnownTree>(
     let counted = [&progress.dirs, &progress.ignored].map(|count| count.load(Ordering::Relaxed));
     let mut out = Out::new(tree, recorder(request, encoder, observer, &volumes), now).map_err(ScanError::Tree)?;
 
+    if request.name_all {
+        out.name_waiting().map_err(ScanError::Tree)?;
+    }
     begin::release(&mut out, &plans, &known).map_err(ScanError::Tree)?;
     let waiting = resolve::tally(&*out.tree).map_err(ScanError::Tree)?;
     let start = Start {

@@ -183,6 +183,25 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Paths of which this scan says nothing, itself or what lies below: roots that were not scanned or are no longer
+    /// asked for, and paths that could not be read. Where more could not be read than the summary names, these are the
+    /// roots as a whole.
+    pub fn unseen(&self) -> Vec<Vec<u8>> {
+        let are_all_named = self.first_errors.len() as u64 == self.error_count();
+        let is_unseen = |root: &&RootSummary| !are_all_named || !root.outcome.is_scanned();
+        let roots = self.roots.iter().filter(is_unseen);
+        let mut unseen: Vec<Vec<u8>> = roots
+            .map(|root| root.path.as_os_str().as_encoded_bytes().to_vec())
+            .chain(self.unconfigured.iter().map(|root| root.path.clone()))
+            .collect();
+        if are_all_named {
+            unseen.extend(self.first_errors.iter().map(|error| error.path.clone()));
+        }
+        unseen.sort();
+        unseen.dedup();
+        unseen
+    }
+
     /// How many paths could not be scanned.
     pub fn error_count(&self) -> u64 {
         self.errors.values().sum()

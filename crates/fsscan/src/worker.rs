@@ -208,7 +208,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
             Some(known) => table.id(known),
             None => DirId(self.context.next_dir.fetch_add(1, Ordering::Relaxed)),
         };
-        if known_digest != Some(digest) || self.wants_contents(here) {
+        if known_digest != Some(digest) || self.wants_contents(here) || self.context.request.name_all {
             let stored = match stored {
                 Some(stored) => stored,
                 None => self.stored(visit)?,
@@ -238,7 +238,8 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         // not looked at while the digest is equal, so a racy one leaves a digest that no directory has.
         let digest = if compared.racy { Digest([0; 16]) } else { digest };
         let known = visit.known.map(|known| self.context.table.digest(known));
-        if known == Some(digest) && self.packed == stored.entries && compared.hashes == stored.hashes {
+        let is_known = known == Some(digest) && self.packed == stored.entries && compared.hashes == stored.hashes;
+        if is_known && compared.items.is_empty() {
             return Ok(());
         }
         let mut path = here.root.path(here.relative);
@@ -258,6 +259,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
             },
             items: compared.items,
             names: compared.names,
+            is_changed: !is_known,
         })))
     }
 

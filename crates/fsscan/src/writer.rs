@@ -30,7 +30,7 @@ pub(crate) fn write<T: KnownTree>(
     for message in found {
         match message {
             Message::Found(found) => {
-                let is_there = |item: &&Item| item.what != What::Vanished;
+                let is_there = |item: &&Item| matches!(item.what, What::Appeared | What::Updated(_));
                 touched += found.items.iter().filter(is_there).count() as u64;
                 directory(out, context, start, *found)?;
             }
@@ -72,6 +72,12 @@ fn directory<T: KnownTree>(
                 more += 1;
                 appeared(out, start, root.id, &path, &facts)?;
             }
+            What::Present => {
+                // One that is not decided is told as created or moved by this scan's end.
+                if !start.has_undecided || out.tree.undecided_at(&path)?.is_none() {
+                    out.present(&path, &facts);
+                }
+            }
             What::Updated(changed) => {
                 if start.has_undecided && out.tree.undecided_at(&path)?.is_some_and(|row| row.side == Side::New) {
                     out.put(path.clone(), root.id, Side::New, &facts);
@@ -84,6 +90,9 @@ fn directory<T: KnownTree>(
                 vanished(out, start.has_undecided, root.id, &path, &facts)?;
             }
         }
+    }
+    if !found.is_changed {
+        return Ok(());
     }
     out.add_files(root.id, more, fewer);
     out.dir(DirUpdate {
@@ -151,6 +160,10 @@ pub(crate) fn vanished<T: KnownTree>(
     if is_new {
         out.settle(path.to_vec());
     } else {
+        // Its deletion may be held, and then the server must know that it was not left out.
+        if out.recorder.request.name_all {
+            out.present(path, facts);
+        }
         out.put(path.to_vec(), root, Side::Gone, facts);
     }
     Ok(())

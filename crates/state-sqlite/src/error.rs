@@ -1,5 +1,9 @@
 //! What can go wrong with a state file.
-use std::{io, path::PathBuf};
+use rusqlite::ErrorCode;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a state file could not be opened. Each says which file, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,35 @@ pub enum OpenError {
         /// Why.
         source: getrandom::Error,
     },
+    /// A file beside the state could not be moved, copied or removed.
+    #[error("could not {doing} `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// No backup could be taken before the file was to be brought up to date, so it was left as it is.
+    #[error(
+        "the state file `{}` is of an older version, and no backup of it could be taken before changing it",
+        path.display()
+    )]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<BackupError>,
+    },
+    /// A backup, or the directory of them, cannot be used.
+    #[error("the backup `{}` cannot be used", path.display())]
+    Backup {
+        /// The backup or the directory.
+        path: PathBuf,
+        /// Why.
+        source: Box<BackupError>,
+    },
     /// The file was written by a newer version.
     #[error(
         "the state file `{}` has version {found} of `{component}`, and this program knows up to {known}: use the newer \
@@ -107,9 +140,88 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether it says that the file is damaged, rather than wrong, locked, forbidden or too new.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::NotADatabase { .. } => true,
+            Self::Sqlite { source, .. } => is_damage(source),
+            // Copying reads every table through, and so finds what the check before did not.
+            Self::NoBackup { source, .. } => match &**source {
+                BackupError::Copy { source, .. } => is_damage(source),
+                BackupError::NotSound { .. } => true,
+                BackupError::Open(error) => error.is_damage(),
+                BackupError::File { .. } => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Why a backup could not be taken, listed or used.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The directory of the backups, or a file in it, could not be made, read, moved or removed.
+    #[error("could not {doing} `{}`", path.display())]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// SQLite could not copy the state.
+    #[error("could not copy the state to `{}`", path.display())]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The state could not be opened for copying.
+    #[error("could not open the state for a backup")]
+    Open(#[source] Box<OpenError>),
+    /// What was copied is damaged; it was thrown away.
+    #[error("the copy of the state is not sound ({detail}): check the state and the disk")]
+    NotSound {
+        /// What the check found.
+        detail: String,
+    },
+}
+
 /// What failed while the state was in use.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
+    /// The disk is full.
+    #[error(
+        "could not {doing}: the disk of `{}` is full, and nothing of it was stored; free some space there",
+        path.display()
+    )]
+    DiskFull {
+        /// What was being done.
+        doing: &'static str,
+        /// The state file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The outbox is full, and who waited for room was told to stop. Nothing of it was stored.
+    #[error("the outbox is full: {waiting} bytes wait for the server, and it may hold {max}; nothing more was stored")]
+    OutboxFull {
+        /// Bytes that wait.
+        waiting: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// The system gave no random bits for a new stream.
+    #[error("the system gave no random bits for a new stream")]
+    Random(#[source] getrandom::Error),
     /// SQLite failed.
     #[error("could not {doing}")]
     Sqlite {
@@ -129,6 +241,20 @@ pub enum StateError {
 impl StateError {
     pub(crate) fn doing(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
         move |source| Self::Sqlite { doing, source }
+    }
+
+    /// The same, with more to say where the disk is full.
+    pub(crate) fn with_path(self, path: &Path) -> Self {
+        match self {
+            Self::Sqlite { doing, source } if source.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                Self::DiskFull {
+                    doing,
+                    path: path.to_owned(),
+                    source,
+                }
+            }
+            other => other,
+        }
     }
 }
 

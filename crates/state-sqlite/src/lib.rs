@@ -1,4 +1,5 @@
-//! An agent's state in one SQLite file: migrations, checks, the outbox, and the tables of known files.
+//! An agent's state in one SQLite file: migrations, checks, backups and recovery, the outbox, the journal, and the tables
+//! of known files.
 //!
 //! It knows no product's policy and none of the tables that one product alone needs: those stand with the product, on
 //! [`Database::with_writer`] and [`Component`]. It starts no thread and no task; every call may block on the disk.
@@ -14,18 +15,29 @@
 //! assert_eq!(Outbox::stats_of(&database).unwrap().records, 0);
 //! # let _ = outbox;
 //! ```
+mod backup;
+mod ballast;
 mod database;
 mod error;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod journal;
 mod lock;
+mod mark;
 mod migrate;
 mod outbox;
+mod recover;
 mod tree;
 
-pub use database::{Database, OpenOptions};
-pub use error::{LockError, OpenError, StateError};
+pub use backup::{Backup, Backups};
+pub use database::{Database, Deep, OpenOptions};
+pub use error::{BackupError, LockError, OpenError, StateError};
+pub use files::remove;
+pub use journal::Journal;
 pub use lock::RunLock;
 pub use migrate::Component;
-pub use outbox::Outbox;
+pub use outbox::{Bounds, Outbox, ParseWhenFullError, Resync, ResyncReason, SnapshotState, Told, WhenFull};
+pub use recover::{Story, open_or_recover, restore_from};
 pub use rusqlite;
-pub use tree::{SqliteTree, SqliteTreeReader, find_dir};
+pub use tree::{SqliteTree, SqliteTreeReader, Targets, find_dir};

@@ -14,11 +14,7 @@ pub struct Component {
 
 /// Brings the tables of `components` up to date. Where they are, nothing is written and no writer is waited for.
 pub(crate) fn run(connection: &mut Connection, path: &Path, components: &[Component]) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Sqlite {
-        path: path.to_owned(),
-        doing: "bring up to date",
-        source,
-    };
+    let failed = |error| crate::database::damaged_or(path, "bring up to date", error);
     if lacking(connection, path, components)?.is_empty() {
         return Ok(());
     }
@@ -56,17 +52,20 @@ pub(crate) fn verify(connection: &Connection, path: &Path, components: &[Compone
     }
 }
 
+/// Whether the file has tables of an older version of any of `components`.
+pub(crate) fn is_older(connection: &Connection, path: &Path, components: &[Component]) -> Result<bool, OpenError> {
+    Ok(lacking(connection, path, components)?
+        .iter()
+        .any(|(_, found)| *found > 0))
+}
+
 /// The components that are older in the file than here, with their versions there.
 fn lacking(
     connection: &Connection,
     path: &Path,
     components: &[Component],
 ) -> Result<Vec<(Component, usize)>, OpenError> {
-    let failed = |source| OpenError::Sqlite {
-        path: path.to_owned(),
-        doing: "read the versions in",
-        source,
-    };
+    let failed = |error| crate::database::damaged_or(path, "read the versions in", error);
     let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'component'";
     let has_versions: bool = connection.query_row(sql, [], |row| row.get(0)).map_err(failed)?;
     let mut lacking = Vec::new();

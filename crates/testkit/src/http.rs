@@ -29,7 +29,11 @@ pub fn http_get(address: SocketAddr, path: &str) -> Result<Answer> {
         .set_read_timeout(Some(LIMIT))
         .context("could not set a time limit")?;
     // HTTP/1.0 keeps the answer from coming in chunks, and the connection from staying open.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").context("could not send the request")?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    // In one piece: a server that answers to the first of several and closes would break off the others.
+    stream
+        .write_all(request.as_bytes())
+        .context("could not send the request")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).context("could not read the answer")?;
     parse(&answer).with_context(|| format!("{address} does not speak HTTP"))

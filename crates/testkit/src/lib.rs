@@ -1,4 +1,5 @@
-//! Real parts for tests: this workspace's own programs, run and watched, and trees of files, plain and nasty.
+//! Real parts for tests: this workspace's own programs, run and watched, trees of files, plain and nasty, and what stands
+//! between an agent and its server: a proxy that fails as it is told, and a recorder that misses nothing.
 //!
 //! For tests and `xtask` only. It fakes nothing: a program is a real process, a tree is a real tree on a real file
 //! system. It is *not* a place for assertions about one product; those stand with the product's tests.
@@ -15,9 +16,12 @@
 //! controller.stop()?;
 //! # anyhow::Ok(())
 //! ```
+mod background;
 mod binaries;
+mod certificates;
 mod daemon;
 mod ending;
+mod faulty;
 mod http;
 mod log;
 mod nasty;
@@ -25,16 +29,20 @@ mod output;
 mod port;
 mod program;
 mod random;
+mod recorder;
 mod tree;
 mod wait;
 
 pub use binaries::binary;
+pub use certificates::{CertificateAuthority, Certified, Validity, self_signed};
 pub use daemon::Daemon;
+pub use faulty::{Fault, FaultyProxy, PathIs};
 pub use http::{Answer, http_get};
 pub use nasty::{Nasty, nasty_files};
 pub use output::Output;
 pub use port::free_loopback_port;
 pub use program::{Program, run};
 pub use random::Random;
+pub use recorder::{Recorder, StreamFacts, Totals};
 pub use tree::{Tree, TreePlan};
 pub use wait::{GUARD, eventually};

@@ -1,5 +1,5 @@
 //! One attempt at a request: send, read the answer within bounds, and say what became of it.
-use crate::{Problem, Response, SendError, retry_after};
+use crate::{CertificateFault, Problem, Response, SendError, retry_after};
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
 use reqwest::{
@@ -14,12 +14,13 @@ const MAX_PROBLEM: u64 = 64 << 10;
 
 /// What an attempt needs to know besides the request itself.
 pub(crate) struct Bounds<'a> {
-    /// Scheme, host and port.
+    /// Scheme, host and port, and the proxy on the way there.
     pub(crate) server: &'a str,
     /// Server and path.
     pub(crate) endpoint: &'a str,
     pub(crate) connect_timeout: Duration,
     pub(crate) timeout: Duration,
+    pub(crate) idle_timeout: Duration,
     pub(crate) max_response: u64,
     pub(crate) retry_after_max: Duration,
 }
@@ -88,7 +89,15 @@ impl Bounds<'_> {
             return Err(too_large());
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.broken(error))? {
+        let stalled = |_| SendError::Stalled {
+            endpoint: self.endpoint.to_owned(),
+            after: self.idle_timeout,
+        };
+        while let Some(chunk) = tokio::time::timeout(self.idle_timeout, answer.chunk())
+            .await
+            .map_err(stalled)?
+            .map_err(|error| self.broken(error))?
+        {
             if (body.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());
             }
@@ -102,17 +111,16 @@ impl Bounds<'_> {
         if !is_json(answer.headers()) {
             return None;
         }
-        let body = self.read(answer, MAX_PROBLEM).await.ok()?;
-        let problem: Problem = serde_json::from_slice(&body).ok()?;
-        (problem != Problem::default()).then_some(problem)
+        Problem::read(&self.read(answer, MAX_PROBLEM).await.ok()?)
     }
 
     /// Names what broke. The address is dropped from the library's error because our own message says it.
     fn broken(&self, error: reqwest::Error) -> SendError {
         let source = error.without_url();
         let (server, endpoint) = (self.server.to_owned(), self.endpoint.to_owned());
-        if caused_by(&source, <dyn Error>::is::<rustls::Error>) {
-            SendError::Certificate { server, source }
+        let fault = find(&source, |cause| cause.downcast_ref().map(CertificateFault::of));
+        if let Some(fault) = fault {
+            SendError::Certificate { server, fault, source }
         } else if source.is_connect() && source.is_timeout() {
             SendError::ConnectTimeout {
                 server,
@@ -120,9 +128,7 @@ impl Bounds<'_> {
             }
         } else if source.is_connect() {
             SendError::Connect { server, source }
-        } else if caused_by(&source, |cause| {
-            cause.downcast_ref().is_some_and(hyper::Error::is_parse)
-        }) {
+        } else if find(&source, |cause| cause.downcast_ref().map(hyper::Error::is_parse)) == Some(true) {
             SendError::NotHttp { endpoint, source }
         } else {
             SendError::Interrupted { endpoint, source }
@@ -157,15 +163,16 @@ fn describe(target: &Url, asked: &Url) -> String {
     }
 }
 
-fn caused_by(error: &reqwest::Error, is_it: impl Fn(&(dyn Error + 'static)) -> bool) -> bool {
+/// The first thing that `look` finds among the causes of `error`.
+fn find<T>(error: &reqwest::Error, look: impl Fn(&(dyn Error + 'static)) -> Option<T>) -> Option<T> {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(error) = cause {
         // `io::Error` hides what it wraps from `source`, and TLS errors come wrapped in it.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if is_it(error) || wrapped.is_some_and(|inner| is_it(inner)) {
-            return true;
+        if let Some(found) = look(error).or_else(|| wrapped.and_then(|inner| look(inner))) {
+            return Some(found);
         }
         cause = wrapped.map_or_else(|| error.source(), |inner| Some(inner));
     }
-    false
+    None
 }

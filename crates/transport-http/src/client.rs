@@ -36,8 +36,11 @@ struct Inner {
     http: reqwest::Client,
     base_url: Url,
     server: String,
+    /// The server, and the proxy on the way there: where a connection fails, either may be at fault.
+    way: String,
     connect_timeout: Duration,
     timeout: Duration,
+    idle_timeout: Duration,
     retry_attempts: u32,
     backoff: Backoff,
     retry_after_max: Duration,
@@ -66,9 +69,11 @@ impl Client {
         let inner = Inner {
             http,
             server: origin(&settings.base_url),
+            way: way(&settings),
             base_url: settings.base_url,
             connect_timeout: settings.connect_timeout,
             timeout: settings.timeout,
+            idle_timeout: settings.idle_timeout,
             retry_attempts: settings.retry_attempts,
             backoff: settings.backoff,
             retry_after_max: settings.retry_after_max,
@@ -220,10 +225,11 @@ impl Inner {
             }));
         }
         let bounds = Bounds {
-            server: &self.server,
+            server: &self.way,
             endpoint: &request.endpoint,
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
+            idle_timeout: self.idle_timeout,
             max_response: self.max_response,
             retry_after_max: self.retry_after_max,
         };
@@ -307,6 +313,14 @@ impl fmt::Debug for Client {
             .field("server", &self.inner.server)
             .field("stats", &self.stats())
             .finish()
+    }
+}
+
+fn way(settings: &ClientSettings) -> String {
+    let server = origin(&settings.base_url);
+    match &settings.proxy {
+        Some(proxy) => format!("{server} by way of the proxy {}", origin(proxy)),
+        None => server,
     }
 }
 

@@ -1,4 +1,5 @@
 //! What can go wrong with a request, told apart by what a caller or an administrator can do about it.
+use crate::CertificateFault;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use std::{fmt, time::Duration};
@@ -15,6 +16,14 @@ pub struct Problem {
     /// What is wrong this time.
     #[serde(default)]
     pub detail: String,
+}
+
+impl Problem {
+    /// What a body says; `None` when it says nothing of the kind.
+    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+        let problem: Self = serde_json::from_slice(body).ok()?;
+        (problem != Self::default()).then_some(problem)
+    }
 }
 
 impl fmt::Display for Problem {
@@ -62,13 +71,14 @@ pub enum SendError {
         /// The time allowed.
         after: Duration,
     },
-    /// The server's certificate is not trusted, is for another host, or is out of date.
-    #[error(
-        "the certificate of {server} was refused; if a private authority issued it, name that authority's file in `ca_file`"
-    )]
+    /// No secure connection: the server's certificate is not trusted, is for another host or is out of date, the server
+    /// does not accept the client's, or one of the two does not speak TLS.
+    #[error("could not connect securely to {server}: {fault}")]
     Certificate {
         /// Scheme, host and port.
         server: String,
+        /// What is wrong.
+        fault: CertificateFault,
         /// Why.
         source: reqwest::Error,
     },
@@ -80,6 +90,14 @@ pub enum SendError {
         /// The time allowed.
         after: Duration,
     },
+    /// An answer began and then paused for too long.
+    #[error("{endpoint} began to answer and then said nothing for {} s", after.as_secs_f64())]
+    Stalled {
+        /// Server and path.
+        endpoint: String,
+        /// The longest pause allowed.
+        after: Duration,
+    },
     /// The connection broke before the answer was complete.
     #[error("the connection to {endpoint} broke before the answer was complete")]
     Interrupted {
@@ -89,7 +107,7 @@ pub enum SendError {
         source: reqwest::Error,
     },
     /// What answered does not speak HTTP.
-    #[error("{endpoint} did not answer in HTTP: is it the right port?")]
+    #[error("{endpoint} did not answer in HTTP: is it the right port, and does its address begin with `https://`?")]
     NotHttp {
         /// Server and path.
         endpoint: String,
@@ -204,6 +222,7 @@ impl SendError {
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Timeout { .. }
+            | Self::Stalled { .. }
             | Self::Interrupted { .. } => true,
             Self::Refused { status, .. } | Self::Failed { status, .. } => is_temporary(*status),
             _ => false,
@@ -226,6 +245,7 @@ impl SendError {
             | Self::ConnectTimeout { .. }
             | Self::Certificate { .. }
             | Self::Timeout { .. }
+            | Self::Stalled { .. }
             | Self::Interrupted { .. }
             | Self::NotHttp { .. } => true,
             Self::Failed { status, .. } => status.is_server_error(),

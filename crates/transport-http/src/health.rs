@@ -3,6 +3,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Map, Value};
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -28,13 +29,25 @@ pub struct HealthRegistry {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     version: String,
     agent_id: Option<String>,
     started: Instant,
     ready: AtomicBool,
     blocks: Mutex<Vec<Block>>,
+    asked: Mutex<Vec<(String, Ask)>>,
+}
+
+/// Gives a component's state at the instant it is looked at.
+type Ask = Arc<dyn Fn() -> (Status, Map<String, Value>) + Send + Sync>;
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HealthRegistry")
+            .field("version", &self.version)
+            .field("agent_id", &self.agent_id)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +78,7 @@ impl HealthRegistry {
                 started: Instant::now(),
                 ready: AtomicBool::new(false),
                 blocks: Mutex::default(),
+                asked: Mutex::default(),
             }),
         }
     }
@@ -94,6 +108,14 @@ impl HealthRegistry {
         self.inner.put(name, None, details);
     }
 
+    /// The component `name` is asked whenever somebody looks, for what changes by itself, such as a circuit breaker.
+    /// `ask` must not block for long. Another registration of the same name takes its place.
+    pub fn ask(&self, name: &str, ask: impl Fn() -> (Status, Map<String, Value>) + Send + Sync + 'static) {
+        let mut asked = self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|(other, _)| other != name);
+        asked.push((name.to_owned(), Arc::new(ask)));
+    }
+
     /// Whether the process can do its work: `/health/ready` answers 503 until it is said to be.
     pub fn set_ready(&self, ready: bool) {
         self.inner.ready.store(ready, Ordering::Release);
@@ -106,12 +128,12 @@ impl HealthRegistry {
 
     /// The status of the worst component; healthy where there is none.
     pub fn status(&self) -> Status {
-        worst(&lock(&self.inner.blocks))
+        worst(&self.inner.all())
     }
 
     /// The document at `now` as text, with its keys in the documented order.
     pub(crate) fn render(&self, now: DateTime<Utc>) -> (Status, String) {
-        let blocks = lock(&self.inner.blocks).clone();
+        let blocks = self.inner.all();
         let status = worst(&blocks);
         let report = Report {
             inner: &self.inner,
@@ -132,6 +154,22 @@ impl ComponentHandle {
 }
 
 impl Inner {
+    /// Every block as it is now.
+    fn all(&self) -> Vec<Block> {
+        let mut blocks = lock(&self.blocks).clone();
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (name, ask) in asked {
+            let (status, details) = ask();
+            blocks.retain(|block| block.name != name);
+            blocks.push(Block {
+                name,
+                status: Some(status),
+                details,
+            });
+        }
+        blocks
+    }
+
     fn put(&self, name: &str, status: Option<Status>, details: Map<String, Value>) {
         let mut blocks = lock(&self.blocks);
         match blocks.iter_mut().find(|block| block.name == name) {
@@ -223,6 +261,25 @@ mod tests {
         health.component("api").set(Status::Healthy, Map::new());
         health.inform("last_scan", details(&json!({"status": "failed"})));
         assert_eq!(health.status(), Status::Healthy, "the same name is the same component");
+    }
+
+    #[test]
+    fn who_is_asked_is_asked_each_time() {
+        let health = HealthRegistry::new("1.0.0", None);
+        let open = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&open);
+        health.ask("api", move || match seen.load(Ordering::Relaxed) {
+            true => (Status::Degraded, details(&json!({"circuit_breaker": "open"}))),
+            false => (Status::Healthy, Map::new()),
+        });
+        assert_eq!(health.status(), Status::Healthy);
+        open.store(true, Ordering::Relaxed);
+        assert_eq!(health.status(), Status::Degraded);
+        let (_, text) = health.render(Utc::now());
+        assert!(
+            text.ends_with(r#""api":{"status":"degraded","circuit_breaker":"open"}}"#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! and packs bodies; it refuses to send a key in the clear or to carry it where a redirect points. The server bounds
 //! what one peer may cost, unpacks bodies, tells errors as problems (RFC 9457) and finishes what it began.
 //!
-//! It does *not* know the meaning of any endpoint, spawn tasks of its own, or terminate TLS: a server off loopback
-//! stands behind a proxy that does.
+//! It does *not* know the meaning of any endpoint, choose certificates or make them, or spawn tasks that outlive their
+//! caller.
 //!
 //! ```
 //! use serde_json::{Map, Value, json};
@@ -36,6 +36,8 @@
 mod attempt;
 mod client;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod limits;
 mod packing;
@@ -61,6 +63,6 @@ pub use reqwest::{
 };
 pub use routes::{HealthOptions, health_routes, metrics_route};
 pub use server::{BindError, ServeError, Server};
-pub use settings::{ClientSettings, Compression, Observer, SetupError};
+pub use settings::{ClientIdentity, ClientSettings, Compression, Observer, SetupError};
 pub use stats::{ClientStats, Observation};
-pub use tls::ensure_crypto_provider;
+pub use tls::{CertificateFault, ClientAuth, PeerCertificate, ServerTls, TlsError, TlsFiles, ensure_crypto_provider};

@@ -16,7 +16,9 @@ use tower_http::{
 /// What one peer may cost. The defaults suit an agent and a controller of some thousand agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// From the first moment of a connection, or from the last answer on it, to the end of a request's headers.
+    /// For the TLS handshake, from the first moment of a connection.
+    pub handshake_timeout: Duration,
+    /// From the first moment of a connection, from the end of the handshake, or from the last answer on it, to the end of a request's headers.
     pub header_timeout: Duration,
     /// From the headers to the beginning of the answer; reading the body is part of it.
     pub request_timeout: Duration,
@@ -27,9 +29,10 @@ pub struct ServerLimits {
 }
 
 impl Default for ServerLimits {
-    /// 30 s for headers, 60 s for a request, 8 MB of body, 10,000 connections.
+    /// 10 s for the handshake, 30 s for headers, 60 s for a request, 8 MB of body, 10,000 connections.
     fn default() -> Self {
         Self {
+            handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
             max_body: ByteSize::new(8 << 20),

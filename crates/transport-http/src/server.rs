@@ -1,5 +1,5 @@
 //! The server: accepts within bounds, serves, and ends without cutting off whom it is serving.
-use crate::ServerLimits;
+use crate::{PeerCertificate, ServerLimits, ServerTls};
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
@@ -14,11 +14,13 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
+    task::{self, JoinSet},
     time,
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -31,6 +33,7 @@ pub struct Server {
     listener: StdListener,
     address: SocketAddr,
     limits: ServerLimits,
+    tls: Option<ServerTls>,
 }
 
 /// Why an address cannot be served.
@@ -88,6 +91,7 @@ impl Server {
                 listener,
                 address,
                 limits: ServerLimits::default(),
+                tls: None,
             }),
             Err(source) => Err(match source.kind() {
                 io::ErrorKind::AddrInUse => BindError::InUse { address, source },
@@ -100,6 +104,12 @@ impl Server {
     /// Other bounds than the default ones.
     pub fn with_limits(mut self, limits: ServerLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Speaks HTTPS only. Handlers can extract `Option<Extension<PeerCertificate>>` where clients show certificates.
+    pub fn with_tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -119,6 +129,8 @@ impl Server {
         ));
         let serving = Arc::new(Serving {
             router: self.limits.around(router),
+            tls: self.tls,
+            handshake_timeout: self.limits.handshake_timeout,
             header_timeout: self.limits.header_timeout,
             stop: stop.clone(),
         });
@@ -155,8 +167,20 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
+/// Reads what the client still sends. To close before it has would take back the alert that says why.
+async fn hear_out(mut stream: TcpStream) {
+    let mut rest = [0; 1024];
+    let mut allowed = 64;
+    stream.shutdown().await.ok();
+    while allowed > 0 && stream.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {
+        allowed -= 1;
+    }
+}
+
 struct Serving {
     router: Router,
+    tls: Option<ServerTls>,
+    handshake_timeout: Duration,
     header_timeout: Duration,
     stop: CancellationToken,
 }
@@ -165,8 +189,51 @@ impl Serving {
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, _place: Option<OwnedSemaphorePermit>) {
         // Answers are small and written whole: waiting to fill a segment only delays them.
         stream.set_nodelay(true).ok();
+        let Some(tls) = &self.tls else {
+            return self.http(stream, peer, None).await;
+        };
+        // Who has not even shaken hands when the server stops has nothing under way that could be finished.
+        let Some(shaken) = self.stop.run_until_cancelled(self.handshake(tls, stream)).await else {
+            return;
+        };
+        match shaken {
+            Ok(stream) => {
+                let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let certificate = shown.first().map(PeerCertificate::new);
+                self.http(stream, peer, certificate).await;
+            }
+            Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        }
+    }
+
+    async fn handshake(&self, tls: &ServerTls, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        if tls.is_due() {
+            let tls = tls.clone();
+            // Only this connection waits for the disk. Should the look fail, what was read before serves.
+            task::spawn_blocking(move || tls.renew()).await.ok();
+        }
+        let shake = async {
+            match TlsAcceptor::from(tls.config()).accept(stream).into_fallible().await {
+                Ok(stream) => Ok(stream),
+                Err((error, stream)) => {
+                    hear_out(stream).await;
+                    Err(error)
+                }
+            }
+        };
+        time::timeout(self.handshake_timeout, shake).await?
+    }
+
+    async fn http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer: SocketAddr,
+        certificate: Option<PeerCertificate>,
+    ) {
         let with_peer = move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
+            let extensions = request.extensions_mut();
+            extensions.insert(ConnectInfo(peer));
+            certificate.clone().map(|certificate| extensions.insert(certificate));
             request.map(Body::new)
         };
         let service = TowerToHyperService::new(self.router.clone().map_request(with_peer));

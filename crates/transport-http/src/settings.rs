@@ -1,5 +1,5 @@
 //! What a client is told about its server, and what is checked before it sends anything.
-use crate::Observation;
+use crate::{Observation, TlsError};
 use core_model::{Backoff, BreakerSettings, ByteSize, Secret};
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 use url::{Host, Url};
@@ -19,6 +19,15 @@ pub enum Compression {
 /// Called once for each request that ended, after its last attempt.
 pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
 
+/// A certificate that says who the client is, and its key: files, both PEM, read when the client is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// The client's certificate, followed by those between it and its authority.
+    pub certificate: PathBuf,
+    /// The private key of the first certificate, without a passphrase.
+    pub key: PathBuf,
+}
+
 /// One server and how to treat it. `Debug` shows no key, token or proxy password.
 #[derive(Clone)]
 pub struct ClientSettings {
@@ -32,6 +41,8 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
     /// For one attempt as a whole, from the connection to the last byte of the answer.
     pub timeout: Duration,
+    /// The longest pause within an answer.
+    pub idle_timeout: Duration,
     /// How often a request that may be repeated is sent again after its first failure.
     pub retry_attempts: u32,
     /// The waits between attempts.
@@ -48,6 +59,8 @@ pub struct ClientSettings {
     pub max_response: ByteSize,
     /// Certificates (PEM) of authorities to trust besides those of the system.
     pub ca_file: Option<PathBuf>,
+    /// What to show to servers that ask clients for a certificate.
+    pub identity: Option<ClientIdentity>,
     /// Through which proxy (`http`, `https`, `socks5`). Without it the usual variables of the environment decide,
     /// but for a loopback host, which is always reached directly.
     pub proxy: Option<Url>,
@@ -60,7 +73,7 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// The defaults for `base_url`: 10 s to connect, 30 s in all, six retries from 1 s to 5 min, four at once.
+    /// The defaults for `base_url`: 10 s to connect, 30 s in all with pauses of 15 s, six retries from 1 s to 5 min, four at once.
     pub fn new(base_url: Url) -> Self {
         Self {
             base_url,
@@ -68,6 +81,7 @@ impl ClientSettings {
             bearer: None,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(15),
             retry_attempts: 6,
             backoff: Backoff {
                 first: Duration::from_secs(1),
@@ -79,6 +93,7 @@ impl ClientSettings {
             compression: Compression::None,
             max_response: ByteSize::new(16 << 20),
             ca_file: None,
+            identity: None,
             proxy: None,
             user_agent: concat!("shoal/", env!("CARGO_PKG_VERSION")).to_owned(),
             allow_http: false,
@@ -169,6 +184,14 @@ pub enum SetupError {
         /// Why.
         source: reqwest::Error,
     },
+    /// The client's certificate or key cannot be used.
+    #[error("the client's certificate cannot be shown to {server}")]
+    Identity {
+        /// Scheme, host and port.
+        server: String,
+        /// The file and the fault.
+        source: Box<TlsError>,
+    },
     /// The proxy's address is not usable.
     #[error("`{proxy}` is not usable as a proxy")]
     Proxy {
@@ -214,6 +237,7 @@ impl fmt::Debug for ClientSettings {
             .field("bearer", &self.bearer)
             .field("connect_timeout", &self.connect_timeout)
             .field("timeout", &self.timeout)
+            .field("idle_timeout", &self.idle_timeout)
             .field("retry_attempts", &self.retry_attempts)
             .field("backoff", &self.backoff)
             .field("retry_after_max", &self.retry_after_max)
@@ -222,6 +246,7 @@ impl fmt::Debug for ClientSettings {
             .field("compression", &self.compression)
             .field("max_response", &self.max_response)
             .field("ca_file", &self.ca_file)
+            .field("identity", &self.identity)
             .field("proxy", &self.proxy.as_ref().map(origin))
             .field("user_agent", &self.user_agent)
             .field("allow_http", &self.allow_http)

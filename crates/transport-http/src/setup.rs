@@ -1,11 +1,12 @@
 //! Builds the HTTP library's client from checked settings.
 use crate::{
-    ClientSettings, SetupError, ensure_crypto_provider,
+    ClientIdentity, ClientSettings, SetupError, ensure_crypto_provider,
     settings::{is_loopback, origin},
+    tls,
 };
 use core_model::Secret;
 use reqwest::{
-    Certificate, Proxy,
+    Certificate, Identity, Proxy,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
@@ -52,6 +53,10 @@ fn base(settings: &ClientSettings) -> Result<reqwest::ClientBuilder, SetupError>
         .referer(false)
         // One place decides on attempts, and it is not the library.
         .retry(reqwest::retry::never());
+    let builder = match &settings.identity {
+        Some(identity) => builder.identity(own(settings, identity)?),
+        None => builder,
+    };
     match &settings.proxy {
         Some(url) => {
             let proxy = Proxy::all(url.clone()).map_err(|source| SetupError::Proxy {
@@ -63,6 +68,18 @@ fn base(settings: &ClientSettings) -> Result<reqwest::ClientBuilder, SetupError>
         None if is_loopback(&settings.base_url) => Ok(builder.no_proxy()),
         None => Ok(builder),
     }
+}
+
+fn own(settings: &ClientSettings, identity: &ClientIdentity) -> Result<Identity, SetupError> {
+    let server = || origin(&settings.base_url);
+    let pem = tls::identity(&identity.certificate, &identity.key).map_err(|source| SetupError::Identity {
+        server: server(),
+        source: Box::new(source),
+    })?;
+    Identity::from_pem(&pem).map_err(|source| SetupError::Build {
+        server: server(),
+        source,
+    })
 }
 
 fn authentication(settings: &ClientSettings) -> Result<HeaderMap, SetupError> {

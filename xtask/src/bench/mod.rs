@@ -1,4 +1,5 @@
 //! `cargo xtask bench`: whole products beside their peers, as ratios in one run, CPU seconds first.
+mod daemons;
 mod measure;
 mod scanner;
 mod walk;
@@ -9,6 +10,8 @@ use anyhow::Result;
 pub(crate) enum Command {
     /// The scanner beside a bare walk, find and updatedb.
     Scanner(scanner::Args),
+    /// The daemons: how soon they are ready, and what they cost at rest.
+    Daemons(daemons::Args),
     /// A bare walk: every directory listed, every file looked at, nothing kept. For the bench itself.
     #[command(hide = true)]
     Walk(walk::Args),
@@ -17,6 +20,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Scanner(args) => scanner::run(&args),
+        Command::Daemons(args) => daemons::run(&args),
         Command::Walk(args) => walk::run(&args),
     }
 }

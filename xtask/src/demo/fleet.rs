@@ -9,20 +9,20 @@ use std::{
 use testkit::{Daemon, Output, Program};
 
 /// The agent's name.
-pub(super) const AGENT: &str = "demo-scanner";
+pub(crate) const AGENT: &str = "demo-scanner";
 
 /// What the demo starts.
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     /// Home and working folder of every program, removed at the end.
-    pub(super) home: PathBuf,
+    pub(crate) home: PathBuf,
     /// Where the programs lie.
-    pub(super) programs: PathBuf,
+    pub(crate) programs: PathBuf,
     /// Where the controller answers.
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 impl Fleet {
-    pub(super) const fn new(home: PathBuf, programs: PathBuf) -> Self {
+    pub(crate) const fn new(home: PathBuf, programs: PathBuf) -> Self {
         Self {
             home,
             programs,
@@ -35,7 +35,7 @@ impl Fleet {
     }
 
     /// Starts the controller on a free port of the loopback, and signs in.
-    pub(super) fn serve(&mut self) -> Result<Daemon> {
+    pub(crate) fn serve(&mut self) -> Result<Daemon> {
         let args = ["serve", "--data-dir", "controller", "--listen", "127.0.0.1:0"];
         let controller = self.program("fleet-controller").args(args).own_group().start()?;
         let after = |start: &'static str| move |line: &str| line.strip_prefix(start).map(str::to_owned);
@@ -48,7 +48,7 @@ impl Fleet {
     }
 
     /// A command of the controller's client; it must succeed.
-    pub(super) fn client(&self, args: &[&str]) -> Result<Output> {
+    pub(crate) fn client(&self, args: &[&str]) -> Result<Output> {
         self.program("fleet-controller").args(args).run()?.success()
     }
 
@@ -57,13 +57,13 @@ impl Fleet {
     }
 
     /// A token with which the scanner can enrol.
-    pub(super) fn join_token(&self) -> Result<String> {
+    pub(crate) fn join_token(&self) -> Result<String> {
         let created = self.json(&["join-tokens", "create", "--name", "demo"])?;
         Ok(created["token"].as_str().context("no join token")?.to_owned())
     }
 
     /// Writes the scanner's configuration.
-    pub(super) fn configure(&self, paths: &[&Path]) -> Result<()> {
+    pub(crate) fn configure(&self, paths: &[&Path]) -> Result<()> {
         let mut text = format!(
             "server:\n  base_url: {}\nagent:\n  id: {AGENT}\nlogging:\n  level: warn\n",
             self.url
@@ -77,7 +77,7 @@ impl Fleet {
     }
 
     /// One round of the scanner.
-    pub(super) fn scan(&self, token: &str) -> Result<Output> {
+    pub(crate) fn scan(&self, token: &str) -> Result<Output> {
         let args = ["run", "--once", "--config", "scanner.yaml", "--data-dir", "scanner"];
         // Some files of a real tree may be closed to whoever runs the demo: that is said (5), and no failure.
         self.program("scanner")
@@ -88,13 +88,13 @@ impl Fleet {
     }
 
     /// How many files the controller knows below `root`.
-    pub(super) fn files(&self, root: &str) -> Result<usize> {
+    pub(crate) fn files(&self, root: &str) -> Result<usize> {
         let files = self.json(&["files", "list", "--agent", AGENT, "--under", root, "--limit", "0"])?;
         Ok(files.as_array().context("the files are not a list")?.len())
     }
 
     /// What the controller says happened below `root`, the oldest first, with paths from there.
-    pub(super) fn changes(&self, root: &str) -> Result<Vec<String>> {
+    pub(crate) fn changes(&self, root: &str) -> Result<Vec<String>> {
         let changes = self.json(&["files", "changes", "--agent", AGENT, "--under", root, "--limit", "0"])?;
         let changes = changes.as_array().context("the changes are not a list")?;
         changes

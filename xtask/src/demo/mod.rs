@@ -1,5 +1,5 @@
 //! `cargo xtask demo`: a controller and a scanner on this machine, doing real work.
-mod fleet;
+pub(crate) mod fleet;
 mod tree;
 
 use crate::{interrupt::Interrupt, process, setup};

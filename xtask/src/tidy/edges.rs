@@ -4,7 +4,8 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Who may use whom, inside the workspace, in normal and build dependencies. A crate of `bins/` may use any library;
-/// xtask and the end-to-end package may use any crate.
+/// xtask, the fuzzers and the end-to-end package
+/// may use any crate.
 const EDGES: &[(&str, &[&str])] = &[
     ("core-model", &[]),
     ("conf", &[]),
@@ -36,7 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Who may use anything, testkit included.
-const TOOLS: [&str; 2] = ["xtask", "e2e"];
+const TOOLS: [&str; 3] = ["xtask", "e2e", "fuzz"];
 
 /// What the ground may use from outside, optional dependencies included: no runtime, no I/O.
 const GROUND: (&str, &[&str]) = ("core-model", &["chrono", "schemars", "serde", "thiserror", "uuid"]);

@@ -1,14 +1,14 @@
 //! What can be configured, and what is wrong with it.
 mod agent;
-mod database;
+mod journal;
 mod scanner;
 
 pub(crate) use agent::AgentSettings;
-pub(crate) use database::DatabaseSettings;
+pub(crate) use journal::JournalSettings;
 pub(crate) use scanner::{ChangeDetection, HashAlgorithm, ScanPath, ScannerSettings};
 
 use conf::{Check, Settings};
-use daemon_kit::{HealthSettings, LoggingSettings, ServerSettings};
+use daemon_kit::{DatabaseSettings, HealthSettings, LoggingSettings, OutboxSettings, ServerSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,12 @@ pub(crate) struct ScannerConfig {
     pub(crate) agent: AgentSettings,
     /// What is scanned, and how.
     pub(crate) scanner: ScannerSettings,
-    /// Where the state lies.
+    /// Where the state lies, and its backups.
     pub(crate) database: DatabaseSettings,
+    /// What waits for the server, and how much of it may.
+    pub(crate) outbox: OutboxSettings,
+    /// What is remembered of changes.
+    pub(crate) journal: JournalSettings,
     /// What is logged, and where.
     pub(crate) logging: LoggingSettings,
     /// The health and metrics endpoint.
@@ -36,6 +40,9 @@ impl Settings for ScannerConfig {
         self.logging.check("logging", check);
         self.health.check("health", check);
         self.agent.check(check);
+        self.database.check("database", check);
+        self.outbox.check("outbox", check);
+        self.journal.check(check);
         self.scanner.check(check);
     }
 }
@@ -43,13 +50,6 @@ impl Settings for ScannerConfig {
 /// Keys of older documents that have no meaning here, with the reason that the warning gives.
 pub(crate) const MEANINGLESS: &[(&str, &str)] = &[
     ("database.wal_mode", "the state is always in WAL mode"),
-    (
-        "database.backup_enabled",
-        "this version makes no backups of its state: what is lost is scanned again",
-    ),
-    ("database.backup_interval", "this version makes no backups of its state"),
-    ("database.max_backups", "this version makes no backups of its state"),
-    ("database.backup_path", "this version makes no backups of its state"),
     ("agent.command_poll_interval", "this version takes no commands"),
     (
         "agent.config_sync_interval",

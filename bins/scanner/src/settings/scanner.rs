@@ -1,7 +1,7 @@
 //! The `scanner` section.
 use crate::request;
 use conf::Check;
-use core_model::{ByteSize, Share};
+use core_model::{ByteSize, Period, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{collections::BTreeMap, fmt, path::PathBuf};
@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ScannerSettings {
+    /// How often `scanner run` scans, counted from one beginning to the next.
+    pub(crate) scan_interval: Period,
     /// Directories to scan. Each is a path, or a table with `path` and rules of its own.
     pub(crate) scan_paths: Vec<ScanPath>,
     /// What to leave out, in .gitignore syntax; a pattern with a slash inside holds at any depth, one that begins with
@@ -50,6 +52,7 @@ pub(crate) struct ScannerSettings {
 impl Default for ScannerSettings {
     fn default() -> Self {
         Self {
+            scan_interval: Period::from_secs(6 * 60 * 60),
             scan_paths: Vec::new(),
             ignore_patterns: Vec::new(),
             ignore_files: Vec::new(),
@@ -75,6 +78,10 @@ impl ScannerSettings {
     pub(crate) fn check(&self, check: &mut Check<'_>) {
         if !(10..=1000).contains(&self.batch_size) {
             check.problem("scanner.batch_size", "must lie between 10 and 1000", None);
+        }
+        if self.scan_interval.get().is_zero() {
+            let help = Some("write 6h, for four scans a day; a scan that takes longer is followed by the next at once");
+            check.problem("scanner.scan_interval", "must be more than nothing", help);
         }
         if !(1..=5).contains(&self.concurrent_api_calls) {
             check.problem("scanner.concurrent_api_calls", "must lie between 1 and 5", None);

@@ -2,10 +2,15 @@
 //!
 //! Each section has a `check` that a product calls from its own [`conf::Settings::check`] with the section's key.
 
+mod database;
 mod health;
 mod logging;
+mod outbox;
 mod server;
 
+pub use database::DatabaseSettings;
 pub use health::HealthSettings;
 pub use logging::{LogFormat, LoggingSettings};
+pub use outbox::{OutboxSettings, WhenFull};
+pub(crate) use server::is_loopback;
 pub use server::{BodyCompression, CircuitBreakerSettings, Dialect, ServerSettings};

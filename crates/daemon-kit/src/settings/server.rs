@@ -202,7 +202,8 @@ impl ServerSettings {
 
 const URL_HELP: &str = "write it as `https://fleet.example.com`";
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether requests to `url` do not leave this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -6,11 +6,19 @@
     reason = "a test fails by panicking"
 )]
 
+mod bundle;
+mod cli;
 mod configuration;
+#[cfg(unix)]
+mod doctor;
 mod finding;
+mod periodic;
+#[cfg(unix)]
+mod running;
 mod sections;
 #[cfg(unix)]
 mod signals;
+mod steps;
 mod supervision;
 #[cfg(target_os = "linux")]
 mod systemd;

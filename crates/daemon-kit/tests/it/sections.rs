@@ -1,5 +1,5 @@
 //! The shared sections: what they refuse, and what they become.
-use daemon_kit::{HealthSettings, LoggingSettings, ServerSettings};
+use daemon_kit::{DatabaseSettings, HealthSettings, LoggingSettings, OutboxSettings, ServerSettings, WhenFull};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,8 @@ struct Settings {
     server: ServerSettings,
     health: HealthSettings,
     logging: LoggingSettings,
+    database: DatabaseSettings,
+    outbox: OutboxSettings,
 }
 
 impl conf::Settings for Settings {
@@ -16,6 +18,8 @@ impl conf::Settings for Settings {
         self.server.check("server", check);
         self.health.check("health", check);
         self.logging.check("logging", check);
+        self.database.check("database", check);
+        self.outbox.check("outbox", check);
     }
 }
 
@@ -43,7 +47,10 @@ fn the_defaults_and_the_document_s_own_sections_are_fine() {
          max_retry_delay: 5m, circuit_breaker: {failure_threshold: 50, recovery_timeout: 2m}}\n\
          logging: {level: info, format: json, file: ./scanner.log, max_size: 10MB, max_backups: 5, max_age: 7d, \
          compress: true}\n\
-         health: {enabled: true, port: 8080, path: /health}\n",
+         health: {enabled: true, port: 8080, path: /health}\n\
+         database: {path: ./scanner_state.db, backup_enabled: true, backup_interval: 24h, max_backups: 7, \
+         backup_path: ./backups}\n\
+         outbox: {max_bytes: 512MB, max_age: 30d, when_full: drop_oldest}\n",
     )
     .unwrap();
     assert_eq!(settings.health.listen(7604).unwrap().to_string(), "127.0.0.1:8080");
@@ -55,6 +62,13 @@ fn the_defaults_and_the_document_s_own_sections_are_fine() {
     );
     let log = settings.logging.log_settings("scanner", Some("web-1"));
     assert_eq!(log.file.unwrap().max_size.bytes(), 10 << 20);
+    assert_eq!(settings.outbox.when_full, WhenFull::DropOldest);
+    let state = std::path::Path::new("/srv/state/state.db");
+    assert_eq!(settings.database.backup_dir(state), std::path::Path::new("./backups"));
+    assert_eq!(
+        DatabaseSettings::default().backup_dir(state),
+        std::path::Path::new("/srv/state/backups")
+    );
 }
 
 #[test]
@@ -85,6 +99,15 @@ fn each_mistake_is_named_by_its_key() {
         ("logging: {level: 'info,fsscan=loud'}", "logging.level"),
         ("logging: {max_size: 1KB}", "logging.max_size"),
         ("logging: {file: ''}", "logging.file"),
+        ("database: {backup_interval: 0s}", "database.backup_interval"),
+        ("database: {backup_interval: 10s}", "database.backup_interval"),
+        ("database: {max_backups: 0}", "database.max_backups"),
+        ("database: {max_backups: 101}", "database.max_backups"),
+        ("database: {path: ''}", "database.path"),
+        ("database: {backup_path: ''}", "database.backup_path"),
+        ("outbox: {max_bytes: 0}", "outbox.max_bytes"),
+        ("outbox: {max_age: 0s}", "outbox.max_age"),
+        ("outbox: {when_full: explode}", "outbox.when_full"),
     ] {
         let problems = read(text).unwrap_err();
         let keys: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();
@@ -129,4 +152,28 @@ fn a_proxy_with_a_password_is_never_shown() {
         settings.server.client_settings().unwrap().proxy.unwrap().port(),
         Some(3128)
     );
+}
+
+#[test]
+fn a_policy_s_name_is_that_of_the_file() {
+    for policy in [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block] {
+        let settings = read(&format!("outbox: {{when_full: {}}}", policy.name())).unwrap();
+        assert_eq!(settings.outbox.when_full, policy);
+    }
+}
+
+#[test]
+fn every_key_of_the_sections_is_in_the_example_with_its_meaning() {
+    let example = conf::annotated_example::<Settings>();
+    for key in [
+        "backup_interval: \"1d\"",
+        "max_backups: 7",
+        "max_bytes: \"512MB\"",
+        "max_age: \"4w2d\"",
+        "when_full: \"block\"",
+    ] {
+        let at = example.find(key).unwrap_or_else(|| panic!("{key}\n{example}"));
+        let above = example[..at].lines().nth_back(1).unwrap_or_default();
+        assert!(above.trim_start().starts_with("# "), "no comment above {key}: {above}");
+    }
 }

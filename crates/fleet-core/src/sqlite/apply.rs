@@ -73,6 +73,18 @@ impl<'c> Applier<'c> {
     pub(super) fn apply(&mut self, seq: u64, time: DateTime<Utc>, effect: &Effect) -> rusqlite::Result<()> {
         let seq = signed(seq);
         match effect {
+            Effect::Present { path, facts } => {
+                let before = rows::one(self.connection, self.agent, path)?.and_then(|file| file.facts);
+                let held = self.write(path, seq, time, Some(facts))?;
+                if held.is_some_and(|held| held.version >= (self.ordinal, seq)) {
+                    return Ok(());
+                }
+                match before {
+                    Some(before) if before.is_like(facts) => Ok(()),
+                    Some(_) => self.record(time, ChangeAction::Updated, path, None, &[]),
+                    None => self.record(time, ChangeAction::Created, path, None, &[]),
+                }
+            }
             Effect::Put {
                 path,
                 facts,

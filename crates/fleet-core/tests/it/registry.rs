@@ -16,6 +16,8 @@ fn heartbeat(status: &str) -> Heartbeat {
         files_processed: 10,
         error_count: 1,
         outbox_records: 7,
+        outbox_dropped: 0,
+        outbox_damaged: 0,
     }
 }
 

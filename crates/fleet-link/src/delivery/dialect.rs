@@ -4,7 +4,9 @@ use super::batch::Batch;
 use chrono::{DateTime, SecondsFormat, Utc};
 use core_model::StreamId;
 use daemon_kit::Dialect;
-use fleet_wire::{FileChange, FileKind, FileRecord, IngestResponse, KindError, Rejected, files_v1, join_records};
+use fleet_wire::{
+    FileChange, FileKind, FileRecord, IngestResponse, KindError, Rejected, files_v1, join_records, snapshot_kind,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};
@@ -20,6 +22,8 @@ pub(super) struct Outgoing {
     pub(super) request: Option<Request>,
     /// Records that cannot be said in the dialect.
     pub(super) unfit: Vec<Rejected>,
+    /// How many records the dialect has no place for and does not miss.
+    pub(super) unspoken: u64,
 }
 
 /// Which records of a request were answered for.
@@ -47,10 +51,11 @@ pub(super) fn outgoing(dialect: Dialect, batch: &Batch, stream: StreamId) -> Out
             Outgoing {
                 request: Some(request),
                 unfit: Vec::new(),
+                unspoken: 0,
             }
         }
         Dialect::FilesV1 => {
-            let (document, unfit) = document(batch);
+            let (document, unfit, unspoken) = document(batch);
             let is_empty = document == files_v1::Ingest::default();
             // A document of strings and numbers can always be written; nothing said is better than half of it.
             let body = serde_json::to_vec(&document).ok().filter(|_| !is_empty);
@@ -65,7 +70,11 @@ pub(super) fn outgoing(dialect: Dialect, batch: &Batch, stream: StreamId) -> Out
                     .with_body("application/json", body)
                     .with_headers(headers)
             });
-            Outgoing { request, unfit }
+            Outgoing {
+                request,
+                unfit,
+                unspoken,
+            }
         }
     }
 }
@@ -118,7 +127,9 @@ pub(super) fn fitting(dialect: Dialect, batch: &Batch, busy: &HashSet<Vec<u8>>) 
 
 fn paths(change: FileChange) -> Vec<Vec<u8>> {
     match change {
-        FileChange::Created(file) | FileChange::Updated(file) => vec![file.path.into_bytes()],
+        FileChange::Present(file) | FileChange::Created(file) | FileChange::Updated(file) => {
+            vec![file.path.into_bytes()]
+        }
         FileChange::Moved { from, file } => vec![from.into_bytes(), file.path.into_bytes()],
         FileChange::Deleted { path } => vec![path.into_bytes()],
     }
@@ -147,12 +158,14 @@ enum Unfit {
     Change(#[source] KindError),
 }
 
-fn document(batch: &Batch) -> (files_v1::Ingest, Vec<Rejected>) {
+fn document(batch: &Batch) -> (files_v1::Ingest, Vec<Rejected>, u64) {
     let mut document = files_v1::Ingest::default();
-    let mut unfit = Vec::new();
+    let (mut unfit, mut unspoken) = (Vec::new(), 0);
     for seq in batch.first()..=batch.last() {
-        match read(batch.line(seq).unwrap_or_default()) {
+        let line = batch.line(seq).unwrap_or_default();
+        match read(line) {
             Ok((change, time)) => put(&mut document, change, time),
+            Err(_) if is_frame(line) => unspoken += 1,
             Err(error) => unfit.push(Rejected {
                 seq,
                 code: "not_in_dialect".to_owned(),
@@ -160,12 +173,20 @@ fn document(batch: &Batch) -> (files_v1::Ingest, Vec<Rejected>) {
             }),
         }
     }
-    (document, unfit)
+    (document, unfit, unspoken)
+}
+
+/// The frame around a snapshot: the document has nothing of the kind, and what is in the frame is told all the same.
+fn is_frame(line: &[u8]) -> bool {
+    serde_json::from_slice::<StoredRecord<'_>>(line)
+        .is_ok_and(|record| matches!(&*record.kind, snapshot_kind::BEGIN | snapshot_kind::END))
 }
 
 fn put(document: &mut files_v1::Ingest, change: FileChange, time: DateTime<Utc>) {
     match change {
-        FileChange::Created(record) | FileChange::Updated(record) => document.files.push(file(record, time)),
+        FileChange::Present(record) | FileChange::Created(record) | FileChange::Updated(record) => {
+            document.files.push(file(record, time))
+        }
         FileChange::Deleted { path } => document.deleted.push(path),
         FileChange::Moved { from, file: record } => {
             let to = record.path.clone();

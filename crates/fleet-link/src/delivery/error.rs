@@ -19,6 +19,11 @@ pub enum DeliveryError {
     /// The server cannot be reached, fails, or is left alone by the circuit breaker.
     #[error("the server is not available; the records wait in the outbox")]
     Unavailable(#[source] SendError),
+    /// There is no secure way to the server, or what answers speaks no HTTP.
+    #[error(
+        "the server cannot be asked before its address or its certificate is put right; the records wait in the outbox"
+    )]
+    Untrusted(#[source] SendError),
     /// 401 or 403.
     #[error(
         "the server does not take this agent's key: it was revoked or is another server's; check `server.api_key`, or \
@@ -45,6 +50,17 @@ pub enum DeliveryError {
         first: u64,
         /// The last.
         last: u64,
+    },
+    /// Every record was refused, by failed requests, and not one was accepted: it is not the records.
+    #[error(
+        "the server refuses every record it is sent, the first with: {reason}; the {records} refused so far are kept: check \
+         `server.base_url` and `server.dialect`"
+    )]
+    AllRefused {
+        /// How many were refused one by one.
+        records: usize,
+        /// Why the first was.
+        reason: String,
     },
     /// A task of a request died; a fault of this program.
     #[error("a request was lost inside this program")]
@@ -95,6 +111,9 @@ impl Failure {
             // would mark every record as refused.
             Some(400 | 422) if dialect == Dialect::FilesV1 || error.problem().is_some() => Self::Refused(error),
             Some(500..) => Self::Round(DeliveryError::Unavailable(error)),
+            _ if matches!(error, SendError::Certificate { .. } | SendError::NotHttp { .. }) => {
+                Self::Round(DeliveryError::Untrusted(error))
+            }
             _ if error.is_temporary() => Self::Round(DeliveryError::Unavailable(error)),
             _ => Self::Round(DeliveryError::Unexpected(error)),
         }

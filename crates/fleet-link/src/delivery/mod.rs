@@ -2,23 +2,31 @@
 
 mod batch;
 mod dialect;
+mod doubt;
 mod error;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
+mod hooks;
 mod pending;
+mod report;
 mod round;
 mod settings;
 
 pub use error::DeliveryError;
-pub use round::DeliveryReport;
+#[cfg(feature = "fuzzing")]
+pub use fuzzing::{answer, run};
+pub use hooks::{Hooks, OnRejected, OnSnapshotWanted, Refusal};
+pub use report::DeliveryReport;
 pub use settings::DeliverySettings;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use core_model::Queue;
 use daemon_kit::Dialect;
-use fleet_wire::Rejected;
 use round::Round;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -29,19 +37,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use transport_http::Client;
-
-/// A record that the server will never take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Its number and the reason.
-    pub rejected: Rejected,
-    /// The record as it lay in the outbox: JSON, `{"kind", "time", "body"}`.
-    pub record: Vec<u8>,
-}
-
-/// Told of the refusals of a request before their records leave the outbox. May block. After a crash the same refusal
-/// may be told again.
-pub type OnRejected = Arc<dyn Fn(&[Refusal]) + Send + Sync>;
 
 /// How delivery goes, for `/health` and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +53,12 @@ pub struct DeliveryStatus {
     pub failures: u32,
     /// Why the last round failed, with all causes.
     pub error: Option<String>,
+    /// The server does not take this agent's key. It stays until the server has taken records again.
+    pub unauthorized: bool,
+    /// When the server last took records.
+    pub last_success: Option<DateTime<Utc>>,
+    /// After a round that failed: until when nothing is tried.
+    pub next_try: Option<DateTime<Utc>>,
 }
 
 /// Delivers what is in a queue to one server. Clones are the same delivery.
@@ -81,11 +82,15 @@ struct Inner<Q> {
     client: Client,
     dialect: Dialect,
     settings: watch::Receiver<DeliverySettings>,
-    on_rejected: OnRejected,
+    hooks: Hooks,
     wake: Arc<Notify>,
     status: watch::Sender<DeliveryStatus>,
     /// Records a request that the server can take, learnt from its 413s.
     learned_limit: AtomicUsize,
+    /// The last round ended because the server refused everything.
+    is_doubted: AtomicBool,
+    /// How often a snapshot was wanted since the last round that went well.
+    wanted: AtomicU32,
     /// One round at a time: two would send the same records.
     round: tokio::sync::Mutex<()>,
 }
@@ -97,17 +102,19 @@ impl<Q: Queue + 'static> Delivery<Q> {
         client: Client,
         dialect: Dialect,
         settings: watch::Receiver<DeliverySettings>,
-        on_rejected: OnRejected,
+        hooks: Hooks,
     ) -> Self {
         let inner = Inner {
             queue,
             client,
             dialect,
             settings,
-            on_rejected,
+            hooks,
             wake: Arc::default(),
             status: watch::Sender::default(),
             learned_limit: AtomicUsize::new(usize::MAX),
+            is_doubted: AtomicBool::new(false),
+            wanted: AtomicU32::new(0),
             round: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -124,28 +131,35 @@ impl<Q: Queue + 'static> Delivery<Q> {
     }
 
     /// One round: sends what is in the queue until it is empty, until something stops the round, or until `stop` is
-    /// cancelled. Then what is under way gets `hand_back_after`; what is not answered by then stays in the queue.
+    /// cancelled. Then what is under way gets `hand_back_after`; what is not answered by then stays in the queue. Where
+    /// another stream is opened meanwhile, it goes on with that one.
     pub async fn deliver_until_empty(&self, stop: &CancellationToken) -> DeliveryReport {
         let _alone = self.inner.round.lock().await;
         let settings = *self.inner.settings.borrow();
-        let report = Round::new(&self.inner, settings).run(stop).await;
-        self.inner.status.send_modify(|status| {
-            status.sent += report.sent;
-            status.rejected += report.rejected;
-            status.damaged += report.damaged;
-            status.remaining = report.remaining;
-            status.failures = if report.error.is_some() {
-                status.failures.saturating_add(1)
-            } else {
-                0
-            };
-            status.error = report.error.as_ref().map(|error| crate::chain(error));
-        });
+        self.inner
+            .status
+            .send_if_modified(|status| status.next_try.take().is_some());
+        let mut report = DeliveryReport::default();
+        loop {
+            let (later, is_superseded) = Round::new(&self.inner, settings).run(stop).await;
+            report = report.followed_by(later);
+            if !is_superseded || stop.is_cancelled() {
+                break;
+            }
+        }
+        match report.error {
+            None => self.inner.wanted.store(0, Relaxed),
+            Some(DeliveryError::SnapshotWanted { .. }) => {
+                self.inner.wanted.fetch_add(1, Relaxed);
+            }
+            Some(_) => {}
+        }
+        self.inner.status.send_modify(|status| status.count(&report));
         report
     }
 
     /// Delivers until `stop` is cancelled: when woken, and every so often. After a round that failed it waits, longer
-    /// each time, or as long as the server asks.
+    /// each time, or as long as the server asks; where the server wanted a snapshot, until the queue has a new stream.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
             let before = self.inner.status.borrow().clone();
@@ -153,21 +167,62 @@ impl<Q: Queue + 'static> Delivery<Q> {
             if stop.is_cancelled() {
                 return;
             }
-            let failures = tell(&before, &report);
+            tell(&before, &report);
             let settings = *self.inner.settings.borrow();
-            match &report.error {
-                None => tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = self.inner.wake.notified() => {}
-                    () = time::sleep(settings.interval) => {}
-                },
-                // What is enqueued meanwhile is no reason to ask a failing server sooner.
-                Some(error) => tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = time::sleep(wait(&settings, failures, error)) => {}
-                },
+            let pause = async {
+                match &report.error {
+                    None => tokio::select! {
+                        () = self.inner.wake.notified() => {}
+                        () = time::sleep(settings.interval) => {}
+                    },
+                    Some(error) => self.wait_after(error, &settings).await,
+                }
+            };
+            if stop.run_until_cancelled(pause).await.is_none() {
+                return;
             }
         }
+    }
+
+    async fn wait_after(&self, error: &DeliveryError, settings: &DeliverySettings) {
+        let failures = self.inner.status.borrow().failures;
+        let wait = wait(settings, failures, error);
+        let until = time::Instant::now() + wait;
+        self.inner.status.send_modify(|status| {
+            status.next_try = Utc::now().checked_add_signed(TimeDelta::from_std(wait).unwrap_or_default())
+        });
+        let DeliveryError::SnapshotWanted { stream, .. } = error else {
+            // What is enqueued meanwhile is no reason to ask a failing server sooner.
+            return time::sleep_until(until).await;
+        };
+        if self.inner.wanted.load(Relaxed) > 1 {
+            // It wanted one and did not take it: to hurry would be to send it everything for nothing, again and again.
+            return time::sleep_until(until).await;
+        }
+        while self.inner.queue.stream() == *stream && time::Instant::now() < until {
+            tokio::select! {
+                () = self.inner.wake.notified() => {}
+                () = time::sleep(settings.interval) => {}
+                () = time::sleep_until(until) => {}
+            }
+        }
+    }
+}
+
+impl DeliveryStatus {
+    fn count(&mut self, report: &DeliveryReport) {
+        self.sent += report.sent;
+        self.rejected += report.rejected;
+        self.damaged += report.damaged;
+        self.remaining = report.remaining;
+        self.last_success = report.last_success.or(self.last_success);
+        self.failures = match report.error {
+            Some(_) => self.failures.saturating_add(1),
+            None => 0,
+        };
+        self.error = report.error.as_ref().map(|error| crate::chain(error));
+        let is_refused = matches!(report.error, Some(DeliveryError::Unauthorized(_)));
+        self.unauthorized = is_refused || (self.unauthorized && report.last_success.is_none());
     }
 }
 
@@ -189,12 +244,12 @@ impl<Q: Queue + 'static> Inner<Q> {
     }
 
     fn limit(&self, configured: usize) -> usize {
-        configured.min(self.learned_limit.load(Ordering::Relaxed)).max(1)
+        configured.min(self.learned_limit.load(Relaxed)).max(1)
     }
 }
 
-/// Logs what is news; gives the number of rounds that failed in a row.
-fn tell(before: &DeliveryStatus, report: &DeliveryReport) -> u32 {
+/// Logs what is news.
+fn tell(before: &DeliveryStatus, report: &DeliveryReport) {
     let DeliveryReport {
         sent,
         rejected,
@@ -207,26 +262,71 @@ fn tell(before: &DeliveryStatus, report: &DeliveryReport) -> u32 {
         } else if *sent > 0 {
             debug!(sent, rejected, remaining, "records delivered");
         }
-        return 0;
+        return;
     };
     let text = crate::chain(failure);
-    let is_news = before.error.as_ref() != Some(&text);
-    match (is_news, failure.is_temporary()) {
-        (true, true) => warn!(error = text, remaining, "records could not be delivered"),
-        (true, false) => error!(error = text, remaining, "records could not be delivered"),
-        (false, _) => debug!(error = text, remaining, "records could still not be delivered"),
+    let is_known = before.error.as_ref() == Some(&text)
+        || (before.unauthorized && matches!(failure, DeliveryError::Unauthorized(_)));
+    match (is_known, failure.is_temporary()) {
+        (false, true) => warn!(error = text, remaining, "records could not be delivered"),
+        (false, false) => error!(error = text, remaining, "records could not be delivered"),
+        (true, _) => debug!(error = text, remaining, "records could still not be delivered"),
     }
-    before.failures.saturating_add(1)
 }
 
 fn wait(settings: &DeliverySettings, failures: u32, error: &DeliveryError) -> Duration {
     // Without randomness the longest wait is the safe one.
     let random = getrandom::u64().unwrap_or(u64::MAX);
-    let backoff = settings.backoff.wait(failures.saturating_sub(1), random);
+    let backoff = match error {
+        // Only a person can help here, and that takes its time: ask seldom, from the first time on.
+        DeliveryError::Unauthorized(_) => settings.backoff.longest / 2 + settings.backoff.wait(u32::MAX, random) / 2,
+        _ => settings.backoff.wait(failures.saturating_sub(1), random),
+    };
     // At least the interval: a wait by chance close to nothing, time and again, would be a busy loop.
     error
         .retry_after()
         .map_or(Duration::ZERO, |asked| asked + backoff)
         .max(backoff)
         .max(settings.interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use transport_http::{SendError, StatusCode};
+
+    fn refused(status: StatusCode) -> SendError {
+        SendError::Refused {
+            endpoint: String::new(),
+            status,
+            problem: None,
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn a_refused_key_is_tried_seldom_from_the_first_time_on() {
+        let settings = DeliverySettings::default();
+        let error = DeliveryError::Unauthorized(refused(StatusCode::UNAUTHORIZED));
+        for _ in 0..100 {
+            let wait = wait(&settings, 1, &error);
+            assert!(
+                (settings.backoff.longest / 2..=settings.backoff.longest).contains(&wait),
+                "{wait:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_wait_is_shorter_than_the_interval_or_than_the_server_asks() {
+        let settings = DeliverySettings::default();
+        let asked = Duration::from_secs(40);
+        let mut busy = refused(StatusCode::TOO_MANY_REQUESTS);
+        assert!(wait(&settings, 1, &DeliveryError::Unavailable(busy)) >= settings.interval);
+        busy = SendError::BreakerOpen {
+            server: String::new(),
+            retry_in: asked,
+        };
+        assert!(wait(&settings, 1, &DeliveryError::Unavailable(busy)) >= asked);
+    }
 }

@@ -4,10 +4,13 @@ use super::{
     Inner, Refusal,
     batch::{Batch, LoadedRun},
     dialect::{self, Outgoing},
+    doubt::{Doubt, Suspect},
     error::{DeliveryError, Failure, reason},
     pending::Pending,
+    report::DeliveryReport,
     settings::DeliverySettings,
 };
+use chrono::Utc;
 use core_model::{Queue, SeqRange, StreamId};
 use daemon_kit::Dialect;
 use fleet_wire::Rejected;
@@ -23,21 +26,6 @@ use transport_http::{Response, SendError};
 /// Runs read from the queue at once. Their bodies are held in memory.
 const RUNS_PER_READ: usize = 16;
 
-/// What a round did.
-#[derive(Debug, Default)]
-pub struct DeliveryReport {
-    /// Records that the server accepted.
-    pub sent: u64,
-    /// Records that it refused, or that cannot be said in its dialect.
-    pub rejected: u64,
-    /// Records that were damaged on disk and are lost.
-    pub damaged: u64,
-    /// Records that are still in the queue; those enqueued meanwhile among them.
-    pub remaining: u64,
-    /// Why the round ended before the queue was empty. `None` with records remaining: it was told to stop, or more came.
-    pub error: Option<DeliveryError>,
-}
-
 pub(super) struct Round<'a, Q> {
     inner: &'a Arc<Inner<Q>>,
     /// The stream that the round delivers; another may be opened meanwhile.
@@ -52,6 +40,9 @@ pub(super) struct Round<'a, Q> {
     is_exhausted: bool,
     /// The request with the first record of the stream is under way.
     is_opening: bool,
+    /// The queue has another stream by now; what is left of this one concerns nobody.
+    is_superseded: bool,
+    doubt: Doubt,
     report: DeliveryReport,
 }
 
@@ -59,6 +50,7 @@ struct Landed {
     batch: Batch,
     paths: HashSet<Vec<u8>>,
     unfit: Vec<Rejected>,
+    unspoken: u64,
     outcome: Result<Option<Response>, SendError>,
 }
 
@@ -75,11 +67,14 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
             read_through: 0,
             is_exhausted: false,
             is_opening: false,
+            is_superseded: false,
+            doubt: Doubt::new(inner.is_doubted.load(Ordering::Relaxed)),
             report: DeliveryReport::default(),
         }
     }
 
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> DeliveryReport {
+    /// What was done, and whether another stream was opened meanwhile that is to be delivered now.
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> (DeliveryReport, bool) {
         let (cut, hand_back_after) = (self.cut.clone(), self.settings.hand_back_after);
         let give_up = async {
             stop.cancelled().await;
@@ -88,8 +83,10 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
         };
         tokio::pin!(give_up);
         let mut is_given_up = false;
+        let wake = Arc::clone(&self.inner.wake);
         loop {
-            if self.report.error.is_none() && !stop.is_cancelled() {
+            self.look_at_the_stream();
+            if self.report.error.is_none() && !self.is_superseded && !stop.is_cancelled() {
                 self.launch().await;
             }
             tokio::select! {
@@ -98,14 +95,52 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
                     Some(Err(error)) => self.fail(DeliveryError::Lost(error)),
                     None => break,
                 },
+                // What was enqueued meanwhile goes in this round, or belongs to another stream.
+                () = wake.notified() => self.is_exhausted = false,
                 () = &mut give_up, if !is_given_up => is_given_up = true,
             }
+        }
+        self.look_at_the_stream();
+        self.conclude(stop.is_cancelled());
+        if let Some(DeliveryError::SnapshotWanted { stream, .. }) = self.report.error {
+            self.want_snapshot(stream).await;
         }
         match self.inner.ask("count", Queue::stats).await {
             Ok(stats) => self.report.remaining = stats.records,
             Err(error) => self.fail(error),
         }
-        self.report
+        (self.report, self.is_superseded)
+    }
+
+    fn look_at_the_stream(&mut self) {
+        if self.is_superseded || self.inner.queue.stream() == self.stream {
+            return;
+        }
+        debug!(stream = %self.stream, "the outbox has another stream by now; this one is left");
+        self.is_superseded = true;
+        // Whether the server took what is under way is of no consequence: it is to be told everything anew.
+        self.cut.cancel();
+    }
+
+    /// Everything that could be sent was answered for, but for what the server refused without taking anything.
+    fn conclude(&mut self, is_stopped: bool) {
+        let kept = self.doubt.kept();
+        if kept > 0 && self.report.error.is_none() && !self.is_superseded && !is_stopped {
+            let reason = self.doubt.first_reason().unwrap_or_default().to_owned();
+            self.fail(DeliveryError::AllRefused { records: kept, reason });
+        }
+        if self.report.last_success.is_some() {
+            self.inner.is_doubted.store(false, Ordering::Relaxed);
+        } else if matches!(self.report.error, Some(DeliveryError::AllRefused { .. })) {
+            self.inner.is_doubted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    async fn want_snapshot(&self, stream: StreamId) {
+        let tell = Arc::clone(&self.inner.hooks.on_snapshot_wanted);
+        if let Err(failed) = tokio::task::spawn_blocking(move || tell(stream)).await {
+            error!(error = %failed, "the product could not be told that the server wants a snapshot");
+        }
     }
 
     /// Starts requests until enough are under way or nothing more can go.
@@ -135,7 +170,11 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
     fn send(&mut self, batch: Batch, paths: HashSet<Vec<u8>>) {
         let (inner, stream, cut) = (Arc::clone(self.inner), self.stream, self.cut.clone());
         self.flying.spawn(async move {
-            let Outgoing { request, unfit } = dialect::outgoing(inner.dialect, &batch, stream);
+            let Outgoing {
+                request,
+                unfit,
+                unspoken,
+            } = dialect::outgoing(inner.dialect, &batch, stream);
             let outcome = match request {
                 Some(request) => inner.client.send(request, &cut).await.map(Some),
                 None => Ok(None),
@@ -144,6 +183,7 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
                 batch,
                 paths,
                 unfit,
+                unspoken,
                 outcome,
             }
         });
@@ -192,6 +232,7 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
             batch,
             paths,
             unfit,
+            unspoken,
             outcome,
         } = landed;
         for path in &paths {
@@ -201,11 +242,11 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
             self.is_opening = false;
         }
         match outcome {
-            Ok(None) => self.settle(batch, unfit).await,
+            Ok(None) => self.settle(batch, unfit, unspoken).await,
             Ok(Some(response)) => match dialect::answer(self.inner.dialect, &batch, &response) {
                 Ok(answer) => {
-                    self.answered(batch, answer.through, [unfit, answer.rejected].concat())
-                        .await
+                    let rejected = [unfit, answer.rejected].concat();
+                    self.answered(batch, answer.through, rejected, unspoken).await
                 }
                 Err(error) => self.give_back(batch, DeliveryError::Unexpected(error)),
             },
@@ -218,21 +259,25 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
         }
     }
 
-    async fn answered(&mut self, batch: Batch, through: u64, rejected: Vec<Rejected>) {
+    async fn answered(&mut self, batch: Batch, through: u64, rejected: Vec<Rejected>, unspoken: u64) {
         let (first, last) = (batch.first(), batch.last());
         let taken = (through + 1).saturating_sub(first);
         let (done, rest) = batch.split(usize::try_from(taken).unwrap_or(usize::MAX));
         self.pending.put_back(rest);
-        match done {
-            Some(done) => self.settle(done, rejected).await,
-            None => self.fail(DeliveryError::NothingTaken { first, last }),
+        let Some(done) = done else {
+            return self.fail(DeliveryError::NothingTaken { first, last });
+        };
+        self.report.last_success = Some(Utc::now());
+        for suspect in self.doubt.accepted() {
+            self.reject(suspect).await;
         }
+        self.settle(done, rejected, unspoken).await;
     }
 
     async fn too_large(&mut self, batch: Batch, error: &SendError) {
         let half = batch.len() / 2;
         if half == 0 {
-            return self.reject(batch, reason(error, "too_large")).await;
+            return self.suspect(batch, reason(error, "too_large")).await;
         }
         warn!(
             records = batch.len(),
@@ -247,7 +292,7 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
     async fn refused(&mut self, batch: Batch, error: &SendError) {
         let half = batch.len() / 2;
         if half == 0 {
-            return self.reject(batch, reason(error, "refused")).await;
+            return self.suspect(batch, reason(error, "refused")).await;
         }
         debug!(
             first = batch.first(),
@@ -258,7 +303,16 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
         self.pending.put_back(head.into_iter().chain(tail));
     }
 
-    async fn reject(&mut self, batch: Batch, (code, detail): (String, String)) {
+    /// A record was refused by itself: for good, if the server is known to take others.
+    async fn suspect(&mut self, batch: Batch, (code, detail): (String, String)) {
+        if let Some(suspect) = self.doubt.refused(Suspect { batch, code, detail }) {
+            self.reject(suspect).await;
+        } else if self.doubt.is_hopeless() {
+            self.conclude(false);
+        }
+    }
+
+    async fn reject(&mut self, Suspect { batch, code, detail }: Suspect) {
         let seqs = batch.first()..=batch.last();
         let rejected = seqs.map(|seq| Rejected {
             seq,
@@ -266,11 +320,11 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
             detail: detail.clone(),
         });
         let rejected = rejected.collect();
-        self.settle(batch, rejected).await;
+        self.settle(batch, rejected, 0).await;
     }
 
-    /// Each record of `batch` is accepted or among the `rejected`.
-    async fn settle(&mut self, batch: Batch, rejected: Vec<Rejected>) {
+    /// Each record of `batch` is accepted, among the `rejected`, or among the `unspoken` ones, which nobody has to hear.
+    async fn settle(&mut self, batch: Batch, rejected: Vec<Rejected>, unspoken: u64) {
         let (records, refused) = (batch.len() as u64, rejected.len() as u64);
         let refusals = rejected.into_iter().map(|rejected| Refusal {
             record: batch.line(rejected.seq).unwrap_or_default().to_vec(),
@@ -285,15 +339,19 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
                 "the server refused a record"
             );
         }
-        self.report.sent += records.saturating_sub(refused);
+        self.report.sent += records.saturating_sub(refused + unspoken);
         self.report.rejected += refused;
         let done = self.pending.finish(batch);
         self.acknowledge(done, refusals).await;
     }
 
     async fn acknowledge(&mut self, firsts: Vec<u64>, refusals: Vec<Refusal>) {
-        let (stream, on_rejected) = (self.stream, Arc::clone(&self.inner.on_rejected));
+        let (stream, on_rejected) = (self.stream, Arc::clone(&self.inner.hooks.on_rejected));
         let work = move |queue: &Q| {
+            // What was said of a stream that is no more is said again of the next.
+            if queue.stream() != stream {
+                return Ok(());
+            }
             // Told first: after a crash between the two the records are sent, refused and told again.
             if !refusals.is_empty() {
                 on_rejected(&refusals);

@@ -202,11 +202,88 @@ async fn a_413_halves_requests_until_they_fit_and_is_remembered() {
 #[tokio::test]
 async fn a_record_that_alone_is_too_large_is_refused() {
     let server = Server::start();
-    server.kept().most = Some(0);
-    let rig = Rig::new(&server.url, &[2]);
+    // Both, then the first by itself; the second is taken.
+    server.script([Act::Answer(413, "too_large"), Act::Answer(413, "too_large")]);
+    let rig = Rig::with(
+        &server.url,
+        &[2],
+        DeliverySettings {
+            concurrent_api_calls: 1,
+            ..impatient()
+        },
+    );
     let report = rig.deliver().await;
-    assert_eq!((report.rejected, report.remaining), (2, 0));
-    assert_eq!(rig.refusals()[0].rejected.code, "too_large");
+    assert_eq!(
+        (report.sent, report.rejected, report.remaining),
+        (1, 1, 0),
+        "{report:?}"
+    );
+    let refusals = rig.refusals();
+    assert_eq!(
+        (refusals[0].rejected.seq, refusals[0].rejected.code.as_str()),
+        (1, "too_large")
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_everything_is_not_believed_until_it_takes_something() {
+    let server = Server::start();
+    server.kept().poisoned = (1..=300).collect();
+    let rig = Rig::new(&server.url, &[100; 3]);
+    let report = rig.deliver().await;
+    let error = report.error.unwrap();
+    assert!(
+        matches!(error, DeliveryError::AllRefused { records, .. } if records >= 64),
+        "{error:?}"
+    );
+    assert!(
+        !error.is_temporary() && error.to_string().contains("`server.dialect`"),
+        "{error}"
+    );
+    assert_eq!(
+        (report.rejected, report.remaining, rig.refusals().len()),
+        (0, 300, 0),
+        "nothing is given up"
+    );
+    let asked = server.requests().len();
+    assert!(asked < 200, "{asked} requests");
+    let report = rig.deliver().await;
+    assert!(matches!(report.error, Some(DeliveryError::AllRefused { .. })));
+    assert!(
+        server.requests().len() - asked < 40,
+        "the second time it is known sooner"
+    );
+
+    // The server is put right, but for three records.
+    server.kept().poisoned = BTreeSet::from([1, 2, 250]);
+    let report = rig.deliver().await;
+    assert_eq!(
+        (report.sent, report.rejected, report.remaining),
+        (297, 3, 0),
+        "{report:?}"
+    );
+    let told: Vec<u64> = rig.refusals().iter().map(|refusal| refusal.rejected.seq).collect();
+    assert_eq!(told, [1, 2, 250]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_refused_record_alone_waits_for_another_that_is_taken() {
+    let server = Server::start();
+    server.kept().poisoned = BTreeSet::from([1]);
+    let rig = Rig::new(&server.url, &[1]);
+    assert!(matches!(
+        rig.deliver().await.error,
+        Some(DeliveryError::AllRefused { records: 1, .. })
+    ));
+    rig.enqueue(&[1]);
+    let report = rig.deliver().await;
+    assert_eq!(
+        (report.sent, report.rejected, report.remaining),
+        (1, 1, 0),
+        "{report:?}"
+    );
     server.stop().await;
 }
 

@@ -9,8 +9,11 @@
 mod credentials;
 mod delivery;
 mod enrolment;
+mod faults;
 mod files_v1;
 mod presence;
 mod rig;
 mod scripted;
 mod server;
+mod soak;
+mod streams;

@@ -2,7 +2,7 @@
 use chrono::{DateTime, TimeZone, Utc};
 use core_model::{Backoff, BreakerSettings, Queue, QueueStats, QueuedRun, Run, SeqRange, StreamId};
 use daemon_kit::Dialect;
-use fleet_link::{Delivery, DeliveryReport, DeliverySettings, Refusal};
+use fleet_link::{Delivery, DeliveryReport, DeliverySettings, Hooks, Refusal};
 use state_sqlite::{Database, OpenOptions, Outbox, StateError};
 use std::{
     sync::{Arc, Mutex},
@@ -45,12 +45,34 @@ impl Queue for Watched {
     }
 }
 
+impl Watched {
+    /// Opens a stream that begins as every stream does, and names these files in it.
+    pub(crate) fn open_stream(&self, paths: &[String]) -> StreamId {
+        let begin = Run {
+            records: 1,
+            body: record("snapshot.begin", r#"{"reason":"wanted"}"#),
+        };
+        let stream = self.outbox.open_stream(&begin, noon()).unwrap();
+        let mut body = files("file.present", paths);
+        body.extend(record("snapshot.end", "{}"));
+        let records = u32::try_from(paths.len()).unwrap() + 1;
+        self.outbox.enqueue(&[Run { records, body }], noon()).unwrap();
+        stream
+    }
+}
+
+/// What a test does when a snapshot is wanted.
+type Answer = Box<dyn FnMut(&Watched) + Send>;
+
 pub(crate) struct Rig {
     _dir: TempDir,
     pub(crate) queue: Arc<Watched>,
     pub(crate) delivery: Delivery<Watched>,
     pub(crate) settings: watch::Sender<DeliverySettings>,
     refusals: Arc<Mutex<Vec<Refusal>>>,
+    /// Streams of which the server wanted a snapshot.
+    pub(crate) snapshots: Arc<Mutex<Vec<StreamId>>>,
+    answer: Arc<Mutex<Option<Answer>>>,
 }
 
 /// Waits of next to nothing.
@@ -67,6 +89,10 @@ pub(crate) fn impatient() -> DeliverySettings {
 
 /// A client that repeats once, after next to nothing, and whose breaker stays closed.
 pub(crate) fn client(url: &str) -> Client {
+    Client::new(client_settings(url)).unwrap()
+}
+
+pub(crate) fn client_settings(url: &str) -> ClientSettings {
     ensure_crypto_provider();
     let mut settings = ClientSettings::new(url.parse().unwrap());
     settings.api_key = Some(core_model::Secret::new("agent-key"));
@@ -80,7 +106,7 @@ pub(crate) fn client(url: &str) -> Client {
         window: 1000,
         ..BreakerSettings::default()
     };
-    Client::new(settings).unwrap()
+    settings
 }
 
 impl Rig {
@@ -96,6 +122,10 @@ impl Rig {
     }
 
     pub(crate) fn speaking(dialect: Dialect, url: &str, settings: DeliverySettings) -> Self {
+        Self::by(client(url), dialect, settings)
+    }
+
+    pub(crate) fn by(client: Client, dialect: Dialect, settings: DeliverySettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let database = Database::open(&dir.path().join("state.db"), OpenOptions::default()).unwrap();
         let queue = Arc::new(Watched {
@@ -104,13 +134,25 @@ impl Rig {
         });
         let refusals = Arc::<Mutex<Vec<Refusal>>>::default();
         let told = Arc::clone(&refusals);
+        let snapshots = Arc::<Mutex<Vec<StreamId>>>::default();
+        let lost = Arc::clone(&snapshots);
+        let answer = Arc::<Mutex<Option<Answer>>>::default();
+        let (asked, answering) = (Arc::clone(&queue), Arc::clone(&answer));
         let settings = watch::Sender::new(settings);
         let delivery = Delivery::new(
             Arc::clone(&queue),
-            client(url),
+            client,
             dialect,
             settings.subscribe(),
-            Arc::new(move |refusals| told.lock().unwrap().extend_from_slice(refusals)),
+            Hooks {
+                on_rejected: Arc::new(move |refusals| told.lock().unwrap().extend_from_slice(refusals)),
+                on_snapshot_wanted: Arc::new(move |stream| {
+                    lost.lock().unwrap().push(stream);
+                    if let Some(answer) = &mut *answering.lock().unwrap() {
+                        answer(&asked);
+                    }
+                }),
+            },
         );
         Self {
             _dir: dir,
@@ -118,6 +160,8 @@ impl Rig {
             delivery,
             settings,
             refusals,
+            snapshots,
+            answer,
         }
     }
 
@@ -139,6 +183,23 @@ impl Rig {
             })
             .collect();
         self.queue.enqueue(&runs, noon()).unwrap();
+    }
+
+    /// Runs that create these files, so many in each.
+    pub(crate) fn create(&self, paths: &[String], each: usize) {
+        let runs: Vec<Run> = paths
+            .chunks(each)
+            .map(|paths| Run {
+                records: u32::try_from(paths.len()).unwrap(),
+                body: files("file.created", paths),
+            })
+            .collect();
+        self.queue.enqueue(&runs, noon()).unwrap();
+    }
+
+    /// What to do from now on when a snapshot is wanted.
+    pub(crate) fn when_wanted(&self, answer: impl FnMut(&Watched) + Send + 'static) {
+        *self.answer.lock().unwrap() = Some(Box::new(answer));
     }
 
     /// A run of this body, whatever it says.
@@ -166,6 +227,21 @@ impl Rig {
             .await
             .unwrap();
     }
+}
+
+/// `/data/first` to `/data/last`.
+pub(crate) fn paths(first: u64, last: u64) -> Vec<String> {
+    (first..=last).map(|number| format!("/data/{number}")).collect()
+}
+
+fn files(kind: &str, paths: &[String]) -> Vec<u8> {
+    let line = |path: &String| {
+        record(
+            kind,
+            &format!(r#"{{"path":"{path}","type":"file","size":3,"mtime":"2026-11-20T08:00:00Z"}}"#),
+        )
+    };
+    paths.iter().flat_map(line).collect()
 }
 
 /// A line of a run.

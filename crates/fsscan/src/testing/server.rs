@@ -2,7 +2,7 @@
 use crate::{Change, Changed, ContentHash, Encoder, FileKind, Observer, PathError, varint};
 use core_model::Run;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -45,7 +45,8 @@ pub enum Event {
 impl Event {
     fn of(change: &Change<'_>) -> Self {
         match change {
-            Change::Created { file } => Self::Created(file.path.to_vec()),
+            // Observers are not told of files that are only named: this one would be told as wrong.
+            Change::Present { file } | Change::Created { file } => Self::Created(file.path.to_vec()),
             Change::Updated { file, changed } => Self::Updated(file.path.to_vec(), *changed),
             Change::Moved { from, file } => Self::Moved(from.to_vec(), file.path.to_vec()),
             Change::Deleted { path } => Self::Deleted(path.to_vec()),
@@ -103,6 +104,7 @@ impl Encoder for ServerEncoder {
     fn encode(&mut self, change: &Change<'_>, out: &mut Vec<u8>) {
         let (tag, from, file) = match change {
             Change::Created { file } => (0, None, Some(file)),
+            Change::Present { file } => (4, None, Some(file)),
             Change::Updated { file, .. } => (1, None, Some(file)),
             Change::Moved { from, file } => (2, Some(*from), Some(file)),
             Change::Deleted { path } => (3, Some(*path), None),
@@ -141,9 +143,23 @@ impl Encoder for ServerEncoder {
 pub struct ModelServer {
     /// The files by path.
     pub files: BTreeMap<Vec<u8>, ServerFile>,
+    /// What was named since a snapshot began; nothing need fit what is held while one is open.
+    named: Option<BTreeSet<Vec<u8>>>,
 }
 
 impl ModelServer {
+    /// From now on everything is told anew.
+    pub fn begin_snapshot(&mut self) {
+        self.named = Some(BTreeSet::new());
+    }
+
+    /// Everything was told: what was not named goes.
+    pub fn end_snapshot(&mut self) {
+        if let Some(named) = self.named.take() {
+            self.files.retain(|path, _| named.contains(path));
+        }
+    }
+
     /// Applies runs in order.
     ///
     /// # Errors
@@ -167,6 +183,17 @@ impl ModelServer {
     fn apply_record(&mut self, record: Record) -> Result<(), String> {
         let shown = |path: &[u8]| path.escape_ascii().to_string();
         let Record { tag, from, file } = record;
+        if let Some(named) = &mut self.named {
+            if matches!(tag, 2 | 3) {
+                self.files.remove(&from);
+                named.remove(&from);
+            }
+            if let Some((path, file)) = file {
+                named.insert(path.clone());
+                self.files.insert(path, file);
+            }
+            return Ok(());
+        }
         if matches!(tag, 2 | 3) && self.files.remove(&from).is_none() {
             return Err(format!("`{}` is moved or deleted but not there", shown(&from)));
         }

@@ -39,6 +39,7 @@ pub fn soak(dir: &Path, seed: u64, rounds: u64) -> Result<SoakReport, String> {
         server: ModelServer::default(),
         before: Snapshot::default(),
         report: SoakReport::default(),
+        name_all: false,
     };
     fs::write(dir.join(ANCHOR), "").map_err(|error| error.to_string())?;
     for round in 0..rounds {
@@ -69,10 +70,16 @@ struct Soak {
     server: ModelServer,
     before: Snapshot,
     report: SoakReport,
+    /// Everything is told anew in this round.
+    name_all: bool,
 }
 
 impl Soak {
     fn round(&mut self, dir: &Path, is_first: bool) -> Result<(), String> {
+        self.name_all = self.random.once_in(4);
+        if self.name_all {
+            self.lose_sight();
+        }
         self.mutate(dir, if is_first { 60 } else { 12 })?;
         let interruptions = if self.random.once_in(3) {
             1 + self.random.below(3)
@@ -99,6 +106,7 @@ impl Soak {
             self.report.changes += expected.len() as u64;
         }
         self.deliver()?;
+        self.server.end_snapshot();
         if self.server.files != after.files() {
             return Err(differences(&self.server.files, &after.files()));
         }
@@ -115,6 +123,19 @@ impl Soak {
         self.before = after;
         self.report.scans += 1;
         Ok(())
+    }
+
+    /// The server was set back, or records were lost: it holds what is no longer true and lacks what is.
+    fn lose_sight(&mut self) {
+        let files = std::mem::take(&mut self.server.files);
+        for (path, file) in files {
+            match self.random.below(3) {
+                0 => {}
+                1 => drop(self.server.files.insert([path.as_slice(), b".old"].concat(), file)),
+                _ => drop(self.server.files.insert(path, file)),
+            }
+        }
+        self.server.begin_snapshot();
     }
 
     fn mutate(&mut self, dir: &Path, most: usize) -> Result<(), String> {
@@ -157,6 +178,7 @@ impl Soak {
         request.threads = 1 + self.random.below(4);
         request.run_records = 1 + self.random.below(5) as u32;
         request.commit_bytes = self.random.below(3000);
+        request.name_all = self.name_all;
         request.hold = Hold {
             share: 1.0,
             min_files: u64::MAX,

@@ -9,10 +9,12 @@
 mod changes;
 mod contents;
 mod errors;
+mod explain;
 mod holding;
 mod lab;
 mod links;
 mod names;
 mod roots;
 mod rules;
+mod snapshot;
 mod soak;

@@ -1,31 +1,23 @@
 //! Storing a batch.
-use crate::{StateError, outbox};
-use chrono::{DateTime, Utc};
-use core_model::{Batch, DirUpdate, RootUpdate, Run, Undecided, UndecidedUpdate};
-use rusqlite::{Connection, TransactionBehavior, params};
+use super::row::Whole;
+use crate::StateError;
+use core_model::{Batch, DirUpdate, RootUpdate, Undecided, UndecidedUpdate};
+use rusqlite::{Connection, params};
 
-/// All of `batch` and the records owed for it, or nothing.
-pub(super) fn all(
-    connection: &mut Connection,
-    batch: &Batch,
-    bodies: &[Run],
-    now: DateTime<Utc>,
-) -> Result<(), StateError> {
-    outbox::check(bodies)?;
-    let failed = || StateError::doing("store what the scan found");
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(failed())?;
+/// What a commit does, for its errors.
+pub(super) const DOING: &str = "store what the scan found";
+
+/// Stores all of `batch`, within a transaction of the caller's.
+pub(super) fn all(transaction: &Connection, batch: &Batch) -> Result<(), StateError> {
+    let failed = || StateError::doing(DOING);
     for root in &batch.roots {
-        if !put_root(&transaction, root).map_err(failed())? {
+        if !put_root(transaction, root).map_err(failed())? {
             return Err(StateError::Refused(
                 "a change of a root that is not known and has no path",
             ));
         }
     }
-    put_rest(&transaction, batch).map_err(failed())?;
-    outbox::enqueue(&transaction, bodies, now).map_err(failed())?;
-    transaction.commit().map_err(failed())
+    put_rest(transaction, batch).map_err(failed())
 }
 
 fn put_rest(transaction: &Connection, batch: &Batch) -> rusqlite::Result<()> {
@@ -116,8 +108,13 @@ fn put_dir(connection: &Connection, dir: &DirUpdate) -> rusqlite::Result<()> {
             dir.digest.0.as_slice()
         ])?;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO dir_blob (id, entries, hashes) VALUES (?1, ?2, ?3)")?
-        .execute(params![id, dir.stored.entries, dir.stored.hashes])?;
+        .prepare_cached("INSERT OR REPLACE INTO dir_blob (id, entries, hashes, crc) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            id,
+            dir.stored.entries,
+            dir.stored.hashes,
+            Whole::of(dir).checksum()
+        ])?;
     Ok(())
 }
 

@@ -15,22 +15,48 @@
 //! The one table is read whole for its digests, since a blob of this length lies in the same page as its row. What that
 //! costs when the pages come from a disk was not measured.
 mod commit;
+mod mend;
 mod read;
+mod row;
 mod schema;
 
+pub(crate) use mend::{count_damaged, mend};
 pub use read::SqliteTreeReader;
 pub(crate) use schema::COMPONENT;
 
-use crate::{Database, OpenError, StateError};
+use crate::{
+    Database, OpenError, StateError, journal,
+    outbox::{Packed, change},
+};
 use chrono::{DateTime, Utc};
 use core_model::{Batch, DirId, KnownDir, KnownRoot, KnownTree, RootId, Run, Side, StoredDir, Undecided};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::sync::{Mutex, PoisonError};
+
+/// Where the records of a commit go, in the same transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// Into the outbox, for a server.
+    pub outbox: bool,
+    /// Into the [`Journal`](crate::Journal), for whoever asks on this machine.
+    pub journal: bool,
+}
+
+impl Default for Targets {
+    /// The outbox only.
+    fn default() -> Self {
+        Self {
+            outbox: true,
+            journal: false,
+        }
+    }
+}
 
 /// The file tables of a state file. One scan at a time owns them (see [`RunLock`](crate::RunLock)).
 pub struct SqliteTree {
     database: Database,
     key: [u8; 32],
+    targets: Targets,
     /// Where a look keeps what it must not store.
     overlay: Option<Mutex<Connection>>,
 }
@@ -67,6 +93,7 @@ impl SqliteTree {
         Ok(Self {
             database: database.clone(),
             key,
+            targets: Targets::default(),
             overlay: None,
         })
     }
@@ -75,7 +102,7 @@ impl SqliteTree {
     /// own and drop all else, so that the file stays as it is. Works on a file that is only read.
     ///
     /// # Errors
-    /// [`OpenError::Missing`] when no scan has made the tables yet.
+    /// [`OpenError::Missing`] when no scan has made the tables yet; [`OpenError::Outdated`] when an older program has.
     pub fn overlay(database: &Database) -> Result<Self, OpenError> {
         let path = || database.path().to_owned();
         let failed = |source| OpenError::Sqlite {
@@ -91,6 +118,7 @@ impl SqliteTree {
         {
             return Err(OpenError::Missing { path: path() });
         }
+        database.verify(&[COMPONENT])?;
         let key = read::key(&connection)
             .map_err(failed)?
             .ok_or_else(|| OpenError::Missing { path: path() })?;
@@ -105,8 +133,21 @@ impl SqliteTree {
         Ok(Self {
             database: database.clone(),
             key,
+            targets: Targets::default(),
             overlay: Some(Mutex::new(connection)),
         })
+    }
+
+    /// Says where the records of later commits go.
+    ///
+    /// # Errors
+    /// When the journal is wanted and its tables are newer than this program, or SQLite fails.
+    pub fn set_targets(&mut self, targets: Targets) -> Result<(), OpenError> {
+        if targets.journal {
+            self.database.migrate(&[journal::COMPONENT])?;
+        }
+        self.targets = targets;
+        Ok(())
     }
 
     /// Calls `each` for every directory with its blobs, by number: for queries and exports. Blobs are read one at a
@@ -118,7 +159,7 @@ impl SqliteTree {
         &self,
         each: &mut dyn FnMut(KnownDir<'_>, StoredDir) -> Result<(), E>,
     ) -> Result<(), E> {
-        read::with_blobs(&self.reading()?, each)
+        read::with_blobs(&self.database, &self.database.reading()?, each)
     }
 
     /// How many entries of each root and side are undecided.
@@ -136,16 +177,6 @@ impl SqliteTree {
         };
         done.map_err(StateError::doing("read the file tables"))
     }
-
-    fn reading(&self) -> Result<Connection, StateError> {
-        self.database.read_connection().map_err(|error| match error {
-            OpenError::Sqlite { source, .. } => StateError::Sqlite {
-                doing: "open the state again",
-                source,
-            },
-            other => StateError::Invalid(other.to_string()),
-        })
-    }
 }
 
 impl KnownTree for SqliteTree {
@@ -157,7 +188,8 @@ impl KnownTree for SqliteTree {
     }
 
     fn reader(&self) -> Result<SqliteTreeReader, StateError> {
-        self.reading().map(SqliteTreeReader::new)
+        let connection = self.database.reading()?;
+        Ok(SqliteTreeReader::new(self.database.clone(), connection))
     }
 
     fn roots(&self) -> Result<Vec<KnownRoot>, StateError> {
@@ -165,7 +197,7 @@ impl KnownTree for SqliteTree {
     }
 
     fn directories(&self, each: &mut dyn FnMut(KnownDir<'_>)) -> Result<(), StateError> {
-        read::directories(&self.reading()?, each).map_err(StateError::doing("read the directories"))
+        read::directories(&self.database.reading()?, each).map_err(StateError::doing("read the directories"))
     }
 
     fn undecided_at(&self, path: &[u8]) -> Result<Option<Undecided>, StateError> {
@@ -178,9 +210,16 @@ impl KnownTree for SqliteTree {
 
     fn commit(&mut self, batch: Batch, bodies: Vec<Run>, now: DateTime<Utc>) -> Result<(), StateError> {
         match &mut self.overlay {
-            None => self
-                .database
-                .with_writer(|connection| commit::all(connection, &batch, &bodies, now)),
+            None => {
+                let packed = change::pack(&bodies)?;
+                let owed: &[Packed] = if self.targets.outbox { &packed } else { &[] };
+                let kept: &[Packed] = if self.targets.journal { &packed } else { &[] };
+                let work = |transaction: &Transaction<'_>, _: &mut _| {
+                    commit::all(transaction, &batch)?;
+                    journal::keep(transaction, kept, now).map_err(StateError::doing(commit::DOING))
+                };
+                change::add(&self.database, commit::DOING, owed, None, now, work).map(|((), _)| ())
+            }
             Some(connection) => {
                 commit::undecided_only(connection.get_mut().unwrap_or_else(PoisonError::into_inner), &batch)
                     .map_err(StateError::doing("keep what the look found"))

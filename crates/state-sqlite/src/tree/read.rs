@@ -1,5 +1,6 @@
 //! Reading the file tables.
-use crate::StateError;
+use super::row::{self, Whole};
+use crate::{Database, ResyncReason, StateError};
 use chrono::DateTime;
 use core_model::{
     Digest, DirId, Identity, KnownDir, KnownRoot, RootId, RootIdentity, Side, StoredDir, TreeReader, Undecided,
@@ -7,13 +8,18 @@ use core_model::{
 use rusqlite::{Connection, OptionalExtension, Row};
 
 /// Reads directories beside the writer.
+///
+/// A directory whose rows do not match their checksum is handed out with entries that are no packed entries at all, so
+/// that whoever unpacks them treats it as damaged; a resync is wanted with the next commit, since nobody knows any more
+/// what the server was told of it.
 pub struct SqliteTreeReader {
+    database: Database,
     connection: Connection,
 }
 
 impl SqliteTreeReader {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection }
+    pub(super) fn new(database: Database, connection: Connection) -> Self {
+        Self { database, connection }
     }
 }
 
@@ -22,19 +28,33 @@ impl TreeReader for SqliteTreeReader {
 
     fn directory(&mut self, id: DirId) -> Result<Option<StoredDir>, StateError> {
         let read = || -> rusqlite::Result<_> {
-            let mut statement = self
-                .connection
-                .prepare_cached("SELECT entries, hashes FROM dir_blob WHERE id = ?1")?;
+            let sql = format!(
+                "SELECT {} FROM dir JOIN dir_blob ON dir_blob.id = dir.id WHERE dir.id = ?1",
+                Whole::COLUMNS
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
             let row = |row: &Row<'_>| {
-                Ok(StoredDir {
-                    entries: row.get(0)?,
-                    hashes: row.get(1)?,
+                Ok(match Whole::of_row(row) {
+                    Some((whole, true)) => whole.stored(),
+                    _ => found_damaged(&self.database, id),
                 })
             };
             statement.query_row([id.0.cast_signed()], row).optional()
         };
         read().map_err(StateError::doing("read a directory"))
     }
+}
+
+fn found_damaged(database: &Database, id: DirId) -> StoredDir {
+    tracing::error!(
+        directory = id.0,
+        "what is known of a directory is damaged on disk; it is looked at anew"
+    );
+    database.shared().want_later(
+        ResyncReason::Damaged,
+        format!("what was known of directory {} was damaged on disk", id.0),
+    );
+    row::damaged()
 }
 
 pub(super) fn key(connection: &Connection) -> rusqlite::Result<Option<[u8; 32]>> {
@@ -74,8 +94,6 @@ pub(super) fn roots(connection: &Connection) -> rusqlite::Result<Vec<KnownRoot>>
 }
 
 const DIRECTORIES: &str = "SELECT id, root, parent, name, digest FROM dir ORDER BY id";
-const WITH_BLOBS: &str = "SELECT dir.id, root, parent, name, digest, entries, hashes
-                          FROM dir JOIN dir_blob ON dir_blob.id = dir.id ORDER BY dir.id";
 
 fn known_dir<'a>(row: &'a Row<'_>) -> rusqlite::Result<KnownDir<'a>> {
     Ok(KnownDir {
@@ -97,22 +115,65 @@ pub(super) fn directories(connection: &Connection, each: &mut dyn FnMut(KnownDir
 }
 
 pub(super) fn with_blobs<E: From<StateError>>(
+    database: &Database,
     connection: &Connection,
     each: &mut dyn FnMut(KnownDir<'_>, StoredDir) -> Result<(), E>,
 ) -> Result<(), E> {
     let failed = || StateError::doing("read the directories");
-    let mut statement = connection.prepare(WITH_BLOBS).map_err(failed())?;
+    let mut statement = connection.prepare(&every_whole()).map_err(failed())?;
     let mut rows = statement.query([]).map_err(failed())?;
     while let Some(row) = rows.next().map_err(failed())? {
-        let stored = || -> rusqlite::Result<_> {
-            Ok(StoredDir {
-                entries: row.get(5)?,
-                hashes: row.get(6)?,
-            })
+        let Some((whole, is_sound)) = Whole::of_row(row) else {
+            continue;
         };
-        each(known_dir(row).map_err(failed())?, stored().map_err(failed())?)?;
+        let Some(known) = whole.known() else { continue };
+        let stored = if is_sound {
+            whole.stored()
+        } else {
+            found_damaged(database, known.id)
+        };
+        each(known, stored)?;
     }
     Ok(())
+}
+
+fn every_whole() -> String {
+    format!(
+        "SELECT {} FROM dir JOIN dir_blob ON dir_blob.id = dir.id ORDER BY dir.id",
+        Whole::COLUMNS
+    )
+}
+
+/// What of the stored directories is not as it was written.
+pub(super) struct Found {
+    pub(super) directories: u64,
+    /// Those whose checksum does not match, or that have lost their blobs.
+    pub(super) damaged: Vec<i64>,
+    /// Blobs that have lost their directory.
+    pub(super) orphans: Vec<i64>,
+}
+
+pub(super) fn find_damaged(connection: &Connection) -> rusqlite::Result<Found> {
+    let sql = format!(
+        "SELECT {} FROM dir LEFT JOIN dir_blob ON dir_blob.id = dir.id ORDER BY dir.id",
+        Whole::COLUMNS
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let (mut directories, mut damaged) = (0, Vec::new());
+    while let Some(row) = rows.next()? {
+        directories += 1;
+        if !matches!(Whole::of_row(row), Some((_, true))) {
+            damaged.push(row.get(0)?);
+        }
+    }
+    let mut orphans = connection.prepare("SELECT id FROM dir_blob WHERE id NOT IN (SELECT id FROM dir)")?;
+    let orphans = orphans.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(Found {
+        directories,
+        damaged,
+        orphans,
+    })
 }
 
 pub(super) fn side_number(side: Side) -> i64 {

@@ -43,5 +43,7 @@ pub(crate) const COMPONENT: Component = Component {
          hash BLOB NOT NULL
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX undecided_by_identity ON undecided (identity, side, path);",
+        // Of both rows of a directory; those of before have none and are trusted.
+        "ALTER TABLE dir_blob ADD COLUMN crc INTEGER;",
     ],
 };

@@ -22,6 +22,9 @@ fn nobody_else_can_read_a_state() {
         0o600,
         "SQLite gives the log the mode of the file"
     );
+    for beside in ["db.mark", "db.ballast"] {
+        assert_eq!(mode(&path.with_extension(beside)), 0o600, "{beside}");
+    }
 }
 
 #[test]

@@ -1,9 +1,13 @@
-//! The parts at work on real processes and a real file system.
+//! The parts at work on real processes, a real file system and real sockets.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
+mod certificates;
 mod process;
+mod proxy;
+mod recorder;
 mod tree;
+mod wire;

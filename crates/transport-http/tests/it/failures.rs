@@ -63,6 +63,28 @@ async fn a_server_that_hangs() {
 }
 
 #[tokio::test]
+async fn an_answer_that_stalls() {
+    let begun = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n12";
+    let peer = Peer::new([Turn::Stall(begun.to_owned())]).await;
+    let settings = ClientSettings {
+        idle_timeout: Duration::from_millis(50),
+        ..peer.settings()
+    };
+    let error = fail(settings).await;
+    assert!(
+        matches!(error, SendError::Stalled { .. }) && error.is_temporary(),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "http://{}/x began to answer and then said nothing for 0.05 s",
+            peer.address
+        )
+    );
+}
+
+#[tokio::test]
 async fn a_body_cut_midway() {
     let (error, _) = fail_at(Turn::Say("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{".to_owned())).await;
     assert!(matches!(error, SendError::Interrupted { .. }), "{error:?}");

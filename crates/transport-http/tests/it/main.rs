@@ -12,3 +12,4 @@ mod health;
 mod peer;
 mod server;
 mod tls;
+mod tls_server;

@@ -17,6 +17,8 @@ use transport_http::{Client, ClientSettings};
 pub(crate) enum Turn {
     /// Writes this and closes.
     Say(String),
+    /// Writes this and then nothing more.
+    Stall(String),
     /// Reads the request and never answers.
     Hang,
     /// Closes without a word.
@@ -133,6 +135,10 @@ async fn take(mut stream: TcpStream, turn: Turn, seen: Arc<Mutex<Vec<Seen>>>) {
         Turn::Say(text) => {
             stream.write_all(text.as_bytes()).await.ok();
             stream.shutdown().await.ok();
+        }
+        Turn::Stall(text) => {
+            stream.write_all(text.as_bytes()).await.ok();
+            std::future::pending().await
         }
         Turn::Hang => std::future::pending().await,
         Turn::Close => {}

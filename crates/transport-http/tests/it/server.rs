@@ -32,8 +32,11 @@ impl Running {
         Self::with(router, ServerLimits::default(), Duration::from_secs(60))
     }
 
-    fn with(router: Router, limits: ServerLimits, grace: Duration) -> Self {
-        let server = Server::bind(([127, 0, 0, 1], 0).into()).unwrap().with_limits(limits);
+    pub(crate) fn with(router: Router, limits: ServerLimits, grace: Duration) -> Self {
+        Self::of(bind().with_limits(limits), router, grace)
+    }
+
+    pub(crate) fn of(server: Server, router: Router, grace: Duration) -> Self {
         let (address, stop) = (server.local_addr(), CancellationToken::new());
         let mut task = JoinSet::new();
         task.spawn(server.run(router, stop.clone(), grace));
@@ -44,6 +47,11 @@ impl Running {
         self.stop.cancel();
         self.task.join_next().await.unwrap().unwrap().unwrap();
     }
+}
+
+/// On a port of its own.
+pub(crate) fn bind() -> Server {
+    Server::bind(([127, 0, 0, 1], 0).into()).unwrap()
 }
 
 /// An answer as it came over the wire.

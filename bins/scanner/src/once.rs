@@ -1,0 +1,126 @@
+//! One round: scan the configured paths, tell the server, exit. For `run --once` and `resume`.
+use crate::{
+    cli::JoinArgs,
+    context::Context,
+    health::Health,
+    link::Link,
+    report, requests,
+    scanning::{self, Scanning},
+    state::State,
+    stop,
+};
+use daemon_kit::{Exit, RuntimeSettings, to_stdout};
+use fsscan::Summary;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+/// `scanner run --once`.
+pub(crate) fn run(context: Context, join: &JoinArgs) -> anyhow::Result<Exit> {
+    let state = State::open(&context)?;
+    round(context, join, state, true)
+}
+
+/// `scanner resume`: a scan only if the last one did not come to its end.
+pub(crate) fn resume(context: Context, join: &JoinArgs) -> anyhow::Result<Exit> {
+    let state = State::open(&context)?;
+    let is_due = scanning::was_interrupted(&state)?;
+    if !is_due && !context.quiet {
+        let waiting = state.waiting();
+        to_stdout(format_args!(
+            "no scan was interrupted; {waiting} records wait for the server\n"
+        ))?;
+    }
+    round(context, join, state, is_due)
+}
+
+fn round(context: Context, join: &JoinArgs, state: State, scans: bool) -> anyhow::Result<Exit> {
+    let work = work(Arc::new(context), join, Arc::new(state), scans);
+    daemon_kit::run(RuntimeSettings::default(), work)
+}
+
+async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: bool) -> anyhow::Result<Exit> {
+    let stop = stop::on_signal()?;
+    let health = Arc::new(Health::start(&context, &state)?);
+    // Who the agent is must be settled before the scan: a wrong key or name should not be found out hours later. That
+    // the server is away is no reason not to scan.
+    let link = Link::establish(&context, join, &state, &health).await?;
+    requests::serve(&context, &state)?;
+    let scanning = Scanning {
+        context,
+        state,
+        health: Arc::clone(&health),
+        flag: Arc::clone(&stop.flag),
+        prints: true,
+    };
+    health.ready();
+    let serve = health.serve(CancellationToken::new());
+    tokio::pin!(serve);
+    let work = async {
+        let mut summary = None;
+        if scans {
+            summary = scan(&scanning, link.as_ref()).await?;
+            if summary.is_none() {
+                return Ok(Exit::Partial);
+            }
+        }
+        let exit = summary.as_ref().map_or(Exit::Done, report::exit);
+        let is_told = match &link {
+            Some(link) => link.finish(summary.as_ref(), &stop.token).await,
+            None => true,
+        };
+        let is_whole = is_told && summary.is_none_or(|summary| summary.held == 0);
+        Ok(if !is_whole && exit == Exit::Done {
+            Exit::Partial
+        } else {
+            exit
+        })
+    };
+    tokio::select! {
+        exit = work => exit,
+        served = &mut serve => served.map(|()| Exit::Done),
+    }
+}
+
+/// Scans, and delivers meanwhile; `None` when the scan waited for room in the outbox and nobody takes records away.
+async fn scan(scanning: &Scanning, link: Option<&Link>) -> anyhow::Result<Option<Summary>> {
+    let scan = scanning.scan(true);
+    tokio::pin!(scan);
+    let scanned = match link {
+        Some(link) => tokio::select! {
+            scanned = &mut scan => scanned,
+            () = link.keep_up() => scan.await,
+            () = stuck(scanning, link) => {
+                scanning.state.stop.store(true, Ordering::Relaxed);
+                scan.await
+            }
+        },
+        None => scan.await,
+    };
+    match scanned {
+        Ok(summary) => Ok(Some(summary)),
+        Err(error) if scanning::is_gave_up(&error) => {
+            tracing::error!(
+                waiting = scanning.state.waiting(),
+                "the outbox is full (`outbox.max_bytes`) and the server takes nothing: the scan was given up; what it \
+                 found is kept, and the next one goes on"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Until the scan waits for room that the server's absence will not give it.
+async fn stuck(scanning: &Scanning, link: &Link) {
+    let mut look = time::interval(Duration::from_millis(200));
+    loop {
+        look.tick().await;
+        if scanning.state.outbox.is_blocked() && !link.is_answering() {
+            return;
+        }
+    }
+}

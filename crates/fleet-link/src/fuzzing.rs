@@ -1,0 +1,43 @@
+//! Entry points for fuzzers: what a server answers, and what lies on the agent's disk. None may panic, whatever the
+//! bytes.
+use crate::CredentialFile;
+use std::path::Path;
+
+pub use crate::delivery::{answer as ingest_answer, run as outbox_run};
+pub use transport_http::fuzzing::{problem, retry_after};
+
+/// The file of credentials.
+pub fn credentials(data: &[u8]) {
+    let wanted = "https://fleet.example.com".to_owned();
+    let file = CredentialFile::in_dir(Path::new("fuzzed"));
+    if let Ok(found) = file.parse(&String::from_utf8_lossy(data), wanted.clone()) {
+        assert_eq!(found.server, wanted, "a key is for its own server only");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(data: Vec<u8>) {
+            ingest_answer(&data);
+            outbox_run(&data);
+            credentials(&data);
+        }
+
+        #[test]
+        fn no_answer_claims_more_than_was_sent(through: u64, seqs: Vec<u64>) {
+            let rejected = seqs.iter().map(|seq| format!(r#"{{"seq":{seq},"code":"c","detail":"d"}}"#));
+            let rejected = rejected.collect::<Vec<_>>().join(",");
+            ingest_answer(format!(r#"{{"accepted_through":{through},"rejected":[{rejected}]}}"#).as_bytes());
+        }
+
+        #[test]
+        fn lines_of_any_json_are_sent_or_left_out(lines in prop::collection::vec(r#"\{("(kind|time|body|path)":("[a-z./0-9T:Z-]*"|\{\}|[0-9]+),?)*\}"#, 0..5)) {
+            outbox_run(lines.join("\n").as_bytes());
+        }
+    }
+}

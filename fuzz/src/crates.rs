@@ -1,0 +1,20 @@
+//! What only a crate itself can call: the functions of its `fuzzing` module.
+pub use conf::fuzzing::key_path;
+pub use fleet_link::fuzzing::{credentials, ingest_answer, outbox_run, problem as http_problem, retry_after};
+pub use fsscan::fuzzing::{content_hashes, entries as dir_entries, ignore_file, ignore_rules};
+pub use state_sqlite::fuzzing::{mark as state_mark, stored_row};
+
+/// An `env` file.
+pub fn env_file(data: &[u8]) {
+    daemon_kit::fuzzing::env_file(&String::from_utf8_lossy(data));
+}
+
+/// The value of the option `--set`.
+pub fn set_option(data: &[u8]) {
+    daemon_kit::fuzzing::set_option(&String::from_utf8_lossy(data));
+}
+
+/// A log on its way into a support bundle.
+pub fn redaction(data: &[u8]) {
+    daemon_kit::fuzzing::redaction(&String::from_utf8_lossy(data));
+}

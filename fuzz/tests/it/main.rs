@@ -1,0 +1,5 @@
+//! The fuzz targets with the stable compiler.
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod mutate;
