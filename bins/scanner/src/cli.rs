@@ -1,6 +1,6 @@
 //! The command line.
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, ManArgs};
+use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
 use std::path::PathBuf;
 
 pub(crate) use daemon_kit::cli::RowOutput as Output;
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     /// Check, back up and restore the state.
     #[command(subcommand)]
     State(StateCommand),
+    /// Test the configuration, the state, the server and this machine, and say the remedy of what is wrong.
+    Doctor(DoctorArgs),
     /// Check, explain and begin a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

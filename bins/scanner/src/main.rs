@@ -4,6 +4,7 @@ mod answers;
 mod changes;
 mod cli;
 mod context;
+mod doctor;
 mod encode;
 mod explain;
 mod health;
@@ -59,6 +60,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Accept(args) => accept::run(&context("warn")?, args),
         Command::Completions(args) => args.run(Cli::command()).map(|()| Exit::Done).map_err(Into::into),
         Command::Man(args) => man(args),
+        Command::Doctor(args) => doctor::run(&cli.common, args),
         Command::State(command) => state_file::run(&context("warn")?, command),
         Command::Config(command) => daemon_kit::cli::config::<settings::ScannerConfig, _>(&cli.common, command),
     }

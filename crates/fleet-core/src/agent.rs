@@ -224,6 +224,21 @@ impl AgentFilter {
     }
 }
 
+/// A full snapshot: everything that an agent knows, told anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotStatus {
+    /// Why, such as `first`, `restored` or `dropped`.
+    pub reason: String,
+    /// The same for people.
+    pub detail: String,
+    /// When the agent began it.
+    pub begun_at: DateTime<Utc>,
+    /// When all that it did not name was dropped; `None` while some of it is still to come.
+    pub complete_at: Option<DateTime<Utc>>,
+    /// Files dropped because it did not name them.
+    pub dropped: u64,
+}
+
 /// By which door a stream's records come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -251,6 +266,8 @@ pub struct StreamStatus {
     pub last_seq: u64,
     /// Numbers below that which did not come, the first hundred ranges of them.
     pub gaps: Vec<SeqRange>,
+    /// The full snapshot that it begins with, if it does.
+    pub snapshot: Option<SnapshotStatus>,
 }
 
 /// An agent with all that is shown on its page.

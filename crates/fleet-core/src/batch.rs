@@ -2,7 +2,10 @@
 use crate::file::{ChangeAction, FileFacts, MAX_PATH_BYTES};
 use chrono::{DateTime, Utc};
 use core_model::{SeqRange, StreamId};
-use fleet_wire::{FileChange, IngestRequest, KindError, RawRecord, Rejected, WirePath};
+use fleet_wire::{
+    FileChange, IngestRequest, KindError, RawRecord, Rejected, SnapshotBegin, SnapshotEnd, WirePath, snapshot_kind,
+};
+use serde::de::DeserializeOwned;
 
 /// A request may carry so many records.
 pub const MAX_BATCH_RECORDS: usize = 5_000;
@@ -44,6 +47,18 @@ pub enum Effect {
         path: Vec<u8>,
         /// What is known of it.
         facts: Box<FileFacts>,
+    },
+    /// A full snapshot begins.
+    SnapshotBegin {
+        /// Why, by its name on the wire.
+        reason: &'static str,
+        /// The same for people.
+        detail: String,
+    },
+    /// Everything was named since the snapshot began.
+    SnapshotEnd {
+        /// Paths that the agent could not look into.
+        unseen: Vec<Vec<u8>>,
     },
     /// A file is in this state.
     Put {
@@ -156,6 +171,21 @@ fn numbers(records: &[RawRecord]) -> Result<SeqRange, BatchError> {
 type Refusal = (&'static str, String);
 
 fn effect(record: &RawRecord) -> Result<Effect, Refusal> {
+    match record.kind.as_str() {
+        snapshot_kind::BEGIN => {
+            let SnapshotBegin { reason, detail } = body(record)?;
+            return Ok(Effect::SnapshotBegin {
+                reason: reason.name(),
+                detail,
+            });
+        }
+        snapshot_kind::END => {
+            let SnapshotEnd { unseen } = body(record)?;
+            let unseen = unseen.into_iter().map(path).collect::<Result<_, _>>()?;
+            return Ok(Effect::SnapshotEnd { unseen });
+        }
+        _ => {}
+    }
     let change = FileChange::from_record(&record.kind, &record.body).map_err(|error| match error {
         KindError::Unknown(_) => ("unknown_kind", error.to_string()),
         KindError::Body { ref source, .. } => ("invalid_body", format!("{error}: {source}")),
@@ -190,6 +220,10 @@ fn effect(record: &RawRecord) -> Result<Effect, Refusal> {
             Ok(Effect::Move { from, to, facts })
         }
     }
+}
+
+fn body<T: DeserializeOwned>(record: &RawRecord) -> Result<T, Refusal> {
+    serde_json::from_str(record.body.get()).map_err(|error| ("invalid_body", error.to_string()))
 }
 
 /// The bytes of a path that can be one.

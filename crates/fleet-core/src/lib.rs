@@ -34,7 +34,7 @@ mod token;
 
 pub use agent::{
     AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport,
-    HealthStatus, NewAgent, Registration, StreamFace, StreamStatus,
+    HealthStatus, NewAgent, Registration, SnapshotStatus, StreamFace, StreamStatus,
 };
 pub use batch::{Batch, BatchError, Effect, Entry, MAX_BATCH_RECORDS};
 pub use file::{

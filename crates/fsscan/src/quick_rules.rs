@@ -106,6 +106,12 @@ fn place(body: &str) -> Where {
     {
         return Where::Top;
     }
+    if let Some((before, _)) = body.rsplit_once('/')
+        && before.contains(['[', '{'])
+    {
+        // A slash in a class or a choice of words parts no directories, and which it is takes a parser to tell.
+        return Where::Everywhere;
+    }
     let mut parts = body.rsplit('/');
     let (last, above) = (parts.next(), parts.next());
     match (last, above) {

@@ -229,6 +229,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_slash_in_a_class_or_a_choice_parts_no_directories() {
+        for (pattern, path) in [("[x/b/ a-z][0-9]", "a/x1"), ("{x/b/y,z}", "a/z"), ("[x/b/**]", "a/x")] {
+            let rules = rules(&[pattern.to_owned()]).unwrap();
+            let (directory, name) = path.rsplit_once('/').unwrap();
+            let by_name = rules.leaves_out_name(name.as_bytes(), false);
+            let by_path = rules.check(Path::new(path), false).is_left_out();
+            assert!(
+                rules.needs_paths(directory.as_bytes()) || by_name == by_path,
+                "{pattern}"
+            );
+        }
+    }
+
     #[track_caller]
     fn check(patterns: &[&str], left_out: &[&str], kept: &[&str]) {
         let mut request = ScanRequest::new(vec![RootRequest::new("/r")]);

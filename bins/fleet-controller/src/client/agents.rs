@@ -132,6 +132,17 @@ fn detail(view: &AgentDetailView) -> String {
             "stream",
             format!("{} through {}, {gaps}", stream.stream, stream.last_seq),
         );
+        if let Some(snapshot) = &stream.snapshot {
+            let state = match snapshot.complete_at {
+                Some(at) => format!("complete at {}", at.format("%Y-%m-%dT%H:%M:%SZ")),
+                None => format!("since {}", snapshot.begun_at.format("%Y-%m-%dT%H:%M:%SZ")),
+            };
+            let detail = match snapshot.detail.is_empty() {
+                true => snapshot.reason.clone(),
+                false => format!("{} ({})", snapshot.reason, printable(snapshot.detail.as_bytes())),
+            };
+            line("snapshot", format!("{state}, {} dropped: {detail}", snapshot.dropped));
+        }
     }
     text
 }

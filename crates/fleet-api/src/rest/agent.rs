@@ -1,7 +1,7 @@
 //! Agents and the fleet in figures.
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, SeqRange, StreamId};
-use fleet_core::{AgentRecord, AgentStatus, FileTotals, HealthReport, Statistics, StreamFace, StreamStatus};
+use fleet_core::{AgentRecord, AgentStatus, FileTotals, HealthReport, SnapshotStatus, Statistics, StreamFace, StreamStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -107,6 +107,43 @@ pub struct StreamView {
     pub last_seq: u64,
     /// Numbers below that which did not come: the first hundred ranges.
     pub gaps: Vec<GapView>,
+    /// The full snapshot that it begins with, where it begins with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotView>,
+}
+
+/// A full snapshot: an agent tells everything anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotView {
+    /// Why: `first`, `restored`, `rebuilt`, `rolled_back`, `dropped`, `damaged`, `wanted`, `asked` or `other`.
+    pub reason: String,
+    /// The same for people.
+    pub detail: String,
+    /// When the agent began it.
+    pub begun_at: DateTime<Utc>,
+    /// When the last file that it did not name was dropped.
+    pub complete_at: Option<DateTime<Utc>>,
+    /// Files dropped because it did not name them.
+    pub dropped: u64,
+}
+
+impl From<SnapshotStatus> for SnapshotView {
+    fn from(snapshot: SnapshotStatus) -> Self {
+        let SnapshotStatus {
+            reason,
+            detail,
+            begun_at,
+            complete_at,
+            dropped,
+        } = snapshot;
+        Self {
+            reason,
+            detail,
+            begun_at,
+            complete_at,
+            dropped,
+        }
+    }
 }
 
 /// Numbers that did not come, both ends included.
@@ -129,6 +166,7 @@ impl From<StreamStatus> for StreamView {
             last_seen: stream.last_seen,
             last_seq: stream.last_seq,
             gaps: stream.gaps.into_iter().map(gap).collect(),
+            snapshot: stream.snapshot.map(Into::into),
         }
     }
 }

@@ -4,7 +4,9 @@ mod agent;
 mod file;
 mod identity;
 
-pub use agent::{AgentCounts, AgentDetailView, AgentQuery, AgentView, GapView, StatisticsView, StreamView};
+pub use agent::{
+    AgentCounts, AgentDetailView, AgentQuery, AgentView, GapView, SnapshotView, StatisticsView, StreamView,
+};
 pub use file::{ChangeQuery, ChangeView, DeletedParam, EntryQuery, FileFactsView, FileQuery, FileView};
 pub use identity::{
     JoinTokenCreated, JoinTokenRequest, JoinTokenView, LoginRequest, LoginResponse, PageQuery, PasswordRequest,

@@ -73,6 +73,8 @@ impl<'c> Applier<'c> {
     pub(super) fn apply(&mut self, seq: u64, time: DateTime<Utc>, effect: &Effect) -> rusqlite::Result<()> {
         let seq = signed(seq);
         match effect {
+            // They frame records and are none of a file: `ingest` sees to them.
+            Effect::SnapshotBegin { .. } | Effect::SnapshotEnd { .. } => Ok(()),
             Effect::Present { path, facts } => {
                 let before = rows::one(self.connection, self.agent, path)?.and_then(|file| file.facts);
                 let held = self.write(path, seq, time, Some(facts))?;
@@ -113,6 +115,12 @@ impl<'c> Applier<'c> {
                 self.record(time, ChangeAction::Moved, to, Some(from), &[])
             }
         }
+    }
+
+    /// Drops a file that a snapshot did not name.
+    pub(super) fn drop_file(&mut self, seq: i64, time: DateTime<Utc>, path: &[u8]) -> rusqlite::Result<()> {
+        self.write(path, seq, time, None)?;
+        self.record(time, ChangeAction::Deleted, path, None, &[])
     }
 
     /// How many moves came from a path of which nothing is known.

@@ -1,12 +1,12 @@
 //! Batches of records onto the tables.
 use super::{
     apply::Applier,
-    registry, stream,
+    registry, snapshot, stream,
     value::{from_json, micros, to_json},
 };
 use crate::{
     agent::StreamFace,
-    batch::Batch,
+    batch::{Batch, Effect},
     files_v1::{FilesV1Batch, FilesV1Receipt},
     store::{FilesRefusal, IngestRefusal},
 };
@@ -17,13 +17,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// So long a key of the file-scanner document is remembered.
 const KEY_LIFE: TimeDelta = TimeDelta::hours(24);
 
+/// Ingests a batch; whether a snapshot that is whole now has more to drop.
 pub(super) fn ingest(
     connection: &Connection,
     agent: AgentId,
     batch: &Batch,
     kept_changes: u32,
     now: DateTime<Utc>,
-) -> rusqlite::Result<Result<(), IngestRefusal>> {
+) -> rusqlite::Result<Result<bool, IngestRefusal>> {
     let agent = registry::row_id(connection, agent)?;
     let known = stream::find(connection, agent, batch.stream)?;
     let newest = stream::newest(connection, agent)?;
@@ -37,17 +38,34 @@ pub(super) fn ingest(
         (Some(stream), _) => stream,
     };
     let fresh = stream::mark_seen(connection, &stream, batch.seqs, now)?;
+    // What an older stream says is superseded from the instant at which a newer one begins to name everything.
+    let is_superseded = match newest {
+        Some(newest) if newest.ordinal > stream.ordinal => snapshot::has_begun(connection, &newest)?,
+        _ => false,
+    };
+    if is_superseded {
+        registry::seen(connection, agent, now)?;
+        return Ok(Ok(false));
+    }
     let mut applier = Applier::new(connection, agent, stream.ordinal)?;
     for range in fresh {
         let from = batch.entries.partition_point(|entry| entry.seq < range.first);
         let to = batch.entries.partition_point(|entry| entry.seq <= range.last);
         for entry in &batch.entries[from..to] {
-            applier.apply(entry.seq, entry.time, &entry.effect)?;
+            match &entry.effect {
+                Effect::SnapshotBegin { reason, detail } => {
+                    snapshot::begin(connection, &stream, entry.seq, (reason, detail), entry.time)?;
+                }
+                Effect::SnapshotEnd { unseen } => {
+                    snapshot::end(connection, &stream, entry.seq, unseen, entry.time)?;
+                }
+                effect => applier.apply(entry.seq, entry.time, effect)?,
+            }
         }
     }
     applier.finish(kept_changes)?;
     registry::seen(connection, agent, now)?;
-    Ok(Ok(()))
+    Ok(Ok(snapshot::step(connection, Some(agent), kept_changes, now)?))
 }
 
 pub(super) fn ingest_files(

@@ -6,6 +6,7 @@ mod ingest;
 mod readers;
 mod registry;
 mod rows;
+mod snapshot;
 mod stream;
 mod value;
 mod writer;
@@ -32,7 +33,7 @@ use writer::Writer;
 /// The tables of the store within the file.
 const COMPONENT: Component = Component {
     name: "fleet",
-    migrations: &[include_str!("schema.sql")],
+    migrations: &[include_str!("schema.sql"), include_str!("snapshot_schema.sql")],
 };
 /// Statements that a connection keeps prepared; there are fewer than this.
 const STATEMENTS: usize = 64;
@@ -112,6 +113,17 @@ impl SqliteStore {
             readers: Arc::new(Readers::new(readers)),
             kept_changes: settings.kept_changes,
         })
+    }
+}
+
+impl SqliteStore {
+    /// Drops what whole snapshots did not name, a step at a time, so that others write in between. Whoever calls may go
+    /// away: the next sweep goes on.
+    async fn drop_unnamed(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let kept = self.kept_changes;
+        let step = move |db: &_| snapshot::step(db, None, kept, now);
+        while self.writer.run("drop what a snapshot did not name", step).await? {}
+        Ok(())
     }
 }
 
@@ -230,7 +242,11 @@ impl Store for SqliteStore {
     ) -> Result<Result<(), IngestRefusal>, StoreError> {
         let kept = self.kept_changes;
         let work = move |db: &_| ingest::ingest(db, agent, &batch, kept, now);
-        self.writer.run("ingest a batch", work).await
+        let taken = self.writer.run("ingest a batch", work).await?;
+        if matches!(taken, Ok(true)) {
+            self.drop_unnamed(now).await?;
+        }
+        Ok(taken.map(drop))
     }
 
     async fn ingest_files(
@@ -272,7 +288,8 @@ impl Store for SqliteStore {
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let work = move |db: &_| identity::sweep(db, now);
-        self.writer.run("forget what is over", work).await
+        self.writer.run("forget what is over", work).await?;
+        self.drop_unnamed(now).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,5 +1,8 @@
 //! Streams: which there are, their order, and the ranges of records seen of each.
-use super::value::{id, micros, signed, time, unsigned};
+use super::{
+    snapshot,
+    value::{id, micros, signed, time, unsigned},
+};
 use crate::{
     agent::{StreamFace, StreamStatus},
     ranges::{gaps, merge},
@@ -124,6 +127,7 @@ pub(super) fn statuses(connection: &Connection, agent: i64) -> rusqlite::Result<
             last_seen: time(row, "last_seen")?,
             last_seq: last_seq(connection, &stream)?,
             gaps: missing,
+            snapshot: snapshot::status(connection, &stream)?,
         });
     }
     Ok(statuses)
@@ -141,7 +145,7 @@ pub(super) fn with_gaps(connection: &Connection) -> rusqlite::Result<u64> {
     statement.query_row([], |row| unsigned(row, "streams"))
 }
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Stream> {
+pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Stream> {
     let face: i64 = row.get("face")?;
     Ok(Stream {
         id: row.get("id")?,

@@ -12,3 +12,4 @@ mod identity;
 mod ingest;
 mod registry;
 mod restart;
+mod snapshot;

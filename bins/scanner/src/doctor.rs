@@ -1,0 +1,280 @@
+//! `scanner doctor`: what is wrong with this set-up, and the remedy of each.
+use crate::{cli::Common, request, settings::ScannerConfig};
+use chrono::{TimeDelta, Utc};
+use core_model::{ByteSize, Secret};
+use daemon_kit::{
+    Dialect, Exit,
+    cli::{Checkup, DoctorArgs},
+    doctor::{self, Finding},
+};
+use fleet_link::CredentialFile;
+use state_sqlite::{Backups, Database, OpenError, Outbox};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use transport_http::{Client, HeaderMap, SendError};
+
+/// A clock that differs by more makes times of records wrong, and certificates too early or too late.
+const LARGEST_SKEW: Duration = Duration::from_secs(60);
+
+/// From this share on the outbox is nearly full.
+const NEARLY_FULL: f64 = 0.8;
+
+pub(crate) fn run(common: &Common, args: &DoctorArgs) -> anyhow::Result<Exit> {
+    let mut checkup = common.check_up::<ScannerConfig>();
+    if let Some(config) = checkup.settings().cloned() {
+        scan_paths(&mut checkup, &config);
+        let file = checkup.path("database.path", config.database.path.as_deref(), "state.db");
+        if let Some(file) = file {
+            state(&mut checkup, &config, &file);
+        }
+        server(&mut checkup, &config)?;
+    }
+    let version = concat!("scanner ", env!("CARGO_PKG_VERSION"));
+    checkup.finish(args, version, common.output.into())
+}
+
+/// Every path that is to be scanned: there, a directory, and readable by this user.
+fn scan_paths(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig) {
+    const CHECK: &str = "scan path";
+    if config.scanner.scan_paths.is_empty() {
+        let remedy = "name at least one directory in `scanner.scan_paths`";
+        return checkup
+            .report
+            .add(Finding::failure(CHECK, "none is configured", remedy));
+    }
+    for path in &config.scanner.scan_paths {
+        let Ok(path) = request::absolute(&path.path) else {
+            continue;
+        };
+        let shown = path.display();
+        let finding = match fs::read_dir(&path) {
+            Ok(_) => Finding::ok(CHECK, format!("{shown} can be read")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Finding::failure(
+                CHECK,
+                format!("{shown} is not there"),
+                "mount it, or take it out of `scanner.scan_paths`; nothing of it is told as deleted meanwhile",
+            ),
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Finding::failure(
+                CHECK,
+                format!("{shown} is no directory"),
+                "name the directory that it lies in, in `scanner.scan_paths`",
+            ),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Finding::failure(
+                CHECK,
+                format!("{shown}: {error}"),
+                "let the user of the agent read it, or give the agent CAP_DAC_READ_SEARCH (systemd: \
+                 AmbientCapabilities=)",
+            ),
+            Err(error) => Finding::failure(
+                CHECK,
+                format!("{shown}: {error}"),
+                "see that its file system is mounted and well (`dmesg`)",
+            ),
+        };
+        checkup.report.add(finding);
+    }
+}
+
+/// The state, what waits in it, its backups, and whether an agent works on it.
+fn state(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig, file: &Path) {
+    let mut lock = file.as_os_str().to_owned();
+    lock.push(".lock");
+    checkup.report.add(doctor::other_process(&PathBuf::from(lock)));
+    let database = match Database::open_read_only(file) {
+        Ok(database) => database,
+        Err(OpenError::Missing { .. }) => {
+            let found = format!("none at {} yet; the first `scanner run` makes it", file.display());
+            return checkup.report.add(Finding::skipped("state", found));
+        }
+        Err(error) => {
+            let remedy = match &error {
+                OpenError::TooNew { .. } => "install the newer version again, or name another file in `database.path`",
+                _ if error.is_damage() => "the next `scanner run` moves it aside and restores the newest sound backup",
+                _ => "see that the user of the agent may read and write it",
+            };
+            return checkup
+                .report
+                .add(doctor::outcome("state", Err::<String, _>(chain(&error)), remedy));
+        }
+    };
+    let size = ByteSize::new(database.size()).human();
+    let sound = database
+        .check()
+        .map(|()| format!("{} is sound ({size})", file.display()));
+    let remedy = "the next `scanner run` moves it aside and restores the newest sound backup";
+    checkup
+        .report
+        .add(doctor::outcome("state", sound.map_err(|error| chain(&error)), remedy));
+    outbox(checkup, config, &database);
+    backups(checkup, config, file);
+}
+
+fn outbox(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig, database: &Database) {
+    const CHECK: &str = "outbox";
+    let stats = match Outbox::stats_of(database) {
+        Ok(stats) => stats,
+        Err(error) => {
+            let remedy = "see `scanner state check`";
+            return checkup.report.add(Finding::failure(CHECK, chain(&error), remedy));
+        }
+    };
+    let most = config.outbox.max_bytes.bytes();
+    let found = format!(
+        "{} records wait, {} of {}",
+        stats.records,
+        ByteSize::new(stats.bytes).human(),
+        ByteSize::new(most).human()
+    );
+    let is_nearly_full = stats.bytes as f64 > most as f64 * NEARLY_FULL;
+    let finding = if is_nearly_full {
+        Finding::warning(
+            CHECK,
+            found,
+            "see why the server takes nothing, or raise `outbox.max_bytes`",
+        )
+    } else {
+        Finding::ok(CHECK, found)
+    };
+    checkup.report.add(finding);
+    if stats.dropped > 0 {
+        let found = format!("{} records were given up since the state was made", stats.dropped);
+        let remedy = "raise `outbox.max_bytes` or `outbox.max_age`, or set `outbox.when_full = \"block\"`; the server \
+                      is told everything anew";
+        checkup.report.add(Finding::warning("outbox bounds", found, remedy));
+    }
+}
+
+fn backups(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig, file: &Path) {
+    const CHECK: &str = "backups";
+    let settings = &config.database;
+    if !settings.backup_enabled {
+        let why = "switched off (`database.backup_enabled`): a damaged state is built anew by a full scan";
+        return checkup.report.add(Finding::skipped(CHECK, why));
+    }
+    let backups = Backups::new(settings.backup_dir(file), settings.max_backups as usize);
+    let shown = backups.dir().display().to_string();
+    let finding = match backups.list() {
+        Err(error) => Finding::failure(
+            CHECK,
+            chain(&error),
+            format!("see that the user of the agent may read and write {shown}"),
+        ),
+        Ok(list) => match list.first() {
+            None => Finding::skipped(CHECK, format!("none in {shown} yet: `scanner run` takes them")),
+            Some(newest) => {
+                let found = format!(
+                    "the newest of {} is of {}",
+                    list.len(),
+                    newest.taken_at.format("%Y-%m-%d %H:%M UTC")
+                );
+                let limit = TimeDelta::from_std(settings.backup_interval.get() * 2).unwrap_or(TimeDelta::MAX);
+                match Utc::now() - newest.taken_at > limit {
+                    true => Finding::warning(
+                        CHECK,
+                        found,
+                        "see that `scanner run` is up; `scanner state backup` takes one now",
+                    ),
+                    false => Finding::ok(CHECK, found),
+                }
+            }
+        },
+    };
+    checkup.report.add(finding);
+}
+
+/// The way to the server, step by step, and whether it takes our key.
+fn server(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig) -> anyhow::Result<()> {
+    let (Some(base_url), Some(mut settings)) = (config.server.base_url.as_deref(), config.server.client_settings())
+    else {
+        let why = "none is configured (`server.base_url`): changes are kept here and told to nobody";
+        checkup.report.add(Finding::skipped("server", why));
+        return Ok(());
+    };
+    let key = match (&settings.api_key, &checkup.data_dir) {
+        (Some(key), _) => Some(key.clone()),
+        (None, Some(data_dir)) => credentials(checkup, &data_dir.path.clone(), base_url),
+        (None, None) => None,
+    };
+    if let Some(key) = &key {
+        checkup.hide(key);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let around = checkup.around.clone();
+    let steps = runtime.block_on(doctor::server(&config.server, &around, LARGEST_SKEW));
+    let answers = steps.iter().all(|step| step.verdict != doctor::Verdict::Failure);
+    for step in steps {
+        checkup.report.add(step);
+    }
+    if !answers {
+        return Ok(());
+    }
+    if config.server.dialect == Dialect::FilesV1 {
+        let why = "a server of the file-scanner document cannot be asked without telling it something";
+        checkup.report.add(Finding::skipped("key", why));
+        return Ok(());
+    }
+    let Some(key) = key else {
+        let remedy = "give the agent a join token: `fleet-controller join-tokens create`, then SCANNER_JOIN_TOKEN or \
+                      --join-token-file at its first run";
+        checkup
+            .report
+            .add(Finding::failure("key", "this agent has none yet", remedy));
+        return Ok(());
+    };
+    settings.api_key = Some(key);
+    settings.retry_attempts = 0;
+    let finding = runtime.block_on(key_is_taken(settings));
+    checkup.report.add(finding);
+    Ok(())
+}
+
+fn credentials(checkup: &mut Checkup<ScannerConfig>, data_dir: &Path, base_url: &str) -> Option<Secret> {
+    let file = CredentialFile::in_dir(data_dir);
+    checkup.report.add(doctor::credentials(
+        file.path(),
+        "not enrolled yet: a join token is needed at the first run",
+    ));
+    match file.load(base_url) {
+        Ok(credentials) => credentials.map(|credentials| credentials.api_key),
+        Err(error) => {
+            let remedy = "remove the file and enrol again with a new join token";
+            checkup
+                .report
+                .add(Finding::failure("credentials", chain(&error), remedy));
+            None
+        }
+    }
+}
+
+/// An ingest of nothing changes nothing: it is refused for what it is by whoever takes the key, and for the key by
+/// whoever does not.
+async fn key_is_taken(settings: transport_http::ClientSettings) -> Finding {
+    const CHECK: &str = "key";
+    let client = match Client::new(settings) {
+        Ok(client) => client,
+        Err(error) => return Finding::failure(CHECK, chain(&error), "correct the section `server`"),
+    };
+    let nothing = serde_json::json!({});
+    let answer: Result<serde::de::IgnoredAny, SendError> =
+        client.post_json("/api/v1/ingest", &nothing, HeaderMap::new()).await;
+    match answer
+        .as_ref()
+        .map_err(|error| (error, error.status().map(|status| status.as_u16())))
+    {
+        Err((_, Some(401 | 403))) => Finding::failure(
+            CHECK,
+            "the server does not take this agent's key",
+            "it was revoked or is another server's: remove the credentials and enrol again with a new join token, or \
+             correct `server.api_key`",
+        ),
+        Ok(_) | Err((_, Some(400..=499))) => Finding::ok(CHECK, "the server takes it"),
+        Err((error, _)) => Finding::warning(CHECK, chain(error), "see the server's own log"),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    crate::link::chain(error)
+}
