@@ -6,7 +6,7 @@ use daemon_kit::TaskStates;
 use fleet_link::Delivery;
 use fsscan::{Progress, RootOutcome, Summary};
 use serde_json::{Map, Value, json};
-use state_sqlite::{Outbox, Story};
+use state_sqlite::{Outbox, ResyncReason, Story};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
@@ -385,6 +385,8 @@ fn outbox_block(outbox: &Outbox, most: u64) -> (Status, Map<String, Value>) {
     }
     match outbox.resync() {
         Ok(None) => {}
+        // That a new state has everything to tell is as it should be.
+        Ok(Some(wanted)) if wanted.reason == ResyncReason::First => {}
         Ok(Some(wanted)) => {
             status = status.max(Status::Degraded);
             let text = format!("{}: {}", wanted.reason.name(), wanted.detail);

@@ -148,12 +148,12 @@ impl Link {
     /// Delivers and gives signs of life while the scan goes on. Never ends by itself.
     pub(crate) async fn keep_up(&self) {
         // The scan's end cuts this off; requests under way are then repeated by the last round.
-        self.serve(CancellationToken::new()).await;
+        self.serve(CancellationToken::new(), &Notify::new()).await;
         std::future::pending().await
     }
 
-    /// Delivers and gives signs of life until `stop`.
-    async fn serve(&self, stop: CancellationToken) {
+    /// Delivers and gives signs of life until `stop`: every so often, and when there is something to say.
+    async fn serve(&self, stop: CancellationToken, news: &Notify) {
         let Some(connected) = &self.connected else { return };
         let beat = async {
             loop {
@@ -161,6 +161,7 @@ impl Link {
                 let _ = self.heartbeat(connected, None).await;
                 tokio::select! {
                     () = stop.cancelled() => return,
+                    () = news.notified() => {}
                     () = time::sleep(self.heartbeat_interval) => {}
                 }
             }
@@ -238,6 +239,8 @@ pub(crate) struct Linked(Arc<LinkedInner>);
 #[derive(Default)]
 struct LinkedInner {
     is_answering: AtomicBool,
+    /// A scan has ended: the server should hear of it.
+    news: Notify,
     wake: Mutex<Option<Arc<Notify>>>,
 }
 
@@ -247,8 +250,9 @@ impl Linked {
         self.0.is_answering.load(Ordering::Relaxed)
     }
 
-    /// There may be something to deliver.
-    pub(crate) fn wake(&self) {
+    /// A scan has ended: there may be something to deliver, and the server should hear of it.
+    pub(crate) fn scan_ended(&self) {
+        self.0.news.notify_one();
         let wake = self.0.wake.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(wake) = &*wake {
             wake.notify_one();
@@ -291,7 +295,7 @@ pub(crate) async fn run(parts: AgentParts, join: Arc<JoinArgs>, stop: Cancellati
     };
     *parts.linked.0.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery.wake());
     tokio::select! {
-        () = link.serve(stop) => {}
+        () = link.serve(stop, &parts.linked.0.news) => {}
         () = watch_status(&parts, delivery.status()) => {}
     }
     Ok(())

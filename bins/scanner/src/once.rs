@@ -114,12 +114,13 @@ async fn scan(scanning: &Scanning, link: Option<&Link>) -> anyhow::Result<Option
     }
 }
 
-/// Until the scan waits for room that the server's absence will not give it.
+/// Until the scan waits for room that it will not get: the server takes nothing, or the process has to end.
 async fn stuck(scanning: &Scanning, link: &Link) {
     let mut look = time::interval(Duration::from_millis(200));
     loop {
         look.tick().await;
-        if scanning.state.outbox.is_blocked() && !link.is_answering() {
+        let is_over = !link.is_answering() || scanning.flag.load(Ordering::Relaxed);
+        if scanning.state.outbox.is_blocked() && is_over {
             return;
         }
     }

@@ -131,7 +131,7 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
                 }
             }
         };
-        linked.wake();
+        linked.scan_ended();
         due = match scanned {
             Ok(_) => now + interval,
             Err(error) if scanning::is_gave_up(&error) => return Ok(()),
