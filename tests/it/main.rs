@@ -6,7 +6,19 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(unix)]
+mod bounds;
 mod configuration;
+#[cfg(unix)]
+mod daemon;
+#[cfg(unix)]
+mod damage;
+#[cfg(unix)]
+mod explain;
+#[cfg(unix)]
+mod faults;
+#[cfg(unix)]
+mod full;
 mod guard;
 mod journey;
 mod keys;

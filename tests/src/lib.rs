@@ -1,5 +1,11 @@
 //! A controller and a scanner as a person would use them: the released programs, their command lines, real sockets and
 //! real trees. What the journeys share stands here; the journeys are in `it/`.
+#[cfg(unix)]
+mod site;
+
+#[cfg(unix)]
+pub use site::{AGENT, Signal, Site, end, health_address, send, wait_health};
+
 use anyhow::{Context, Result};
 use fleet_wire::WirePath;
 use serde_json::Value;

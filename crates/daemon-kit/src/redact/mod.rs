@@ -135,11 +135,11 @@ impl Redactor {
         let before: Value = serde_json::from_str(line).ok()?;
         let mut after = before.clone();
         self.value(&mut after, false);
-        if after == before {
-            return Some(line.to_owned());
-        }
         let end = if line.ends_with('\n') { "\n" } else { "" };
-        Some(format!("{after}{end}"))
+        let json = if after == before { line.to_owned() } else { format!("{after}{end}") };
+        // An escape such as `\f` can end where a secret begins, which no text of the line then holds: the line goes as
+        // plain text.
+        (!self.secrets.iter().any(|secret| json.contains(secret))).then_some(json)
     }
 
     fn value(&self, value: &mut Value, is_secret: bool) {
@@ -212,6 +212,8 @@ mod tests {
             ("asked http://me:p%40ss-word@proxy:3128 in vain", "asked *** in vain"),
             ("password was p@ss-word, or p%40ss-word", "password was ***, or ***"),
             (r#"{"answer":"say \"yes\""}"#, r#"{"answer":"***"}"#),
+            (r#"{"path":"\unter2","n":1}"#, r#"{"path":"\unter2","n":1}"#),
+            (r#"{"url":"\bhunter2"}"#, r#"{"url":"\b***"}"#),
         ] {
             assert_eq!(redacted(text), expected);
         }
