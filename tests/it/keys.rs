@@ -113,5 +113,5 @@ fn a_revoked_agent_is_told_so_and_loses_nothing() {
         .unwrap()
         .json()
         .unwrap();
-    assert_eq!(status["outbox"]["records"], 3, "the file, framed as a first scan is");
+    assert_eq!(status["outbox"]["records"], 1);
 }

@@ -14,6 +14,8 @@ mod daemon;
 #[cfg(unix)]
 mod damage;
 #[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
 mod explain;
 #[cfg(unix)]
 mod faults;

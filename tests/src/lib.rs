@@ -4,7 +4,7 @@
 mod site;
 
 #[cfg(unix)]
-pub use site::{AGENT, Signal, Site, end, health_address, send, wait_health};
+pub use site::{AGENT, Signal, Site, end, health_address, long_names, send, wait_health};
 
 use anyhow::{Context, Result};
 use fleet_wire::WirePath;

@@ -268,3 +268,15 @@ impl KeptLog {
         Ok(said)
     }
 }
+
+/// Different names, as long as a file system takes them and so that hardly anything can be packed: some 200 bytes of each
+/// lie in an outbox.
+pub fn long_names(count: u64) -> impl Iterator<Item = String> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut random = testkit::Random::new(count);
+    (0..count).map(move |_| {
+        let letters = (0..250).map(|_| char::from(LETTERS[random.below(64) as usize]));
+        // No name begins with a dash, which looks like an option in messages.
+        std::iter::once('n').chain(letters).collect()
+    })
+}

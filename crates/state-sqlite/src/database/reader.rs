@@ -1,5 +1,5 @@
 //! Connections beside the one that writes.
-use super::{PATIENCE, sqlite};
+use super::{PATIENCE, damaged_or, sqlite};
 use crate::{
     OpenError,
     files::{LOG, beside},
@@ -32,6 +32,6 @@ pub(super) fn open_reader(path: &Path, access: Access) -> Result<Connection, Ope
         connection.execute_batch("PRAGMA cache_size=-2048; PRAGMA mmap_size=0; PRAGMA temp_store=FILE;")?;
         connection.pragma_update(None, "query_only", access == Access::Look)
     };
-    set().map_err(sqlite(path, "set up"))?;
+    set().map_err(|error| damaged_or(path, "set up", error))?;
     Ok(connection)
 }
