@@ -156,7 +156,11 @@ fn with_an_old_backup() -> Site {
     site.round(0).unwrap();
     let taken = site.json(&["state", "backup"]).unwrap();
     let taken = Path::new(taken["file"].as_str().unwrap());
-    fs::rename(site.home().join(taken), site.home().join(taken.with_file_name("state-20200101T000000.000Z.db"))).unwrap();
+    fs::rename(
+        site.home().join(taken),
+        site.home().join(taken.with_file_name("state-20200101T000000.000Z.db")),
+    )
+    .unwrap();
     site
 }
 
@@ -172,11 +176,7 @@ fn a_backup_is_taken_while_it_is_up() {
 
 #[test]
 fn held_deletions_are_released_while_it_is_up() {
-    let site = Site::new(&[
-        "scanner.deletion_hold.share=50%",
-        "scanner.deletion_hold.min_files=5",
-    ])
-    .unwrap();
+    let site = Site::new(&["scanner.deletion_hold.share=50%", "scanner.deletion_hold.min_files=5"]).unwrap();
     let names: Vec<String> = (0..20).map(|n| format!("file-{n}")).collect();
     site.touch(&names).unwrap();
     let daemon = site.start().unwrap();
@@ -217,7 +217,9 @@ fn hear(home: &Path, program: Program) {
     let mut wait_for = |wanted: &str| {
         while !heard.iter().any(|told| told == wanted) {
             let mut told = [0; 4096];
-            let length = manager.recv(&mut told).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
+            let length = manager
+                .recv(&mut told)
+                .unwrap_or_else(|error| panic!("no {wanted}: {error}"));
             heard.extend(String::from_utf8_lossy(&told[..length]).lines().map(str::to_owned));
         }
     };

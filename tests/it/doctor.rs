@@ -35,10 +35,21 @@ fn a_set_up_that_is_well_is_said_to_be() {
     let fleet = Fleet::start().unwrap();
     let scanner = healthy(&fleet, "well");
     let (findings, code) = findings(&scanner);
-    let wrong: Vec<_> = findings.iter().filter(|finding| finding["verdict"] == "failure").collect();
+    let wrong: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding["verdict"] == "failure")
+        .collect();
     assert_eq!((wrong, code), (vec![], 0));
     let checked = |check: &str| findings.iter().any(|finding| finding["check"] == check);
-    for check in ["configuration", "data directory", "scan path", "state", "outbox", "key", "clock"] {
+    for check in [
+        "configuration",
+        "data directory",
+        "scan path",
+        "state",
+        "outbox",
+        "key",
+        "clock",
+    ] {
         assert!(checked(check), "`{check}` is not in {findings:#?}");
     }
 }
@@ -73,7 +84,11 @@ fn what_is_wrong_on_this_machine_is_named_with_its_remedy() {
     fails(&scanner, "credentials", "644", "chmod");
     fs::set_permissions(&credentials, fs::Permissions::from_mode(0o600)).unwrap();
 
-    fs::write(state.join("state.db"), "this is no state of anything, and not a little one").unwrap();
+    fs::write(
+        state.join("state.db"),
+        "this is no state of anything, and not a little one",
+    )
+    .unwrap();
     fails(&scanner, "state", "no state file", "scanner run");
 
     fs::rename(&state, scanner.home().join("moved")).unwrap();
@@ -85,7 +100,11 @@ fn what_is_wrong_on_this_machine_is_named_with_its_remedy() {
 fn what_is_wrong_with_the_server_is_named_with_its_remedy() {
     let mut fleet = Fleet::start().unwrap();
     let scanner = healthy(&fleet, "remote");
-    fleet.client(&["agents", "revoke", "remote"]).unwrap().success().unwrap();
+    fleet
+        .client(&["agents", "revoke", "remote"])
+        .unwrap()
+        .success()
+        .unwrap();
     fails(&scanner, "key", "does not take this agent's key", "enrol again");
 
     let fresh = Scanner::new(&fleet, "fresh", "").unwrap();

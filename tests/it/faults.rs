@@ -29,7 +29,11 @@ fn survives(site: &Site, fault: Fault, times: u64) {
     site.check_told().unwrap();
     // Nothing was given up and told anew.
     assert_eq!(site.recorder.streams().len(), 1, "{:?}", site.recorder.streams());
-    assert_eq!(site.json(&["status"]).unwrap()["refused"], 0, "a fault was taken for a refusal");
+    assert_eq!(
+        site.json(&["status"]).unwrap()["refused"],
+        0,
+        "a fault was taken for a refusal"
+    );
 }
 
 fn busy() -> Fault {
@@ -132,7 +136,10 @@ fn a_record_that_is_refused_holds_up_no_other() {
         Ok((site.json(&["status"])?["refused"] == 1).then_some(()))
     })
     .unwrap();
-    eventually("every other file", || Ok((site.recorder.live(AGENT).len() == 100).then_some(()))).unwrap();
+    eventually("every other file", || {
+        Ok((site.recorder.live(AGENT).len() == 100).then_some(()))
+    })
+    .unwrap();
     let refused = site.tree().join("file-7").display().to_string();
     let explained = site.command(&["explain", &refused]).unwrap().success().unwrap();
     assert!(explained.stdout().contains("refused by the server"), "{explained}");
@@ -142,4 +149,33 @@ fn a_record_that_is_refused_holds_up_no_other() {
     assert_eq!(status["outbox"]["records"], 0, "{status}");
     end(daemon, Signal::TERM).unwrap();
     assert_eq!(site.recorder.doubled(), Vec::<String>::new());
+}
+
+#[test]
+fn a_server_that_forgot_everything_is_told_everything_at_once() {
+    // The next scan is far away: the server's wish is the only reason for one.
+    let site = Site::new(&["scanner.scan_interval=6h"]).unwrap();
+    site.touch((0..FILES).map(|n| format!("file-{n}"))).unwrap();
+    site.round(0).unwrap();
+    site.proxy.set(Fault::Refuse).unwrap();
+    site.touch(["waits"]).unwrap();
+    site.round(5).unwrap();
+    site.recorder.reset();
+    site.proxy.set(Fault::Pass).unwrap();
+    let daemon = site.start().unwrap();
+    site.wait_told().unwrap();
+    end(daemon, Signal::TERM).unwrap();
+    site.check_told().unwrap();
+}
+
+#[test]
+fn after_a_server_forgot_everything_the_second_round_tells_it_at_the_latest() {
+    let site = Site::new(&[]).unwrap();
+    site.touch((0..FILES).map(|n| format!("file-{n}"))).unwrap();
+    site.round(0).unwrap();
+    site.recorder.reset();
+    site.touch(["new"]).unwrap();
+    site.command(&["run", "--once"]).unwrap().one_of(&[0, 5]).unwrap();
+    site.round(0).unwrap();
+    site.check_told().unwrap();
 }

@@ -26,4 +26,5 @@ mod journey;
 mod keys;
 mod local;
 mod outage;
+mod tls;
 mod watching;

@@ -23,6 +23,10 @@ pub struct Fleet {
     daemon: Option<Daemon>,
     /// Where the controller answers.
     pub url: String,
+    /// What it is started with besides.
+    options: Vec<String>,
+    /// Who issued its certificate.
+    authority: Option<PathBuf>,
 }
 
 /// The password of the admin, kept for signing in again.
@@ -34,12 +38,33 @@ impl Fleet {
     /// # Errors
     /// When it does not come up.
     pub fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// The same over TLS, with this certificate and key of that authority.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_tls(certificate: &Path, key: &Path, authority: &Path) -> Result<Self> {
+        Self::start_with(Some((certificate, key, authority)))
+    }
+
+    fn start_with(tls: Option<(&Path, &Path, &Path)>) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("shoal-e2e-").tempdir()?;
         let mut fleet = Self {
             home,
             daemon: None,
             url: String::new(),
+            options: Vec::new(),
+            authority: None,
         };
+        if let Some((certificate, key, authority)) = tls {
+            for (name, file) in [("certificate", certificate), ("key", key)] {
+                fleet.options.push("--set".to_owned());
+                fleet.options.push(format!("tls.{name}={}", file.display()));
+            }
+            fleet.authority = Some(authority.to_owned());
+        }
         let daemon = fleet.serve("127.0.0.1:0")?;
         let password = daemon.wait_for("the password", |line| {
             line.strip_prefix("admin password: ").map(str::to_owned)
@@ -55,7 +80,11 @@ impl Fleet {
 
     fn serve(&self, listen: &str) -> Result<Daemon> {
         let args = ["serve", "--data-dir", "controller", "--listen", listen];
-        Program::named("fleet-controller")?.args(args).home(self.home()).start()
+        Program::named("fleet-controller")?
+            .args(args)
+            .args(&self.options)
+            .home(self.home())
+            .start()
     }
 
     /// The folder of everything, removed at the end.
@@ -92,8 +121,12 @@ impl Fleet {
     /// # Errors
     /// When that is refused.
     pub fn login(&self) -> Result<()> {
-        self.client(&["login", "--server", &self.url, "--password-file", PASSWORD_FILE])?
-            .success()?;
+        let mut args = vec!["login", "--server", &self.url, "--password-file", PASSWORD_FILE];
+        let authority = self.authority.as_ref().map(|file| file.display().to_string());
+        if let Some(authority) = &authority {
+            args.extend(["--ca-file", authority]);
+        }
+        self.client(&args)?.success()?;
         Ok(())
     }
 

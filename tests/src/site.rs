@@ -107,7 +107,9 @@ impl Site {
             .args(args)
             .args(["--config", "scanner.yaml", "--data-dir", "state"])
             .args(settings);
-        Ok(program.home(self.home()).env("SCANNER_JOIN_TOKEN", "a token that the recorder takes"))
+        Ok(program
+            .home(self.home())
+            .env("SCANNER_JOIN_TOKEN", "a token that the recorder takes"))
     }
 
     /// Runs a command.
@@ -187,7 +189,11 @@ impl Site {
     /// # Errors
     /// Otherwise, with what differs.
     pub fn check_told(&self) -> Result<()> {
-        ensure!(self.is_told()?, "the server's picture is wrong: {:?}", self.difference());
+        ensure!(
+            self.is_told()?,
+            "the server's picture is wrong: {:?}",
+            self.difference()
+        );
         let doubled = self.recorder.doubled();
         ensure!(doubled.is_empty(), "told twice: {doubled:?}");
         let newest = self.recorder.newest_stream(AGENT).context("no stream")?;
@@ -212,7 +218,10 @@ impl Site {
 /// When it does not.
 pub fn health_address(daemon: &Daemon) -> Result<SocketAddr> {
     daemon.wait_for("the address of its health", |line| {
-        let (_, address) = line.split_once("health and metrics are served")?.1.split_once("address=")?;
+        let (_, address) = line
+            .split_once("health and metrics are served")?
+            .1
+            .split_once("address=")?;
         address.split_whitespace().next()?.parse().ok()
     })
 }

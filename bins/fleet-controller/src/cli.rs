@@ -1,6 +1,9 @@
 //! The command line.
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
 use std::{net::SocketAddr, path::PathBuf};
+
+pub(crate) use daemon_kit::cli::Output;
 
 /// The control plane of the fleet in one binary.
 #[derive(Debug, Parser)]
@@ -17,6 +20,7 @@ Examples:
   fleet-controller serve                                  start on loopback; the first start prints the admin's password
   fleet-controller login --server http://127.0.0.1:7600   sign in; asks for the password
   fleet-controller join-tokens create --uses 10           a token with which ten agents may enrol
+  fleet-controller doctor                                 what is wrong with this set-up, and the remedy
   fleet-controller agents                                 which agents are there, and how they are
   fleet-controller files list --agent web-1-scanner       what the controller knows of an agent's files
   fleet-controller files changes --agent web-1-scanner    what was created, updated, moved and deleted
@@ -24,39 +28,7 @@ Examples:
 Exit codes: 0 done; 2 wrong usage; 3 wrong configuration; 4 nothing could be done.";
 
 /// Options that every command takes.
-#[derive(Debug, Args)]
-pub(crate) struct Common {
-    /// Configuration file (TOML, YAML or JSON by its extension).
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Where the controller's data lie [default: /var/lib/fleet-controller for root, $XDG_STATE_HOME/fleet-controller
-    /// otherwise].
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// How results are printed.
-    #[arg(long, short, global = true, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
-    /// More log lines (-v debug, -vv trace).
-    #[arg(long, short, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
-    pub(crate) verbose: u8,
-    /// Errors only.
-    #[arg(long, short, global = true)]
-    pub(crate) quiet: bool,
-    /// Set any key of the configuration, such as `--set logging.format=json`.
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) set: Vec<(String, String)>,
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// Columns for people.
-    Table,
-    /// One JSON document.
-    Json,
-    /// One JSON object a line.
-    Jsonl,
-}
+pub(crate) type Common = CommonArgs<Output>;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -74,9 +46,15 @@ pub(crate) enum Command {
     /// Tokens with which agents enrol.
     #[command(subcommand)]
     JoinTokens(JoinTokensCommand),
+    /// Test the configuration, the store, the certificate and this machine, and say the remedy of what is wrong.
+    Doctor(DoctorArgs),
     /// Check, explain and begin a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +78,9 @@ pub(crate) struct LoginArgs {
     /// Allow http:// to a host other than this machine.
     #[arg(long)]
     pub(crate) allow_http: bool,
+    /// Authority that issued the controller's certificate, PEM, where the system does not know it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -192,26 +173,4 @@ pub(crate) enum JoinTokensCommand {
         /// Its id.
         id: String,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Check the configuration and report everything that is wrong with it.
-    Check,
-    /// Print the JSON Schema, for editors.
-    Schema,
-    /// Print the effective values and where each comes from; secrets are masked.
-    Show,
-    /// Print a commented example, or write it to FILE.
-    Init {
-        /// Where to write it; an existing file is left alone.
-        file: Option<PathBuf>,
-    },
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or("expected KEY=VALUE, such as logging.level=debug")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
 }

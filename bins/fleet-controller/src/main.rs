@@ -1,14 +1,15 @@
 //! `fleet-controller`: the control plane of the fleet in one binary.
 mod cli;
 mod client;
-mod config;
 mod context;
+mod doctor;
+mod keeping;
 mod serve;
 mod settings;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
-use daemon_kit::Exit;
+use daemon_kit::{Exit, cli::ManArgs, to_stdout};
 
 fn main() -> Exit {
     transport_http::ensure_crypto_provider();
@@ -25,6 +26,16 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Agents(args) => client::agents(common.output, args),
         Command::Files(command) => client::files(common.output, command),
         Command::JoinTokens(command) => client::join_tokens(common.output, command),
-        Command::Config(command) => config::run(common, command),
+        Command::Doctor(args) => doctor::run(common, args),
+        Command::Config(command) => daemon_kit::cli::config::<settings::ControllerConfig, _>(common, command),
+        Command::Completions(args) => Ok(args.run(Cli::command()).map(|()| Exit::Done)?),
+        Command::Man(args) => man(args),
     }
+}
+
+fn man(args: &ManArgs) -> anyhow::Result<Exit> {
+    for page in args.run(Cli::command())? {
+        to_stdout(format_args!("{}\n", page.display()))?;
+    }
+    Ok(Exit::Done)
 }

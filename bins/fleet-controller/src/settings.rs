@@ -1,10 +1,11 @@
 //! What can be configured, and what is wrong with it.
 use conf::{Check, Settings};
 use core_model::{ByteSize, Period};
-use daemon_kit::LoggingSettings;
+use daemon_kit::{DatabaseSettings, LoggingSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
+use transport_http::{ClientAuth, TlsFiles};
 
 /// The controller's configuration.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -12,8 +13,10 @@ use std::{net::SocketAddr, path::PathBuf};
 pub(crate) struct ControllerConfig {
     /// Where it listens.
     pub(crate) server: ListenSettings,
-    /// Where its data lie.
-    pub(crate) store: StoreSettings,
+    /// How connections are encrypted.
+    pub(crate) tls: TlsSettings,
+    /// Where its data lie, and their backups.
+    pub(crate) store: DatabaseSettings,
     /// Agents.
     pub(crate) agents: AgentsSettings,
     /// Operators.
@@ -53,12 +56,63 @@ impl Default for ListenSettings {
     }
 }
 
-/// Where the controller's data lie.
+/// How connections are encrypted. Renewed files are taken up within half a minute.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub(crate) struct StoreSettings {
-    /// The database file [default: fleet.db in the data directory].
-    pub(crate) path: Option<PathBuf>,
+pub(crate) struct TlsSettings {
+    /// The server's certificate with those between it and its authority, PEM; without it connections are plain HTTP.
+    pub(crate) certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM, without a passphrase.
+    pub(crate) key: Option<PathBuf>,
+    /// Authorities that issue certificates of clients, PEM.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Whether clients have to show a certificate of `client_ca`.
+    pub(crate) client_auth: ClientAuthChoice,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientAuthChoice {
+    /// They are not asked.
+    #[default]
+    None,
+    /// They are asked; who shows none is served.
+    Optional,
+    /// Who shows none is not served.
+    Required,
+}
+
+impl TlsSettings {
+    /// The files, where there is TLS.
+    pub(crate) fn files(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            certificate: self.certificate.clone()?,
+            key: self.key.clone()?,
+            client_ca: self.client_ca.clone(),
+            client_auth: match self.client_auth {
+                ClientAuthChoice::None => ClientAuth::None,
+                ClientAuthChoice::Optional => ClientAuth::Optional,
+                ClientAuthChoice::Required => ClientAuth::Required,
+            },
+        })
+    }
+
+    fn check(&self, check: &mut Check<'_>) {
+        match (&self.certificate, &self.key) {
+            (Some(_), None) => check.problem("tls.key", "is missing", Some("name the certificate's private key")),
+            (None, Some(_)) => check.problem("tls.certificate", "is missing", Some("name the key's certificate")),
+            _ => {}
+        }
+        if self.client_auth != ClientAuthChoice::None && self.client_ca.is_none() {
+            let help = Some("name the authorities that issue the certificates of clients");
+            check.problem(
+                "tls.client_ca",
+                "is missing, and `tls.client_auth` asks clients for certificates",
+                help,
+            );
+        }
+    }
 }
 
 /// Agents.
@@ -97,14 +151,19 @@ impl Settings for ControllerConfig {
     fn check(&self, check: &mut Check<'_>) {
         self.logging.check("logging", check);
         let server = &self.server;
-        if !server.listen.ip().is_loopback() && !server.allow_http {
+        self.tls.check(check);
+        self.store.check("store", check);
+        if !server.listen.ip().is_loopback() && !server.allow_http && self.tls.files().is_none() {
             check.problem(
                 "server.listen",
                 format!(
-                    "{} is reachable from other machines, and this version serves no TLS",
+                    "{} is reachable from other machines, and there is no TLS",
                     server.listen
                 ),
-                Some("listen on 127.0.0.1 behind a proxy that terminates TLS, or write `server.allow_http = true`"),
+                Some(
+                    "name `tls.certificate` and `tls.key`, or listen on 127.0.0.1 behind a proxy that terminates TLS, or \
+                     write `server.allow_http = true`",
+                ),
             );
         }
         if server.max_body.bytes() < 1 << 20 {

@@ -6,6 +6,7 @@ use fleet_wire::{FileChange, WirePath};
 use rusqlite::OptionalExtension;
 use serde::Serialize;
 use state_sqlite::{Database, rusqlite};
+use std::collections::HashMap;
 
 /// A record that the server refused.
 #[derive(Clone, Debug, Serialize)]
@@ -101,6 +102,36 @@ pub(crate) fn refusal_of(database: &Database, path: &[u8]) -> anyhow::Result<Opt
     database
         .with_writer(read)
         .context("could not read what the server refused")
+}
+
+/// The paths that were refused, with the number of the record.
+pub(crate) fn refused_paths(database: &Database) -> anyhow::Result<HashMap<Vec<u8>, i64>> {
+    let read = |connection: &mut rusqlite::Connection| -> rusqlite::Result<_> {
+        let mut statement = connection.prepare("SELECT path, seq FROM refusal")?;
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    database
+        .with_writer(read)
+        .context("could not read what the server refused")
+}
+
+/// Forgets the refusals of these paths, unless they were refused anew since `known` was read.
+pub(crate) fn forget(database: &Database, paths: &[Vec<u8>], known: &HashMap<Vec<u8>, i64>) -> anyhow::Result<()> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let forget = |connection: &mut rusqlite::Connection| -> rusqlite::Result<()> {
+        let transaction = connection.transaction()?;
+        for path in paths {
+            if let Some(seq) = known.get(path) {
+                transaction.execute("DELETE FROM refusal WHERE path = ?1 AND seq = ?2", (path, seq))?;
+            }
+        }
+        transaction.commit()
+    };
+    database
+        .with_writer(forget)
+        .context("could not forget what the server refused")
 }
 
 /// Forgets all refusals: everything is told anew.

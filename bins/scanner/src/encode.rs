@@ -4,22 +4,59 @@ use chrono::{DateTime, Utc};
 use fleet_wire::{FileKind, WirePath, kind};
 use fsscan::{Algorithm, Change, Changed, Encoder, FileMeta};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
+use std::collections::HashMap;
 
 /// Encodes records for the controller, all with the time of the scan.
-pub(crate) struct RecordEncoder {
+pub(crate) struct RecordEncoder<'a> {
     time: DateTime<Utc>,
     mime: bool,
+    /// Paths of which it is noted that a record of them was made.
+    watched: Option<&'a HashMap<Vec<u8>, i64>>,
+    met: Vec<Vec<u8>>,
 }
 
-impl RecordEncoder {
+impl<'a> RecordEncoder<'a> {
     /// For a scan that began at `time`; `mime` says whether records carry a MIME type.
     pub(crate) fn new(time: DateTime<Utc>, mime: bool) -> Self {
-        Self { time, mime }
+        Self {
+            time,
+            mime,
+            watched: None,
+            met: Vec::new(),
+        }
+    }
+
+    /// Notes which of these paths it makes records of.
+    pub(crate) fn watching(self, paths: &'a HashMap<Vec<u8>, i64>) -> Self {
+        Self {
+            watched: Some(paths).filter(|paths| !paths.is_empty()),
+            ..self
+        }
+    }
+
+    /// The watched paths of which it made records.
+    pub(crate) fn met(&self) -> &[Vec<u8>] {
+        &self.met
+    }
+
+    fn watch(&mut self, change: &Change<'_>) {
+        let Some(watched) = self.watched else { return };
+        let path = match change {
+            Change::Present { file }
+            | Change::Created { file }
+            | Change::Updated { file, .. }
+            | Change::Moved { file, .. } => file.path,
+            Change::Deleted { path } => path,
+        };
+        if watched.contains_key(path) {
+            self.met.push(path.to_vec());
+        }
     }
 }
 
-impl Encoder for RecordEncoder {
+impl Encoder for RecordEncoder<'_> {
     fn encode(&mut self, change: &Change<'_>, out: &mut Vec<u8>) {
+        self.watch(change);
         let (time, mime) = (self.time, self.mime);
         let before = out.len();
         let written = match change {

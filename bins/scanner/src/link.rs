@@ -16,7 +16,7 @@ use fleet_link::{
 };
 use fleet_wire::Heartbeat;
 use fsscan::Summary;
-use state_sqlite::{Outbox, ResyncReason};
+use state_sqlite::{Database, Outbox, ResyncReason};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -43,6 +43,7 @@ const ENROL: Backoff = Backoff {
 /// A server, and us at it.
 pub(crate) struct Link {
     outbox: Outbox,
+    database: Database,
     health: Arc<Health>,
     /// `None` while the server that should enrol us cannot be reached: then everything waits in the outbox.
     connected: Option<Connected>,
@@ -128,6 +129,7 @@ impl Link {
     fn new(context: &Context, state: &State, health: &Arc<Health>, connected: Option<Connected>) -> Self {
         Self {
             outbox: state.outbox.clone(),
+            database: state.database.clone(),
             health: Arc::clone(health),
             connected,
             heartbeat_interval: context
@@ -179,6 +181,15 @@ impl Link {
         };
         let report = connected.delivery.deliver_until_empty(stop).await;
         self.health.delivered();
+        let answer = Answer {
+            at: Utc::now(),
+            is_good: report.error.is_none(),
+            text: match &report.error {
+                None => "took all that it was sent".to_owned(),
+                Some(error) => chain(error),
+            },
+        };
+        self.keep(answer).await;
         if let Some(error) = &report.error {
             tracing::error!(
                 error = chain(error),
@@ -193,6 +204,14 @@ impl Link {
             () = stop.cancelled() => true,
         };
         is_known && report.remaining == 0
+    }
+
+    async fn keep(&self, answer: Answer) {
+        let database = self.database.clone();
+        let kept = crate::run::blocking(move || answers::keep_answer(&database, &answer)).await;
+        if let Err(error) = kept {
+            tracing::debug!(error = format!("{error:#}"), "the server's answer was not written down");
+        }
     }
 
     fn waiting(&self) -> u64 {

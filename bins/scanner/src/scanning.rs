@@ -1,5 +1,6 @@
 //! One scan of the configured paths: what is asked for, what it owes to a snapshot, how it is written down.
 use crate::{
+    answers,
     changes::Printer,
     cli::Output,
     context::Context,
@@ -11,14 +12,14 @@ use crate::{
     scan::session_status,
     session,
     snapshot::{self, Owes},
-    state::State,
+    state::{State, bounds},
 };
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use core_model::KnownTree;
 use daemon_kit::to_stdout;
 use fsscan::{Encoder, NoRecords, ScanError, ScanRequest, Summary};
-use state_sqlite::{Journal, SqliteTree, StateError, Targets};
+use state_sqlite::{Journal, SqliteTree, StateError, Targets, WhenFull};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -64,6 +65,12 @@ impl Scanning {
         let paths: Vec<_> = request.roots.iter().map(|root| root.path.clone()).collect();
         let session = session::begin(&state.database, &paths, started)?;
         self.health.scan_started(started, Arc::clone(&request.progress));
+        let mut bounds = bounds(&context.config.outbox);
+        if owes != Owes::Changes {
+            // A snapshot that loses records to the bound would have to be told again, and would lose them again.
+            bounds.when_full = WhenFull::Block;
+        }
+        state.outbox.set_bounds(bounds);
         let scanned = self.walk(&request, has_server, started);
         let summary = match scanned {
             Ok(summary) => summary,
@@ -120,7 +127,8 @@ impl Scanning {
         let is_silent = !self.prints || context.output == Output::Table;
         let printer = Printer::new(context.output, is_silent, mime, &self.flag);
         printer.begin();
-        let mut records = RecordEncoder::new(started, mime);
+        let refused = answers::refused_paths(&state.database)?;
+        let mut records = RecordEncoder::new(started, mime).watching(&refused);
         let encoder: &mut dyn Encoder = if has_server || journal {
             &mut records
         } else {
@@ -131,6 +139,8 @@ impl Scanning {
         if self.prints {
             printer.end(&Report::new(&summary));
         }
+        // A newer record is on its way: what the server said of the older one is no longer the last word.
+        answers::forget(&state.database, records.met(), &refused)?;
         if journal {
             let settings = &context.config.journal;
             Journal::open(&state.database)?.trim(started - settings.max_age.get(), settings.max_bytes.bytes())?;

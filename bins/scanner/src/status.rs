@@ -40,6 +40,10 @@ struct Owed {
     bytes: u64,
     oldest: Option<DateTime<Utc>>,
     last_seq: u64,
+    /// Given up because the outbox was full or they were too old, ever.
+    dropped: u64,
+    /// Damaged on disk, ever.
+    damaged: u64,
 }
 
 pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
@@ -56,6 +60,8 @@ pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
         bytes,
         oldest,
         last_seq,
+        dropped,
+        damaged,
         ..
     } = Outbox::stats_of(&database)?;
     let (refused, refusals) = answers::refusals(&database, 10)?;
@@ -68,6 +74,8 @@ pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
             bytes,
             oldest,
             last_seq,
+            dropped,
+            damaged,
         },
         refused,
         refusals,
@@ -115,6 +123,17 @@ fn write_text(out: &mut String, status: &Status) -> fmt::Result {
             oldest.format("%Y-%m-%dT%H:%M:%SZ")
         )?,
         None => writeln!(out, "outbox   empty; {} records told so far", status.outbox.last_seq)?,
+    }
+    for (count, what) in [
+        (
+            status.outbox.dropped,
+            "dropped  records were given up: the outbox was full or they were too old",
+        ),
+        (status.outbox.damaged, "damaged  records were damaged on disk"),
+    ] {
+        if let (true, Some((name, rest))) = (count > 0, what.split_once("  ")) {
+            writeln!(out, "{name:<8} {count} {rest}")?;
+        }
     }
     if status.refused > 0 {
         writeln!(out, "refused  {} records; the newest:", status.refused)?;

@@ -106,6 +106,18 @@ impl From<StoreError> for ApiError {
                 "unavailable",
                 "the controller is shutting down",
             ),
+            // Agents keep what they have and come back; the operator is told by the log and by /health.
+            StoreError::Full { .. } => {
+                tracing::error!(%error, "free space on the disk of the data directory");
+                Self {
+                    retry_after: Some(Duration::from_secs(30)),
+                    ..Self::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "storage_full",
+                        "the controller's disk is full",
+                    )
+                }
+            }
             StoreError::Backend { .. } | StoreError::Panicked { .. } => Self::internal(&error),
         }
     }

@@ -26,6 +26,12 @@ pub enum StoreError {
         /// Why not.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// The disk is full. Nothing of it was stored.
+    #[error("the store could not {doing}: its disk is full")]
+    Full {
+        /// What was asked.
+        doing: &'static str,
+    },
     /// It was closed meanwhile, or its thread died.
     #[error("the store was closed before it could {doing}")]
     Closed {

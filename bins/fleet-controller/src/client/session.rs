@@ -24,6 +24,8 @@ struct SignedIn {
     expires_at: DateTime<Utc>,
     #[serde(default)]
     allow_http: bool,
+    #[serde(default)]
+    ca_file: Option<PathBuf>,
 }
 
 /// `FLEET_TOKEN_FILE`, else a file in the user's state directory.
@@ -37,10 +39,11 @@ fn file(around: &Surroundings) -> anyhow::Result<PathBuf> {
     Ok(dir.join("fleet-controller/login.json"))
 }
 
-fn settings(server: &str, allow_http: bool) -> anyhow::Result<ClientSettings> {
+fn settings(server: &str, allow_http: bool, ca_file: Option<PathBuf>) -> anyhow::Result<ClientSettings> {
     let url = Url::parse(server).with_context(|| format!("`{server}` is no URL: write it as https://HOST:PORT"))?;
     let mut settings = ClientSettings::new(url);
     settings.allow_http = allow_http;
+    settings.ca_file = ca_file;
     settings.user_agent = concat!("fleet-controller/", env!("CARGO_PKG_VERSION")).to_owned();
     // Somebody waits at a terminal: saying at once what is wrong beats trying for a minute.
     settings.retry_attempts = 1;
@@ -68,7 +71,7 @@ pub(super) fn client() -> anyhow::Result<Client> {
             signed_in.server
         );
     }
-    let mut settings = settings(&signed_in.server, signed_in.allow_http)?;
+    let mut settings = settings(&signed_in.server, signed_in.allow_http, signed_in.ca_file)?;
     settings.bearer = Some(Secret::new(signed_in.token));
     Ok(Client::new(settings)?)
 }
@@ -79,7 +82,9 @@ pub(crate) fn login(args: &LoginArgs) -> anyhow::Result<Exit> {
         username: args.username.clone(),
         password,
     };
-    let client = Client::new(settings(&args.server, args.allow_http)?)?;
+    // It is used by later commands too, wherever they are started.
+    let ca_file = args.ca_file.as_ref().map(std::path::absolute).transpose()?;
+    let client = Client::new(settings(&args.server, args.allow_http, ca_file.clone())?)?;
     let answer: Result<LoginResponse, _> =
         block_on(async { Ok(client.post_json("/api/v1/auth/login", &request, HeaderMap::new()).await) })?;
     let answer = answer.map_err(|error| match error.status().map(|status| status.as_u16()) {
@@ -91,6 +96,7 @@ pub(crate) fn login(args: &LoginArgs) -> anyhow::Result<Exit> {
         token: answer.token.reveal().to_owned(),
         expires_at: answer.expires_at,
         allow_http: args.allow_http,
+        ca_file,
     };
     let path = file(&Surroundings::of_this_process())?;
     store(&path, &signed_in).with_context(|| format!("could not write `{}`", path.display()))?;

@@ -136,7 +136,11 @@ impl Redactor {
         let mut after = before.clone();
         self.value(&mut after, false);
         let end = if line.ends_with('\n') { "\n" } else { "" };
-        let json = if after == before { line.to_owned() } else { format!("{after}{end}") };
+        let json = if after == before {
+            line.to_owned()
+        } else {
+            format!("{after}{end}")
+        };
         // An escape such as `\f` can end where a secret begins, which no text of the line then holds: the line goes as
         // plain text.
         (!self.secrets.iter().any(|secret| json.contains(secret))).then_some(json)

@@ -1,7 +1,9 @@
 //! Agents and the fleet in figures.
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, SeqRange, StreamId};
-use fleet_core::{AgentRecord, AgentStatus, FileTotals, HealthReport, SnapshotStatus, Statistics, StreamFace, StreamStatus};
+use fleet_core::{
+    AgentRecord, AgentStatus, FileTotals, HealthReport, SnapshotStatus, Statistics, StreamFace, StreamStatus,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -26,7 +26,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, TokenId};
 use readers::Readers;
-use state_sqlite::{Component, Database, OpenOptions};
+use state_sqlite::{Backups, Component, Database, OpenOptions, Story};
 use std::{io, path::Path, sync::Arc, time::Duration};
 use writer::Writer;
 
@@ -82,6 +82,7 @@ impl Default for StoreSettings {
 /// The store in one SQLite file. Clones share it; when the last one goes, all that was handed over is on disk.
 #[derive(Clone)]
 pub struct SqliteStore {
+    database: Database,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     kept_changes: u32,
@@ -95,6 +96,34 @@ impl SqliteStore {
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
         let database = Database::open(path, OpenOptions { check: settings.check })?;
         database.migrate(&[COMPONENT])?;
+        Self::over(database, settings)
+    }
+
+    /// As [`open`](Self::open), whatever became of the file: a damaged one is moved aside and the newest sound backup
+    /// takes its place, or an empty store. What agents were told as taken since the backup is lost with it, so each of
+    /// them is then asked for a snapshot. Whoever calls it holds the lock of the file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_or_recover(
+        path: &Path,
+        settings: StoreSettings,
+        backups: &Backups,
+        now: DateTime<Utc>,
+    ) -> Result<(Self, Story), OpenError> {
+        let (database, story) = state_sqlite::open_or_recover(path, backups, &[COMPONENT], now)?;
+        if !matches!(story, Story::New | Story::Sound) {
+            database.with_writer(|connection| stream::forget(connection))?;
+        }
+        Ok((Self::over(database, settings)?, story))
+    }
+
+    /// The file, for backups and for how full its disk is.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    fn over(database: Database, settings: StoreSettings) -> Result<Self, OpenError> {
         let readers = (0..settings.readers.max(1))
             .map(|_| {
                 let connection = database.read_connection()?;
@@ -107,8 +136,9 @@ impl SqliteStore {
             connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
             connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
         })?;
-        let writer = Writer::start(database).map_err(OpenError::Thread)?;
+        let writer = Writer::start(database.clone()).map_err(OpenError::Thread)?;
         Ok(Self {
+            database,
             writer: Arc::new(writer),
             readers: Arc::new(Readers::new(readers)),
             kept_changes: settings.kept_changes,

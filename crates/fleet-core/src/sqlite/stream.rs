@@ -55,6 +55,13 @@ pub(super) fn add(
     statement.query_row(params![agent, stream.as_uuid().as_bytes(), face, micros(now)], from_row)
 }
 
+/// Forgets under which names streams are known, so that agents that go on with theirs are asked for a snapshot. Their
+/// places stay: the files name them.
+pub(super) fn forget(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE stream SET uuid = randomblob(16) WHERE face = 0", [])?;
+    Ok(())
+}
+
 /// Marks `new` as seen; the parts of it that were not before.
 pub(super) fn mark_seen(
     connection: &Connection,

@@ -70,10 +70,17 @@ impl Drop for Writer {
 }
 
 pub(super) fn failed(doing: &'static str, source: rusqlite::Error) -> StoreError {
+    if is_full(&source) {
+        return StoreError::Full { doing };
+    }
     StoreError::Backend {
         doing,
         source: Arc::new(source),
     }
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// A job with its answer's type forgotten.
@@ -113,6 +120,7 @@ where
         let outcome = match (self.outcome, lost) {
             // A job's own failure says more than the group's.
             (Some(Err(error)), _) => Err(error),
+            (_, Some(source)) if is_full(source) => Err(StoreError::Full { doing }),
             (_, Some(source)) => Err(StoreError::Backend {
                 doing,
                 source: Arc::<rusqlite::Error>::clone(source),
