@@ -1,81 +1,11 @@
 //! The disk of the state is full: that is said, nothing is damaged, what is acknowledged leaves, and with room it goes on.
-use e2e::{AGENT, Signal, Site, end, health_address, long_names, wait_health};
-use std::{
-    fs::{self, OpenOptions},
-    io::{ErrorKind, Write as _},
-    path::{Path, PathBuf},
-};
-use testkit::{Fault, Program, eventually};
-
-/// A small file system, gone when this is dropped.
-struct SmallDisk {
-    place: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None`, and a word about it, where whoever runs the test may not mount.
-    fn mount(place: &Path, size: &str) -> Option<Self> {
-        fs::create_dir_all(place).unwrap();
-        let size = format!("size={size},mode=700");
-        let mount = Program::at("mount")
-            .args(["-t", "tmpfs", "-o", &size, "shoal-test"])
-            .arg(place);
-        match mount.run() {
-            Ok(output) if output.code() == Some(0) => Some(Self {
-                place: place.to_owned(),
-            }),
-            Ok(output) => {
-                eprintln!(
-                    "skipped: no file system can be mounted here: {}",
-                    output.stderr().trim()
-                );
-                None
-            }
-            Err(error) => {
-                eprintln!("skipped: no file system can be mounted here: {error:#}");
-                None
-            }
-        }
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.place.join("filler")
-    }
-
-    /// Takes all room that is left.
-    fn fill(&self) {
-        let mut filler = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.filler())
-            .unwrap();
-        for length in [1 << 16, 1 << 10] {
-            let block = vec![0xff; length];
-            let full = loop {
-                if let Err(error) = filler.write_all(&block) {
-                    break error;
-                }
-            };
-            assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");
-        }
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.filler()).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A failure leaves a small mount behind, which the test's folder then cannot be removed for: that is seen.
-        Program::at("umount").arg(&self.place).run().ok();
-    }
-}
+use e2e::{AGENT, Signal, Site, SmallDisk, end, health_address, long_names, wait_health};
+use testkit::{Fault, eventually};
 
 /// A site with its state on a small disk, and 50 records that wait for a server that is away.
 fn owing() -> Option<(Site, SmallDisk)> {
     let site = Site::new(&["health.enabled=true", "health.port=0"]).unwrap();
-    let disk = SmallDisk::mount(&site.state(), "12m")?;
+    let disk = SmallDisk::mount(&site.state(), "12m").unwrap()?;
     site.touch((0..100).map(|n| format!("file-{n}"))).unwrap();
     site.round(0).unwrap();
     site.proxy.set(Fault::Refuse).unwrap();
@@ -94,7 +24,7 @@ fn queued(site: &Site) -> usize {
 #[test]
 fn a_round_on_a_full_disk_says_so_and_damages_nothing() {
     let Some((site, disk)) = owing() else { return };
-    disk.fill();
+    disk.fill().unwrap();
     site.touch(long_names(3000)).unwrap();
     let full = site.command(&["run", "--once"]).unwrap().one_of(&[4, 5]).unwrap();
     assert!(full.stderr().contains("disk is full"), "{full}");
@@ -110,7 +40,7 @@ fn a_round_on_a_full_disk_says_so_and_damages_nothing() {
     let status = site.json(&["status"]).unwrap();
     assert!(status["outbox"]["records"].as_u64() < Some(50), "{status}");
 
-    disk.make_room();
+    disk.make_room().unwrap();
     site.round(0).unwrap();
     site.check_told().unwrap();
     site.command(&["state", "check"]).unwrap().success().unwrap();
@@ -120,7 +50,7 @@ fn a_round_on_a_full_disk_says_so_and_damages_nothing() {
 #[test]
 fn on_a_full_disk_what_the_server_takes_leaves_and_with_room_scans_go_on() {
     let Some((site, disk)) = owing() else { return };
-    disk.fill();
+    disk.fill().unwrap();
     site.touch(long_names(3000)).unwrap();
     let daemon = site.start().unwrap();
     let health = health_address(&daemon).unwrap();
@@ -144,7 +74,7 @@ fn on_a_full_disk_what_the_server_takes_leaves_and_with_room_scans_go_on() {
     })
     .unwrap();
 
-    disk.make_room();
+    disk.make_room().unwrap();
     site.wait_told().unwrap();
     wait_health(health, "disk with room", |health| {
         (health["database"]["status"] == "healthy").then_some(())
@@ -159,17 +89,17 @@ fn on_a_full_disk_what_the_server_takes_leaves_and_with_room_scans_go_on() {
 #[test]
 fn a_state_that_there_is_no_room_to_make_is_said_and_made_later() {
     let site = Site::new(&[]).unwrap();
-    let Some(disk) = SmallDisk::mount(&site.state(), "4m") else {
+    let Some(disk) = SmallDisk::mount(&site.state(), "4m").unwrap() else {
         return;
     };
     site.touch(["file"]).unwrap();
-    disk.fill();
+    disk.fill().unwrap();
     let full = site.command(&["run", "--once"]).unwrap().one_of(&[4, 5]).unwrap();
     assert!(
         full.stderr().contains("full") || full.stderr().contains("No space left"),
         "{full}"
     );
-    disk.make_room();
+    disk.make_room().unwrap();
     site.round(0).unwrap();
     site.check_told().unwrap();
     site.command(&["state", "check"]).unwrap().success().unwrap();

@@ -26,5 +26,7 @@ mod journey;
 mod keys;
 mod local;
 mod outage;
+#[cfg(unix)]
+mod store;
 mod tls;
 mod watching;

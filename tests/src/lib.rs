@@ -2,9 +2,13 @@
 //! real trees. What the journeys share stands here; the journeys are in `it/`.
 #[cfg(unix)]
 mod site;
+#[cfg(unix)]
+mod small_disk;
 
 #[cfg(unix)]
 pub use site::{AGENT, Signal, Site, end, health_address, long_names, send, wait_health};
+#[cfg(unix)]
+pub use small_disk::SmallDisk;
 
 use anyhow::{Context, Result};
 use fleet_wire::WirePath;
@@ -38,7 +42,15 @@ impl Fleet {
     /// # Errors
     /// When it does not come up.
     pub fn start() -> Result<Self> {
-        Self::start_with(None)
+        Ok(Self::start_with(None, |_| Ok(()))?.0)
+    }
+
+    /// The same, after `prepare` was given the place of the controller's data, which is not there yet.
+    ///
+    /// # Errors
+    /// That of `prepare`, or when it does not come up.
+    pub fn start_after<T>(prepare: impl FnOnce(&Path) -> Result<T>) -> Result<(Self, T)> {
+        Self::start_with(None, prepare)
     }
 
     /// The same over TLS, with this certificate and key of that authority.
@@ -46,10 +58,13 @@ impl Fleet {
     /// # Errors
     /// When it does not come up.
     pub fn start_tls(certificate: &Path, key: &Path, authority: &Path) -> Result<Self> {
-        Self::start_with(Some((certificate, key, authority)))
+        Ok(Self::start_with(Some((certificate, key, authority)), |_| Ok(()))?.0)
     }
 
-    fn start_with(tls: Option<(&Path, &Path, &Path)>) -> Result<Self> {
+    fn start_with<T>(
+        tls: Option<(&Path, &Path, &Path)>,
+        prepare: impl FnOnce(&Path) -> Result<T>,
+    ) -> Result<(Self, T)> {
         let home = tempfile::Builder::new().prefix("shoal-e2e-").tempdir()?;
         let mut fleet = Self {
             home,
@@ -65,6 +80,7 @@ impl Fleet {
             }
             fleet.authority = Some(authority.to_owned());
         }
+        let prepared = prepare(&fleet.data())?;
         let daemon = fleet.serve("127.0.0.1:0")?;
         let password = daemon.wait_for("the password", |line| {
             line.strip_prefix("admin password: ").map(str::to_owned)
@@ -75,7 +91,7 @@ impl Fleet {
         fleet.daemon = Some(daemon);
         fs::write(fleet.home().join(PASSWORD_FILE), password)?;
         fleet.login()?;
-        Ok(fleet)
+        Ok((fleet, prepared))
     }
 
     fn serve(&self, listen: &str) -> Result<Daemon> {
@@ -90,6 +106,24 @@ impl Fleet {
     /// The folder of everything, removed at the end.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Host and port of the controller.
+    pub fn address(&self) -> &str {
+        self.url.split_once("://").map_or(&self.url, |(_, address)| address)
+    }
+
+    /// Where the controller's data lie.
+    pub fn data(&self) -> PathBuf {
+        self.home().join("controller")
+    }
+
+    /// Ends the controller at once, as `kill -9` does.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub fn kill(&mut self) -> Result<()> {
+        self.daemon.take().map_or(Ok(()), |daemon| daemon.kill_hard().map(drop))
     }
 
     /// Ends the controller by SIGTERM; it must exit 0.
@@ -109,7 +143,7 @@ impl Fleet {
     /// # Errors
     /// When it does not come up.
     pub fn restart(&mut self) -> Result<()> {
-        let address = self.url.trim_start_matches("http://").to_owned();
+        let address = self.address().to_owned();
         let daemon = self.serve(&address)?;
         daemon.wait_for_text("listening on ")?;
         self.daemon = Some(daemon);
@@ -128,6 +162,14 @@ impl Fleet {
         }
         self.client(&args)?.success()?;
         Ok(())
+    }
+
+    /// Runs a command of the controller on its own machine.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn local(&self, args: &[&str]) -> Result<Output> {
+        self.client(&[args, &["--data-dir", "controller"]].concat())
     }
 
     /// Runs a command of the controller's client.

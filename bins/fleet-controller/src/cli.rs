@@ -19,8 +19,10 @@ const AFTER: &str = "\
 Examples:
   fleet-controller serve                                  start on loopback; the first start prints the admin's password
   fleet-controller login --server http://127.0.0.1:7600   sign in; asks for the password
+  fleet-controller login --server https://fleet.example.com:7600 --ca-file ca.pem
   fleet-controller join-tokens create --uses 10           a token with which ten agents may enrol
   fleet-controller doctor                                 what is wrong with this set-up, and the remedy
+  fleet-controller store backup                           a backup now, on the controller's machine
   fleet-controller agents                                 which agents are there, and how they are
   fleet-controller files list --agent web-1-scanner       what the controller knows of an agent's files
   fleet-controller files changes --agent web-1-scanner    what was created, updated, moved and deleted
@@ -46,6 +48,9 @@ pub(crate) enum Command {
     /// Tokens with which agents enrol.
     #[command(subcommand)]
     JoinTokens(JoinTokensCommand),
+    /// Check, back up and restore the controller's store, on its own machine.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Test the configuration, the store, the certificate and this machine, and say the remedy of what is wrong.
     Doctor(DoctorArgs),
     /// Check, explain and begin a configuration.
@@ -62,6 +67,22 @@ pub(crate) struct ServeArgs {
     /// Address to listen on [default: 127.0.0.1:7600]; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read every page of the store.
+    Check,
+    /// Take a backup now; the controller may be running.
+    Backup,
+    /// The backups there are.
+    Backups,
+    /// Put a backup in the place of the store, which is moved aside. Every agent is asked for a full snapshot then.
+    Restore {
+        /// The backup [default: the newest that is sound].
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +102,12 @@ pub(crate) struct LoginArgs {
     /// Authority that issued the controller's certificate, PEM, where the system does not know it.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Certificate to show to a controller that asks clients for one, PEM.
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    pub(crate) client_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! What `serve` begins with: the configuration, the data directory, the log.
+//! What the commands on the controller's own machine begin with: the configuration, the data directory, the log.
 use crate::{
     cli::Common,
     settings::{ControllerConfig, OTHER_NAMES, SHORT_NAMES},
@@ -30,7 +30,7 @@ impl Product for ControllerConfig {
     }
 }
 
-/// What `serve` runs with.
+/// What `serve` and `store` run with.
 pub(crate) struct Context {
     pub(crate) config: ControllerConfig,
     pub(crate) database: PathBuf,
@@ -39,15 +39,25 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// For `serve`, whose log is read.
+    pub(crate) fn serving(common: &Common, listen: Option<SocketAddr>) -> anyhow::Result<Self> {
+        Self::new(common, "info", listen)
+    }
+
+    /// For commands whose log is not their result.
+    pub(crate) fn reading(common: &Common) -> anyhow::Result<Self> {
+        Self::new(common, "warn", None)
+    }
+
     /// Loads the configuration and starts the log.
-    pub(crate) fn new(common: &Common, listen: Option<SocketAddr>) -> anyhow::Result<Self> {
+    fn new(common: &Common, level: &str, listen: Option<SocketAddr>) -> anyhow::Result<Self> {
         let of_listen = |address: SocketAddr| Override {
             option: "--listen",
             key: "server.listen".into(),
             value: address.to_string(),
         };
         let more: Vec<Override<'_>> = listen.map(of_listen).into_iter().collect();
-        let started = common.begin::<ControllerConfig>("info", &more)?;
+        let started = common.begin::<ControllerConfig>(level, &more)?;
         let config = started.settings().clone();
         let database = started.path("store.path", config.store.path.as_deref(), STORE);
         Ok(Self {

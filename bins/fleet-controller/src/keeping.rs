@@ -1,22 +1,32 @@
-//! What keeps the store well while it serves: backups, room given back, and a word for `/health` when it is not well.
+//! What keeps the store well while it serves: backups, room given back, snapshots seen through, and a word for `/health`
+//! when it is not well.
 use crate::context::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use daemon_kit::DatabaseSettings;
-use fleet_core::SqliteStore;
+use fleet_core::{Fleet, Opened, SqliteStore, Statistics};
 use serde_json::{Map, Value, json};
 use state_sqlite::{Backups, Story};
-use std::sync::{Arc, Mutex, PoisonError};
-use transport_http::{ServerTls, Status};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use transport_http::Status;
 
-/// A certificate that ends sooner than this is renewed too late.
-const RENEWED_BEFORE: TimeDelta = TimeDelta::days(14);
+/// How often it looks whether a backup is due, and gives room back.
+const ROUND: Duration = Duration::from_secs(60);
+/// After a failure, dropping what a snapshot did not name is tried again this much later.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// The store's keeper.
 pub(crate) struct Keeper {
     store: SqliteStore,
+    file: PathBuf,
     backups: Backups,
     settings: DatabaseSettings,
-    story: Story,
+    opened: Opened,
     seen: Mutex<Seen>,
 }
 
@@ -24,73 +34,125 @@ pub(crate) struct Keeper {
 struct Seen {
     last_backup: Option<DateTime<Utc>>,
     backup_error: Option<String>,
-    /// Why the store could not be written when it was last tried.
+    /// Why the last look at the store failed.
     error: Option<String>,
+    /// Agents that were asked for a snapshot and have not begun one.
+    owing: u64,
+    has_agents: bool,
 }
 
 impl Keeper {
-    pub(crate) fn new(context: &Context, store: SqliteStore, story: Story) -> Arc<Self> {
+    pub(crate) fn new(context: &Context, store: SqliteStore, opened: Opened) -> Arc<Self> {
         let backups = context.backups();
         let newest = backups.list().unwrap_or_default().first().map(|backup| backup.taken_at);
         Arc::new(Self {
             store,
+            file: context.database.clone(),
             backups,
             settings: context.config.store.clone(),
-            story,
             seen: Mutex::new(Seen {
                 last_backup: newest,
+                owing: opened.agents_asked,
                 ..Seen::default()
             }),
+            opened,
         })
     }
 
-    /// Takes a backup where one is due, and gives back what nobody uses. May block for seconds.
-    pub(crate) fn keep(&self, now: DateTime<Utc>) {
+    /// Takes backups and gives room back, until `stop`. What is under way then is left: a backup that did not end is
+    /// none.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            if stop.run_until_cancelled(self.keep(Utc::now())).await.is_none() {
+                return Ok(());
+            }
+            if stop.run_until_cancelled(time::sleep(ROUND)).await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes a backup where one is due, and gives back what nobody uses.
+    async fn keep(&self, now: DateTime<Utc>) {
         if self.is_due(now) {
-            let taken = self.backups.take(self.store.database(), now);
-            let mut seen = self.seen();
-            match taken {
+            match self.store.back_up(self.backups.clone(), now).await {
                 Ok(backup) => {
                     tracing::info!(file = %backup.path.display(), bytes = backup.bytes, "took a backup of the store");
+                    let mut seen = self.seen();
                     seen.last_backup = Some(backup.taken_at);
                     seen.backup_error = None;
                 }
                 Err(error) => {
                     let text = format!("{:#}", anyhow::Error::from(error));
                     tracing::error!(error = text, "no backup of the store could be taken");
-                    seen.backup_error = Some(text);
+                    self.seen().backup_error = Some(text);
                 }
             }
         }
-        if let Err(error) = self.store.database().tidy() {
-            tracing::warn!(
-                error = format!("{:#}", anyhow::Error::from(error)),
-                "the store could not be tidied"
-            );
+        if let Err(error) = self.store.tidy().await {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(error, "the store could not be tidied");
         }
     }
 
-    /// What the last attempt to write came to.
-    pub(crate) fn wrote(&self, outcome: Result<(), String>) {
-        self.seen().error = outcome.err();
+    /// What the last look at the fleet came to.
+    pub(crate) fn saw(&self, fleet: Result<&Statistics, String>) {
+        let mut seen = self.seen();
+        match fleet {
+            Ok(sums) => {
+                seen.error = None;
+                seen.owing = sums.agents_owing_snapshot;
+                seen.has_agents = sums.online + sums.degraded + sums.offline > 0;
+            }
+            Err(error) => seen.error = Some(error),
+        }
     }
 
-    /// The component `database` of `/health`.
+    /// The component `store` of `/health`.
     pub(crate) fn health(&self) -> (Status, Map<String, Value>) {
         let seen = self.seen();
         let mut status = Status::Healthy;
-        let mut block = map(json!({"size_mb": self.store.database().size() as f64 / f64::from(1 << 20)}));
-        block.extend(seen.last_backup.map(|at| ("last_backup".to_owned(), json!(at))));
-        if !matches!(self.story, Story::New | Story::Sound) {
-            block.insert("recovered".to_owned(), self.story.to_string().into());
+        let mut details: Vec<String> = Vec::new();
+        let mut say = |worse: Status, detail: String| {
+            status = status.max(worse);
+            details.push(detail);
+        };
+        if let Some(failure) = self.store.write_failure() {
+            let remedy = if failure.is_full {
+                "free space on its disk; agents keep what they have and try again"
+            } else {
+                "see what the system's log says of its disk; agents keep what they have and try again"
+            };
+            let (seconds, file) = (failure.lasts.as_secs(), self.file.display());
+            let detail = format!(
+                "`{file}` cannot be written for {seconds} s ({}): {remedy}",
+                failure.detail
+            );
+            say(Status::Unhealthy, detail);
+        } else if let Some(error) = &seen.error {
+            say(Status::Unhealthy, error.clone());
         }
         if let Some(error) = &seen.backup_error {
-            status = Status::Degraded;
-            block.insert("backup_error".to_owned(), error.clone().into());
+            say(Status::Degraded, format!("no backup could be taken: {error}"));
         }
-        if let Some(error) = &seen.error {
-            status = Status::Unhealthy;
-            block.insert("detail".to_owned(), error.clone().into());
+        if seen.owing > 0 {
+            let detail = format!(
+                "{} agents were asked for a full snapshot and have not begun one yet",
+                seen.owing
+            );
+            say(Status::Degraded, detail);
+        }
+        if matches!(self.opened.story, Story::Rebuilt { .. }) && !seen.has_agents {
+            let detail = "it was built anew and knows no agent: every agent has to enrol again".to_owned();
+            say(Status::Degraded, detail);
+        }
+        let mut block = map(json!({"size_mb": self.store.size() as f64 / f64::from(1 << 20)}));
+        block.extend(seen.last_backup.map(|at| ("last_backup".to_owned(), json!(at))));
+        if !matches!(self.opened.story, Story::New | Story::Sound) {
+            block.insert("recovered".to_owned(), self.opened.story.to_string().into());
+        }
+        if !details.is_empty() {
+            block.insert("detail".to_owned(), details.join("; ").into());
         }
         (status, block)
     }
@@ -102,20 +164,37 @@ impl Keeper {
         self.settings.backup_enabled && last.is_none_or(|last| now - last >= interval || last > now)
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The component `tls` of `/health`.
-pub(crate) fn tls_health(tls: &ServerTls, now: DateTime<Utc>) -> (Status, Map<String, Value>) {
-    let expires_at = tls.expires_at();
-    let status = match expires_at {
-        Some(at) if at <= now => Status::Unhealthy,
-        Some(at) if at - now < RENEWED_BEFORE => Status::Degraded,
-        _ => Status::Healthy,
-    };
-    (status, map(json!({"expires_at": expires_at})))
+/// Drops what whole snapshots did not name, a step at a time, until `stop`. What an earlier process left of that is done
+/// first.
+pub(crate) async fn see_snapshots_through(
+    fleet: Arc<Fleet<SqliteStore>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let wait = match fleet.drop_unnamed(Utc::now()).await {
+            Ok(true) => None,
+            Ok(false) => Some(Duration::MAX),
+            Err(error) => {
+                // The store has said it, and a step is all or nothing.
+                tracing::debug!(error = &error as &dyn std::error::Error, "a step of a snapshot failed");
+                Some(AFTER_FAILURE)
+            }
+        };
+        let more = async {
+            match wait {
+                None => {}
+                Some(wait) => drop(time::timeout(wait, fleet.until_more_to_drop()).await),
+            }
+        };
+        if stop.run_until_cancelled(more).await.is_none() || stop.is_cancelled() {
+            return Ok(());
+        }
+    }
 }
 
 fn map(value: Value) -> Map<String, Value> {

@@ -3,9 +3,12 @@ mod cli;
 mod client;
 mod context;
 mod doctor;
+mod encryption;
 mod keeping;
 mod serve;
 mod settings;
+mod store_file;
+mod sweeping;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
@@ -26,6 +29,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Agents(args) => client::agents(common.output, args),
         Command::Files(command) => client::files(common.output, command),
         Command::JoinTokens(command) => client::join_tokens(common.output, command),
+        Command::Store(command) => store_file::run(common, command),
         Command::Doctor(args) => doctor::run(common, args),
         Command::Config(command) => daemon_kit::cli::config::<settings::ControllerConfig, _>(common, command),
         Command::Completions(args) => Ok(args.run(Cli::command()).map(|()| Exit::Done)?),

@@ -9,12 +9,12 @@ use crate::{
 };
 use anyhow::Context as _;
 use chrono::Utc;
-use core_model::{Backoff, Queue};
+use core_model::{Backoff, Queue, QueueStats, StreamId};
 use fleet_link::{
-    CredentialFile, Delivery, DeliverySettings, DeliveryStatus, EnrollError, Hooks, Introduction, Presence, enroll,
-    join_token,
+    CredentialFile, Delivery, DeliverySettings, DeliveryStatus, EnrollError, Hooks, Introduction, Presence, delivered,
+    enroll, join_token,
 };
-use fleet_wire::Heartbeat;
+use fleet_wire::{Delivered, Heartbeat};
 use fsscan::Summary;
 use state_sqlite::{Database, Outbox, ResyncReason};
 use std::{
@@ -48,6 +48,8 @@ pub(crate) struct Link {
     /// `None` while the server that should enrol us cannot be reached: then everything waits in the outbox.
     connected: Option<Connected>,
     heartbeat_interval: Duration,
+    /// Notified when the server wants everything told anew.
+    anew: Arc<Notify>,
 }
 
 struct Connected {
@@ -58,12 +60,14 @@ struct Connected {
 }
 
 impl Link {
-    /// Finds out who we are at the configured server; `None` where none is configured.
+    /// Finds out who we are at the configured server; `None` where none is configured. `anew` is notified when the server
+    /// wants everything told anew.
     pub(crate) async fn establish(
         context: &Context,
         join: &JoinArgs,
         state: &Arc<State>,
         health: &Arc<Health>,
+        anew: Arc<Notify>,
     ) -> anyhow::Result<Option<Self>> {
         let server = &context.config.server;
         let (Some(base_url), Some(mut settings)) = (&server.base_url, server.client_settings()) else {
@@ -84,7 +88,7 @@ impl Link {
                 Err(error) if is_away(&error) => {
                     tracing::warn!("not enrolled yet: {error:#}; what is found waits in the outbox");
                     health.api_failed(&format!("{error:#}"));
-                    return Ok(Some(Self::new(context, state, health, None)));
+                    return Ok(Some(Self::new(context, state, health, None, anew)));
                 }
                 Err(error) => return Err(error),
             }
@@ -123,11 +127,18 @@ impl Link {
             presence,
             _settings: sender,
         };
-        Ok(Some(Self::new(context, state, health, Some(connected))))
+        Ok(Some(Self::new(context, state, health, Some(connected), anew)))
     }
 
-    fn new(context: &Context, state: &State, health: &Arc<Health>, connected: Option<Connected>) -> Self {
+    fn new(
+        context: &Context,
+        state: &State,
+        health: &Arc<Health>,
+        connected: Option<Connected>,
+        anew: Arc<Notify>,
+    ) -> Self {
         Self {
+            anew,
             outbox: state.outbox.clone(),
             database: state.database.clone(),
             health: Arc::clone(health),
@@ -144,7 +155,7 @@ impl Link {
     /// Whether the server took records when it was last asked.
     pub(crate) fn is_answering(&self) -> bool {
         let status = self.connected.as_ref().map(|connected| connected.delivery.status());
-        status.is_some_and(|status| status.borrow().error.is_none())
+        status.is_some_and(|status| status.borrow().is_answering())
     }
 
     /// Delivers and gives signs of life while the scan goes on. Never ends by itself.
@@ -206,6 +217,44 @@ impl Link {
         is_known && report.remaining == 0
     }
 
+    /// What waits in the outbox, and what of it the server has, as we were told.
+    async fn look_at_the_outbox(&self) -> (QueueStats, Option<Delivered>) {
+        let outbox = self.outbox.clone();
+        let looked = crate::run::blocking(move || Ok((outbox.stats()?, delivered(&outbox)?))).await;
+        looked.unwrap_or_else(|error| {
+            tracing::debug!(
+                error = format!("{error:#}"),
+                "the outbox could not be looked at for a heartbeat"
+            );
+            Default::default()
+        })
+    }
+
+    /// The server lacks what we hold for delivered.
+    async fn want_snapshot(&self, stream: StreamId) {
+        let outbox = self.outbox.clone();
+        let wanted = move || {
+            // Asked for already, or told anew since.
+            if outbox.resync()?.is_some() || outbox.stream() != stream {
+                return Ok(false);
+            }
+            let detail = format!("the server lacks records of the stream {stream} that it had taken");
+            outbox.want_resync(ResyncReason::Wanted, &detail, Utc::now())?;
+            Ok(true)
+        };
+        match crate::run::blocking(wanted).await {
+            Ok(true) => {
+                tracing::warn!(%stream, "the server lacks records that it had taken: everything is told anew");
+                self.anew.notify_one();
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "that the server wants a snapshot could not be written down"
+            ),
+        }
+    }
+
     async fn keep(&self, answer: Answer) {
         let database = self.database.clone();
         let kept = crate::run::blocking(move || answers::keep_answer(&database, &answer)).await;
@@ -218,11 +267,12 @@ impl Link {
         self.outbox.stats().map_or(u64::MAX, |stats| stats.records)
     }
 
-    /// Gives whether the server still takes our key: a run with nothing to deliver has no other way to find out.
+    /// Gives whether the server still takes our key and has what we hold for delivered: a run with nothing to deliver has
+    /// no other way to find out.
     async fn heartbeat(&self, connected: &Connected, summary: Option<&Summary>) -> bool {
         let last = self.health.last_scan();
         let errors = summary.map_or(last.errors, Summary::error_count);
-        let stats = self.outbox.stats().unwrap_or_default();
+        let (stats, told) = self.look_at_the_outbox().await;
         let heartbeat = Heartbeat {
             status: self.health.heartbeat_status(errors).to_owned(),
             version: VERSION.to_owned(),
@@ -232,10 +282,17 @@ impl Link {
             outbox_records: stats.records,
             outbox_dropped: stats.dropped,
             outbox_damaged: stats.damaged,
+            delivered: told,
         };
         let memory = telemetry_otel::process_sample().map_or(0, |sample| sample.resident_bytes);
-        let Err(error) = connected.presence.heartbeat(&heartbeat, memory).await else {
-            return true;
+        let error = match connected.presence.heartbeat(&heartbeat, memory).await {
+            Ok(answer) => {
+                if let Some(told) = told.filter(|_| answer.snapshot_wanted) {
+                    self.want_snapshot(told.stream).await;
+                }
+                return !answer.snapshot_wanted;
+            }
+            Err(error) => error,
         };
         let is_refused = matches!(error.status().map(|status| status.as_u16()), Some(401 | 403));
         if is_refused {
@@ -285,7 +342,7 @@ pub(crate) async fn run(parts: AgentParts, join: Arc<JoinArgs>, stop: Cancellati
     let mut failures = 0;
     let (link, delivery) = loop {
         let established = tokio::select! {
-            established = Link::establish(&scanning.context, &join, &scanning.state, &scanning.health) => established,
+            established = Link::establish(&scanning.context, &join, &scanning.state, &scanning.health, Arc::clone(&parts.wake)) => established,
             () = stop.cancelled() => return Ok(()),
         };
         match established {
@@ -326,8 +383,9 @@ async fn watch_status(parts: &AgentParts, mut status: watch::Receiver<DeliverySt
     while status.changed().await.is_ok() {
         let now = status.borrow_and_update().clone();
         let is_good = now.error.is_none();
-        let was_good = parts.linked.0.is_answering.swap(is_good, Ordering::Relaxed);
-        if is_good && !was_good {
+        let was_answering = parts.linked.0.is_answering.swap(now.is_answering(), Ordering::Relaxed);
+        // What the server wants told anew is in the state before this status is out.
+        if now.snapshot_wanted || (now.is_answering() && !was_answering) {
             parts.wake.notify_one();
         }
         parts.scanning.health.delivered();

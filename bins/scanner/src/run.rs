@@ -8,9 +8,10 @@ use crate::{
     session,
     state::State,
 };
+use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use core_model::Backoff;
-use daemon_kit::{Exit, Restart, RuntimeSettings, Supervisor};
+use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor};
 use std::{
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -38,12 +39,20 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
     }
     // What cannot be scanned at all should be known before anything starts.
     request::of_settings(&context.config, 0)?;
-    let state = State::open(&context)?;
-    let serve = serve(Arc::new(context), args.join.clone(), Arc::new(state));
-    daemon_kit::run(RuntimeSettings::default(), serve)
+    daemon_kit::run(RuntimeSettings::default(), serve(Arc::new(context), args.join.clone()))
 }
 
-async fn serve(context: Arc<Context>, join: JoinArgs, state: Arc<State>) -> anyhow::Result<Exit> {
+async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
+    // Taken first: checking or restoring a large state takes a while, and ends well when it is cut off.
+    let mut signals = Signals::take().context("could not take over the signals of this process")?;
+    let own = Arc::clone(&context);
+    let state = tokio::select! {
+        state = blocking(move || State::open(&own)) => Arc::new(state?),
+        signal = signals.next() => {
+            tracing::info!(%signal, "stopping before everything had started");
+            return Ok(Exit::Done);
+        }
+    };
     let mut agent = Supervisor::new(GRACE);
     let health = Arc::new(Health::start(&context, &state)?);
     health.watch_tasks(&agent.states());
@@ -82,7 +91,7 @@ async fn serve(context: Arc<Context>, join: JoinArgs, state: Arc<State>) -> anyh
         interval = %context.config.scanner.scan_interval,
         "scanner is up"
     );
-    let stopped = agent.join().await?;
+    let stopped = agent.join(signals).await?;
     if !stopped.aborted.is_empty() {
         tracing::warn!(tasks = ?stopped.aborted, "ended without them; what they had not stored is scanned again");
     }

@@ -1,7 +1,7 @@
 //! A daemon of two tasks: one counts and fails at times, one says what the other is doing, to whoever looks and to the
 //! service manager. It is ready once it has counted. End it with Ctrl-C.
 use core_model::Backoff;
-use daemon_kit::{Exit, Restart, RuntimeSettings, Supervisor, log_panics, run};
+use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor, log_panics, run};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::sleep;
 
@@ -15,6 +15,7 @@ async fn daemon() -> anyhow::Result<Exit> {
         first: Duration::from_millis(500),
         longest: Duration::from_secs(8),
     });
+    let signals = Signals::take()?;
     let mut supervisor = Supervisor::new(Duration::from_secs(5));
     let (states, ready, status) = (
         supervisor.states(),
@@ -50,7 +51,7 @@ async fn daemon() -> anyhow::Result<Exit> {
             Ok::<(), Infallible>(())
         }
     });
-    let stopped = supervisor.join().await?;
+    let stopped = supervisor.join(signals).await?;
     println!("{stopped:?}");
     Ok(Exit::Done)
 }

@@ -9,7 +9,6 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -29,15 +28,17 @@ type Make = Mutex<dyn FnMut(CancellationToken) -> Work + Send>;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// use daemon_kit::{Cause, Restart, Supervisor};
+/// use daemon_kit::{Cause, Restart, Signals, Supervisor};
 /// use std::time::Duration;
 ///
+/// // Before anything that takes its time: from here on a signal ends the process in order.
+/// let signals = Signals::take().unwrap();
 /// let mut supervisor = Supervisor::new(Duration::from_secs(10));
 /// supervisor.spawn("greet", Restart::Never, |_stop| async {
 ///     println!("hello");
 ///     Ok::<(), std::io::Error>(())
 /// });
-/// let stopped = supervisor.join().await.unwrap();
+/// let stopped = supervisor.join(signals).await.unwrap();
 /// assert_eq!(stopped.cause, Cause::Done { task: "greet".to_owned() });
 /// # }
 /// ```
@@ -108,9 +109,6 @@ pub enum SuperviseError {
         /// File, line and column, known where [`log_panics`](crate::log_panics) was called.
         place: String,
     },
-    /// The signals could not be taken over.
-    #[error("could not take over the signals of this process")]
-    Signals(#[source] io::Error),
     /// A second signal came before the tasks had ended: end the process at once.
     #[error("a second signal, {0}, came before everything had stopped")]
     Impatient(Signal),
@@ -182,12 +180,12 @@ impl Supervisor {
 
     /// Waits until a signal, until the first task that may not be restarted ends, or until all are done; then tells the
     /// others to stop and gives them the grace period. Tells systemd that the process is ready, alive and stopping,
-    /// where it asks for that, from this call's own loop: the watchdog bites when the loop is stuck. On a second signal the process exits at once, with the signal's exit code.
+    /// where it asks for that, from this call's own loop: the watchdog bites when the loop is stuck. On a second signal
+    /// the process exits at once, with the signal's exit code.
     ///
     /// # Errors
-    /// When a task that may not be restarted failed or panicked, and when signals cannot be taken over.
-    pub async fn join(self) -> Result<Stopped, SuperviseError> {
-        let mut signals = Signals::take().map_err(SuperviseError::Signals)?;
+    /// When a task that may not be restarted failed or panicked.
+    pub async fn join(self, mut signals: Signals) -> Result<Stopped, SuperviseError> {
         let joined = self.join_on(async || signals.next().await).await;
         if let Err(SuperviseError::Impatient(signal)) = &joined {
             warn!(%signal, "second signal: exiting at once");

@@ -7,7 +7,7 @@ use crate::{
 use axum::{Extension, Json as Answer, extract::State, http::StatusCode};
 use chrono::Utc;
 use fleet_core::{AgentIdentity, Store};
-use fleet_wire::{EnrollRequest, EnrollResponse, Heartbeat, files_v1};
+use fleet_wire::{EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse, files_v1};
 use serde::Serialize;
 
 /// The file-scanner document does not say what these answer; its clients look at the status alone.
@@ -30,9 +30,13 @@ pub(crate) async fn heartbeat<S: Store>(
     State(shared): State<Shared<S>>,
     Extension(agent): Extension<AgentIdentity>,
     Json(told): Json<Heartbeat>,
-) -> Result<StatusCode, ApiError> {
-    shared.fleet.heartbeat(&agent, told, Utc::now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Answer<HeartbeatResponse>, ApiError> {
+    shared
+        .fleet
+        .heartbeat(&agent, told, Utc::now())
+        .await
+        .map(Answer)
+        .map_err(Into::into)
 }
 
 pub(crate) async fn register_v1<S: Store>(

@@ -10,6 +10,9 @@ use fleet_core::{
 use std::{error::Error, time::Duration};
 use transport_http::problem_response;
 
+/// A disk that is full or failed is seen to by people, not in seconds.
+const RETRY_STORAGE: Duration = Duration::from_secs(30);
+
 /// An error answer.
 #[derive(Debug)]
 pub(crate) struct ApiError {
@@ -62,6 +65,14 @@ impl ApiError {
         }
     }
 
+    /// Nothing was done, and the same can be asked again.
+    fn not_now(code: &'static str, detail: &str) -> Self {
+        Self {
+            retry_after: Some(RETRY_STORAGE),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        }
+    }
+
     /// What went wrong inside is for the log; a caller learns only that it did.
     fn internal(error: &dyn Error) -> Self {
         let mut causes = error.to_string();
@@ -106,17 +117,12 @@ impl From<StoreError> for ApiError {
                 "unavailable",
                 "the controller is shutting down",
             ),
-            // Agents keep what they have and come back; the operator is told by the log and by /health.
+            // The store says both once in the log, and /health for as long as they last.
             StoreError::Full { .. } => {
-                tracing::error!(%error, "free space on the disk of the data directory");
-                Self {
-                    retry_after: Some(Duration::from_secs(30)),
-                    ..Self::new(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "storage_full",
-                        "the controller's disk is full",
-                    )
-                }
+                Self::not_now("storage_full", "the controller's disk is full; nothing was stored")
+            }
+            StoreError::Disk { .. } => {
+                Self::not_now("storage_failed", "the controller's disk failed; nothing was stored")
             }
             StoreError::Backend { .. } | StoreError::Panicked { .. } => Self::internal(&error),
         }
@@ -217,6 +223,32 @@ impl From<IngestError> for ApiError {
             IngestError::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail),
             IngestError::Check => Self::internal(&error),
             IngestError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_disk_that_is_full_or_failed_is_no_fault_of_the_caller() {
+        let source = Arc::new(std::io::Error::other("disk"));
+        let full = StoreError::Full {
+            doing: "ingest a batch",
+            source: source.clone(),
+        };
+        let failed = StoreError::Disk {
+            doing: "ingest a batch",
+            source,
+        };
+        for (error, code) in [(full, "storage_full"), (failed, "storage_failed")] {
+            let error = ApiError::from(IngestError::from(error));
+            assert_eq!(error.code, code);
+            let response = error.into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "30");
         }
     }
 }

@@ -26,6 +26,8 @@ mod error;
 mod extract;
 mod files;
 mod fleet;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ingest;
 mod join_tokens;
 mod paging;

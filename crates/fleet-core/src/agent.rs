@@ -98,6 +98,12 @@ pub struct HealthReport {
     /// Records waiting in its outbox, where it tells.
     #[serde(default)]
     pub outbox_records: Option<u64>,
+    /// Records that it gave up, ever, where it tells.
+    #[serde(default)]
+    pub outbox_dropped: Option<u64>,
+    /// Records that were damaged on its disk, ever, where it tells.
+    #[serde(default)]
+    pub outbox_damaged: Option<u64>,
     /// Resident memory in bytes, where it tells.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
@@ -224,9 +230,25 @@ impl AgentFilter {
     }
 }
 
+/// How far a full snapshot has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotState {
+    /// It has begun, and not all of it has arrived.
+    Open,
+    /// All of it has arrived, and what it did not name is being dropped.
+    Dropping,
+    /// It has taken effect.
+    Complete,
+    /// A newer stream began before it was whole: it never takes effect.
+    Superseded,
+}
+
 /// A full snapshot: everything that an agent knows, told anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotStatus {
+    /// How far it has come.
+    pub state: SnapshotState,
     /// Why, such as `first`, `restored` or `dropped`.
     pub reason: String,
     /// The same for people.
@@ -266,6 +288,8 @@ pub struct StreamStatus {
     pub last_seq: u64,
     /// Numbers below that which did not come, the first hundred ranges of them.
     pub gaps: Vec<SeqRange>,
+    /// When it was closed because this controller went back in time: its agent is asked for a snapshot in a new one.
+    pub closed_at: Option<DateTime<Utc>>,
     /// The full snapshot that it begins with, if it does.
     pub snapshot: Option<SnapshotStatus>,
 }
@@ -307,6 +331,8 @@ mod tests {
             files_processed: 0,
             error_count: 0,
             outbox_records: None,
+            outbox_dropped: None,
+            outbox_damaged: None,
             memory_bytes: None,
         });
         assert_eq!(status(&agent, 100), AgentStatus::Degraded);

@@ -288,7 +288,7 @@ mod tests {
         wrong_mode["mode"] = "rw-r--r--".into();
         let batch = Batch::check(&request(&[
             (1, "file.created", file("/a")),
-            (2, "snapshot.begin", serde_json::json!({})),
+            (2, "check.result", serde_json::json!({})),
             (3, "file.created", serde_json::json!({"path": "/a"})),
             (4, "file.updated", wrong_mode),
             (5, "file.deleted", serde_json::json!({"path": ""})),

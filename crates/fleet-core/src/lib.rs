@@ -22,6 +22,8 @@ mod batch;
 mod file;
 mod files_v1;
 mod fleet;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod glob;
 mod identity;
 mod lockout;
@@ -34,7 +36,7 @@ mod token;
 
 pub use agent::{
     AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport,
-    HealthStatus, NewAgent, Registration, SnapshotStatus, StreamFace, StreamStatus,
+    HealthStatus, NewAgent, Registration, SnapshotState, SnapshotStatus, StreamFace, StreamStatus,
 };
 pub use batch::{Batch, BatchError, Effect, Entry, MAX_BATCH_RECORDS};
 pub use file::{
@@ -49,8 +51,9 @@ pub use glob::Glob;
 pub use identity::{CreatedJoinToken, JoinToken, JoinTokenState, NewJoinToken, NewSession, Operator, Role, StoredUser};
 pub use lockout::{Locked, LockoutSettings, LoginGuard};
 pub use page::{Page, PageRequest};
-pub use sqlite::{OpenError, SqliteStore, StoreSettings};
+pub use sqlite::{OpenError, Opened, SqliteStore, StoreSettings, UpkeepError, WriteFailure};
 pub use store::{
     ChangePasswordRefusal, EnrollRefusal, FilesRefusal, IngestRefusal, NewPassword, Statistics, Store, StoreError,
+    Taken,
 };
 pub use token::{RandomError, TokenHash, TokenKind};

@@ -13,6 +13,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, TokenId, UserId};
+use fleet_wire::Delivered;
 use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 /// The store could not do what it was asked.
@@ -26,11 +27,21 @@ pub enum StoreError {
         /// Why not.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// The disk is full. Nothing of it was stored.
+    /// There is no room on its disk. Nothing of what was asked was stored; it can be asked again.
     #[error("the store could not {doing}: its disk is full")]
     Full {
         /// What was asked.
         doing: &'static str,
+        /// What the database says.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// Its disk failed. Nothing of what was asked was stored; it can be asked again.
+    #[error("the store could not {doing}: its disk failed")]
+    Disk {
+        /// What was asked.
+        doing: &'static str,
+        /// What the database says.
+        source: Arc<dyn Error + Send + Sync>,
     },
     /// It was closed meanwhile, or its thread died.
     #[error("the store was closed before it could {doing}")]
@@ -55,11 +66,18 @@ pub enum EnrollRefusal {
     NameTaken,
 }
 
+/// A batch was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// It made a snapshot whole, and more is to be dropped than could be at once: [`Store::drop_unnamed`] goes on.
+    pub has_more_to_drop: bool,
+}
+
 /// Why a batch was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IngestRefusal {
-    /// The stream is not known and does not start at its beginning, or the agent spoke the other face meanwhile: only a
-    /// snapshot in a new stream tells what is true.
+    /// The stream is not known and does not start at its beginning, records of it may be lost here, or the agent spoke
+    /// the other face meanwhile: only a snapshot in a new stream tells what is true.
     SnapshotWanted,
 }
 
@@ -109,6 +127,8 @@ pub struct Statistics {
     pub outbox_records: u64,
     /// Streams in which a record is missing.
     pub streams_with_gaps: u64,
+    /// Agents that are asked for a snapshot, because this store went back in time, and have not begun one yet.
+    pub agents_owing_snapshot: u64,
 }
 
 macro_rules! store {
@@ -163,8 +183,16 @@ store! {
     /// An agent told anew where and what it is.
     fn register(&self, agent: AgentId, registration: Registration, now: DateTime<Utc>) -> ();
 
-    /// An agent is alive and told how it goes, with its version where it told that too.
-    fn heartbeat(&self, agent: AgentId, version: Option<String>, health: HealthReport, now: DateTime<Utc>) -> ();
+    /// An agent is alive and told how it goes, with its version where it told that too. Whether records are missing that
+    /// it was told are taken.
+    fn heartbeat(
+        &self,
+        agent: AgentId,
+        version: Option<String>,
+        health: HealthReport,
+        delivered: Option<Delivered>,
+        now: DateTime<Utc>,
+    ) -> bool;
 
     /// Takes an agent's key away; whether there was such an agent. Its records stay; its name is free.
     fn revoke_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> bool;
@@ -183,7 +211,11 @@ store! {
 
     /// Applies a batch: repeats are dropped, and of two records about one file the one of the newer stream, then of the
     /// higher number, holds.
-    fn ingest(&self, agent: AgentId, batch: Arc<Batch>, now: DateTime<Utc>) -> Result<(), IngestRefusal>;
+    fn ingest(&self, agent: AgentId, batch: Arc<Batch>, now: DateTime<Utc>) -> Result<Taken, IngestRefusal>;
+
+    /// Drops a step of what whole snapshots did not name; whether there may be more. Nothing is lost if nobody calls for
+    /// a while, or in the middle of it.
+    fn drop_unnamed(&self, now: DateTime<Utc>) -> bool;
 
     /// Applies a batch of the file-scanner document, once for each `key`; `fingerprint` tells its body from another.
     fn ingest_files(
@@ -210,6 +242,6 @@ store! {
     /// Forgets what is of no more use: sessions over for a day, idempotency keys older than a day.
     fn sweep(&self, now: DateTime<Utc>) -> ();
 
-    /// Whether the store answers; for `/health`.
+    /// Whether the store can be read; for `/health`.
     fn ping(&self) -> ();
 }

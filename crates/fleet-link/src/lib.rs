@@ -32,7 +32,7 @@ pub use delivery::{
     Refusal,
 };
 pub use enroll::{EnrollError, Enrolled, Introduction, enroll, join_token};
-pub use presence::Presence;
+pub use presence::{Presence, delivered};
 
 /// The error and all its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {

@@ -1,8 +1,9 @@
 //! That an agent is there, and how it goes.
 
 use chrono::SecondsFormat;
+use core_model::Queue;
 use daemon_kit::Dialect;
-use fleet_wire::{Heartbeat, files_v1};
+use fleet_wire::{Delivered, Heartbeat, HeartbeatResponse, files_v1};
 use transport_http::{Client, HeaderMap, SendError, StatusCode};
 use url::Url;
 
@@ -50,14 +51,24 @@ impl Presence {
     }
 
     /// Sends one heartbeat. `memory_bytes` is the resident memory of the process, which only the file-scanner document
-    /// has a place for.
+    /// has a place for. Gives what a fleet controller answered, which a server of that document never does.
     ///
     /// # Errors
     /// When the server does not answer with success.
-    pub async fn heartbeat(&self, heartbeat: &Heartbeat, memory_bytes: u64) -> Result<(), SendError> {
+    pub async fn heartbeat(&self, heartbeat: &Heartbeat, memory_bytes: u64) -> Result<HeartbeatResponse, SendError> {
         if self.dialect == Dialect::Shoal {
-            return self.post("/api/v1/agents/me/heartbeat", heartbeat).await;
+            let path = "/api/v1/agents/me/heartbeat";
+            return match self.client.post_json(path, heartbeat, HeaderMap::new()).await {
+                // An older controller answers with nothing.
+                Err(SendError::NotJson { .. }) => Ok(HeartbeatResponse::default()),
+                answered => answered,
+            };
         }
+        self.heartbeat_of_the_document(heartbeat, memory_bytes).await?;
+        Ok(HeartbeatResponse::default())
+    }
+
+    async fn heartbeat_of_the_document(&self, heartbeat: &Heartbeat, memory_bytes: u64) -> Result<(), SendError> {
         let mut document = files_v1::Heartbeat {
             agent_id: None,
             status: if heartbeat.status == "unhealthy" {
@@ -98,6 +109,19 @@ impl Presence {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What of a queue is delivered, for a heartbeat. May block on the disk; `None` where another stream is being opened.
+///
+/// # Errors
+/// Those of the queue.
+pub fn delivered<Q: Queue>(queue: &Q) -> Result<Option<Delivered>, Q::Error> {
+    let stream = queue.stream();
+    // Asked for first: what is enqueued from here on is in the queue, and not taken for delivered.
+    let last = queue.stats()?.last_seq;
+    let waiting = queue.peek(stream, 0, 1)?;
+    let through = waiting.first().map_or(last, |run| run.seqs.first - 1);
+    Ok((queue.stream() == stream).then_some(Delivered { stream, through }))
 }
 
 /// `path` with one more part, which may hold any character.

@@ -1,6 +1,6 @@
 //! How an agent becomes one of the fleet, and how it says that it is alive.
 use chrono::{DateTime, Utc};
-use core_model::{AgentId, Secret};
+use core_model::{AgentId, Secret, StreamId};
 use serde::{Deserialize, Serialize};
 
 /// `POST /api/v1/agents/enroll`.
@@ -57,6 +57,26 @@ pub struct Heartbeat {
     /// Records that were damaged on the agent's disk, ever.
     #[serde(default)]
     pub outbox_damaged: u64,
+    /// What the agent holds for delivered: a controller that went back in time sees by it what it lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Delivered>,
+}
+
+/// Every record of a stream up to a number was accepted or refused by the controller, as the agent was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The stream of the agent's outbox.
+    pub stream: StreamId,
+    /// The number; 0 where the first record still waits.
+    pub through: u64,
+}
+
+/// The answer to a heartbeat, 200.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatResponse {
+    /// The controller lacks records that the agent holds for delivered: it wants a full snapshot in a new stream.
+    #[serde(default)]
+    pub snapshot_wanted: bool,
 }
 
 // A secret prints as `***` everywhere but in the one message whose purpose is to hand it over.

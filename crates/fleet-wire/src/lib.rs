@@ -16,7 +16,7 @@ mod path;
 mod problem;
 mod snapshot;
 
-pub use enroll::{EnrollRequest, EnrollResponse, Heartbeat};
+pub use enroll::{Delivered, EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse};
 pub use file::{FileChange, FileKind, FileRecord, KindError, kind};
 pub use ingest::{IngestRequest, IngestResponse, RawRecord, Rejected, join_records};
 pub use path::WirePath;

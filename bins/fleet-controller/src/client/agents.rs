@@ -2,9 +2,11 @@
 use super::{PAGE, block_on, explain, for_each, print_one, session};
 use crate::cli::{AgentsArgs, AgentsCommand, Output};
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use core_model::ByteSize;
 use daemon_kit::{Exit, Table, printable};
-use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView};
+use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView, SnapshotView};
+use fleet_core::SnapshotState;
 use std::fmt::Write as _;
 
 pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> {
@@ -106,8 +108,8 @@ fn detail(view: &AgentDetailView) -> String {
     line("status", word(&agent.status));
     line("host", printable(agent.hostname.as_bytes()).into_owned());
     line("version", printable(agent.version.as_bytes()).into_owned());
-    line("enrolled", agent.enrolled_at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
-    line("last seen", agent.last_seen.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+    line("enrolled", time(&agent.enrolled_at));
+    line("last seen", time(&agent.last_seen));
     line(
         "files",
         format!(
@@ -117,6 +119,22 @@ fn detail(view: &AgentDetailView) -> String {
             agent.files.deleted
         ),
     );
+    if let Some(health) = &agent.health {
+        if let Some(owed) = health.outbox_records {
+            line("owed", format!("{owed} records wait at the agent"));
+        }
+        let lost = health.outbox_dropped.unwrap_or(0) + health.outbox_damaged.unwrap_or(0);
+        if lost > 0 {
+            line(
+                "lost",
+                format!(
+                    "{} records given up and {} damaged at the agent, ever; a snapshot made up for them",
+                    health.outbox_dropped.unwrap_or(0),
+                    health.outbox_damaged.unwrap_or(0)
+                ),
+            );
+        }
+    }
     for stream in &view.streams {
         let gaps: Vec<String> = stream
             .gaps
@@ -132,17 +150,37 @@ fn detail(view: &AgentDetailView) -> String {
             "stream",
             format!("{} through {}, {gaps}", stream.stream, stream.last_seq),
         );
+        if let Some(at) = &stream.closed_at {
+            let at = time(at);
+            line(
+                "",
+                format!("closed at {at}: the controller went back in time, and asks the agent for a snapshot"),
+            );
+        }
         if let Some(snapshot) = &stream.snapshot {
-            let state = match snapshot.complete_at {
-                Some(at) => format!("complete at {}", at.format("%Y-%m-%dT%H:%M:%SZ")),
-                None => format!("since {}", snapshot.begun_at.format("%Y-%m-%dT%H:%M:%SZ")),
-            };
-            let detail = match snapshot.detail.is_empty() {
-                true => snapshot.reason.clone(),
-                false => format!("{} ({})", snapshot.reason, printable(snapshot.detail.as_bytes())),
-            };
-            line("snapshot", format!("{state}, {} dropped: {detail}", snapshot.dropped));
+            line("snapshot", snapshot_line(snapshot));
         }
     }
     text
+}
+
+fn snapshot_line(snapshot: &SnapshotView) -> String {
+    let since = time(&snapshot.begun_at);
+    let state = match (snapshot.state, &snapshot.complete_at) {
+        (SnapshotState::Complete, Some(at)) => format!("complete at {}", time(at)),
+        (SnapshotState::Complete, None) => "complete".to_owned(),
+        (SnapshotState::Open, _) => format!("open since {since}"),
+        (SnapshotState::Dropping, _) => format!("open since {since}, dropping what it did not name"),
+        (SnapshotState::Superseded, _) => format!("begun at {since}, given up for a newer stream"),
+    };
+    let mut text = format!("{state}, {} dropped: {}", snapshot.dropped, snapshot.reason);
+    if !snapshot.detail.is_empty() {
+        // Writing to memory cannot fail.
+        let _ = write!(text, " ({})", printable(snapshot.detail.as_bytes()));
+    }
+    text
+}
+
+fn time(at: &DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

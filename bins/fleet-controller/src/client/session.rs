@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
 };
 use tokio_util::sync::CancellationToken;
-use transport_http::{Client, ClientSettings, HeaderMap, Method, Request};
+use transport_http::{Client, ClientIdentity, ClientSettings, HeaderMap, Method, Request};
 use url::Url;
 
 /// A sign-in, as it is kept (0600).
@@ -26,6 +26,9 @@ struct SignedIn {
     allow_http: bool,
     #[serde(default)]
     ca_file: Option<PathBuf>,
+    /// Certificate and key to show.
+    #[serde(default)]
+    client: Option<(PathBuf, PathBuf)>,
 }
 
 /// `FLEET_TOKEN_FILE`, else a file in the user's state directory.
@@ -39,11 +42,16 @@ fn file(around: &Surroundings) -> anyhow::Result<PathBuf> {
     Ok(dir.join("fleet-controller/login.json"))
 }
 
-fn settings(server: &str, allow_http: bool, ca_file: Option<PathBuf>) -> anyhow::Result<ClientSettings> {
+fn settings(signed_in: &SignedIn) -> anyhow::Result<ClientSettings> {
+    let server = &signed_in.server;
     let url = Url::parse(server).with_context(|| format!("`{server}` is no URL: write it as https://HOST:PORT"))?;
     let mut settings = ClientSettings::new(url);
-    settings.allow_http = allow_http;
-    settings.ca_file = ca_file;
+    settings.allow_http = signed_in.allow_http;
+    settings.ca_file = signed_in.ca_file.clone();
+    settings.identity = signed_in
+        .client
+        .clone()
+        .map(|(certificate, key)| ClientIdentity { certificate, key });
     settings.user_agent = concat!("fleet-controller/", env!("CARGO_PKG_VERSION")).to_owned();
     // Somebody waits at a terminal: saying at once what is wrong beats trying for a minute.
     settings.retry_attempts = 1;
@@ -71,7 +79,7 @@ pub(super) fn client() -> anyhow::Result<Client> {
             signed_in.server
         );
     }
-    let mut settings = settings(&signed_in.server, signed_in.allow_http, signed_in.ca_file)?;
+    let mut settings = settings(&signed_in)?;
     settings.bearer = Some(Secret::new(signed_in.token));
     Ok(Client::new(settings)?)
 }
@@ -82,22 +90,25 @@ pub(crate) fn login(args: &LoginArgs) -> anyhow::Result<Exit> {
         username: args.username.clone(),
         password,
     };
-    // It is used by later commands too, wherever they are started.
-    let ca_file = args.ca_file.as_ref().map(std::path::absolute).transpose()?;
-    let client = Client::new(settings(&args.server, args.allow_http, ca_file.clone())?)?;
+    // Later commands use the files too, wherever they are started.
+    let absolute = |path: &Option<PathBuf>| path.as_ref().map(std::path::absolute).transpose();
+    let mut signed_in = SignedIn {
+        server: args.server.clone(),
+        token: String::new(),
+        expires_at: DateTime::UNIX_EPOCH,
+        allow_http: args.allow_http,
+        ca_file: absolute(&args.ca_file)?,
+        client: absolute(&args.client_certificate)?.zip(absolute(&args.client_key)?),
+    };
+    let client = Client::new(settings(&signed_in)?)?;
     let answer: Result<LoginResponse, _> =
         block_on(async { Ok(client.post_json("/api/v1/auth/login", &request, HeaderMap::new()).await) })?;
     let answer = answer.map_err(|error| match error.status().map(|status| status.as_u16()) {
         Some(401) => anyhow!("the user name or the password is wrong"),
         _ => anyhow::Error::from(error),
     })?;
-    let signed_in = SignedIn {
-        server: args.server.clone(),
-        token: answer.token.reveal().to_owned(),
-        expires_at: answer.expires_at,
-        allow_http: args.allow_http,
-        ca_file,
-    };
+    signed_in.token = answer.token.reveal().to_owned();
+    signed_in.expires_at = answer.expires_at;
     let path = file(&Surroundings::of_this_process())?;
     store(&path, &signed_in).with_context(|| format!("could not write `{}`", path.display()))?;
     eprintln!(

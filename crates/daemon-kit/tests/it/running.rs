@@ -1,7 +1,8 @@
 //! The end of a process in which something hangs, and panics with their place: this test binary, started anew.
 use clap::Parser;
 use daemon_kit::{
-    Cause, ConfigFinder, ConfigSpec, Exit, LoggingSettings, Restart, RuntimeSettings, Supervisor, Surroundings,
+    Cause, ConfigFinder, ConfigSpec, Exit, LoggingSettings, Restart, RuntimeSettings, Signals, Supervisor,
+    Surroundings,
     cli::{CommonArgs, DoctorArgs, Product},
     run,
 };
@@ -88,6 +89,7 @@ fn begin(cli: &Cli) -> anyhow::Result<Exit> {
 fn panics(cli: &Cli) -> anyhow::Result<Exit> {
     let _started = cli.common.begin::<Settings>("warn", &[])?;
     run(RuntimeSettings::default(), async {
+        let signals = Signals::take()?;
         let mut supervisor = Supervisor::new(Duration::from_secs(60));
         let states = supervisor.states();
         let health = transport_http::HealthRegistry::new("1.0.0", None);
@@ -101,7 +103,7 @@ fn panics(cli: &Cli) -> anyhow::Result<Exit> {
                 Ok::<(), Infallible>(())
             }
         });
-        assert_eq!(supervisor.join().await?.cause, Cause::AllDone);
+        assert_eq!(supervisor.join(signals).await?.cause, Cause::AllDone);
         eprintln!("restarts {}", states.restarts("count"));
         let router = transport_http::health_routes(health, &transport_http::HealthOptions::default());
         let server = transport_http::Server::bind("127.0.0.1:0".parse()?)?;
@@ -126,6 +128,7 @@ fn hangs(cli: &Cli, in_worker: bool) -> anyhow::Result<Exit> {
         ..RuntimeSettings::default()
     };
     run(settings, async {
+        let signals = Signals::take()?;
         let mut supervisor = Supervisor::new(Duration::from_millis(50));
         let stop = supervisor.stop();
         supervisor.spawn("scan", Restart::Never, move |_| {
@@ -144,7 +147,7 @@ fn hangs(cli: &Cli, in_worker: bool) -> anyhow::Result<Exit> {
                 tokio::task::spawn_blocking(hang).await
             }
         });
-        let stopped = supervisor.join().await?;
+        let stopped = supervisor.join(signals).await?;
         assert_eq!(stopped.aborted, ["scan"]);
         Ok(Exit::Partial)
     })

@@ -1,5 +1,5 @@
 //! Real signals to a real process: this test binary, started anew as a daemon that ends when it is told.
-use daemon_kit::{Cause, Restart, Signal, Supervisor};
+use daemon_kit::{Cause, Restart, Signal, Signals, Supervisor};
 use std::{
     convert::Infallible,
     future::pending,
@@ -14,6 +14,7 @@ const ROLE: &str = "DAEMON_KIT_TEST_ROLE";
 #[tokio::test]
 async fn as_a_child_process() {
     let Ok(role) = std::env::var(ROLE) else { return };
+    let signals = Signals::take().unwrap();
     let mut supervisor = Supervisor::new(Duration::from_secs(3600));
     supervisor.spawn("work", Restart::Never, move |stop| {
         let is_deaf = role == "deaf";
@@ -26,7 +27,7 @@ async fn as_a_child_process() {
             Ok::<(), Infallible>(())
         }
     });
-    // The task starts only when the supervisor waits, and by then the signals are taken over.
+    // The task starts only when the supervisor waits.
     supervisor.spawn(
         "ready",
         Restart::Backoff(core_model::Backoff {
@@ -38,7 +39,7 @@ async fn as_a_child_process() {
             Ok::<(), Infallible>(())
         },
     );
-    let stopped = supervisor.join().await.unwrap();
+    let stopped = supervisor.join(signals).await.unwrap();
     assert_eq!(stopped.cause, Cause::Signal(Signal::Terminate));
     std::process::exit(0);
 }

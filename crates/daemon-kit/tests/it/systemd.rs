@@ -1,5 +1,5 @@
 //! What a service manager hears: this test binary, started anew under a manager's socket.
-use daemon_kit::{Restart, Supervisor};
+use daemon_kit::{Restart, Signals, Supervisor};
 use std::{
     convert::Infallible,
     ffi::OsStr,
@@ -37,6 +37,7 @@ fn mark(text: &str) {
 #[tokio::test]
 async fn as_a_service() {
     let Ok(role) = std::env::var(ROLE) else { return };
+    let signals = Signals::take().unwrap();
     let mut supervisor = Supervisor::new(Duration::from_secs(60));
     let stop = supervisor.stop();
     let status = supervisor.status_handle();
@@ -65,7 +66,7 @@ async fn as_a_service() {
             Ok::<(), Infallible>(())
         }
     });
-    supervisor.join().await.unwrap();
+    supervisor.join(signals).await.unwrap();
     std::process::exit(0);
 }
 

@@ -2,7 +2,8 @@
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, SeqRange, StreamId};
 use fleet_core::{
-    AgentRecord, AgentStatus, FileTotals, HealthReport, SnapshotStatus, Statistics, StreamFace, StreamStatus,
+    AgentRecord, AgentStatus, FileTotals, HealthReport, SnapshotState, SnapshotStatus, Statistics, StreamFace,
+    StreamStatus,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -109,6 +110,9 @@ pub struct StreamView {
     pub last_seq: u64,
     /// Numbers below that which did not come: the first hundred ranges.
     pub gaps: Vec<GapView>,
+    /// When it was closed because the controller went back in time: the agent is asked for a snapshot in a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<DateTime<Utc>>,
     /// The full snapshot that it begins with, where it begins with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotView>,
@@ -117,6 +121,8 @@ pub struct StreamView {
 /// A full snapshot: an agent tells everything anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotView {
+    /// How far it has come: `open`, `dropping`, `complete` or `superseded`.
+    pub state: SnapshotState,
     /// Why: `first`, `restored`, `rebuilt`, `rolled_back`, `dropped`, `damaged`, `wanted`, `asked` or `other`.
     pub reason: String,
     /// The same for people.
@@ -132,6 +138,7 @@ pub struct SnapshotView {
 impl From<SnapshotStatus> for SnapshotView {
     fn from(snapshot: SnapshotStatus) -> Self {
         let SnapshotStatus {
+            state,
             reason,
             detail,
             begun_at,
@@ -139,6 +146,7 @@ impl From<SnapshotStatus> for SnapshotView {
             dropped,
         } = snapshot;
         Self {
+            state,
             reason,
             detail,
             begun_at,
@@ -168,6 +176,7 @@ impl From<StreamStatus> for StreamView {
             last_seen: stream.last_seen,
             last_seq: stream.last_seq,
             gaps: stream.gaps.into_iter().map(gap).collect(),
+            closed_at: stream.closed_at,
             snapshot: stream.snapshot.map(Into::into),
         }
     }
@@ -186,6 +195,9 @@ pub struct StatisticsView {
     pub outbox_records: u64,
     /// Streams in which a record is missing.
     pub streams_with_gaps: u64,
+    /// Agents that are asked for a snapshot, because the controller went back in time, and have not begun one yet.
+    #[serde(default)]
+    pub agents_owing_snapshot: u64,
 }
 
 /// Agents by status.
@@ -217,6 +229,7 @@ impl From<Statistics> for StatisticsView {
             files: sums.files,
             outbox_records: sums.outbox_records,
             streams_with_gaps: sums.streams_with_gaps,
+            agents_owing_snapshot: sums.agents_owing_snapshot,
         }
     }
 }

@@ -61,7 +61,7 @@ async fn records_are_taken_and_errors_told_as_agreed() {
     let answer = ingest(batch(
         STREAM,
         1,
-        &[("file.created", file("/a", 1)), ("snapshot.begin", json!({}))],
+        &[("file.created", file("/a", 1)), ("check.result", json!({}))],
     ))
     .await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
@@ -144,10 +144,16 @@ async fn heartbeats_of_both_kinds_show_in_the_registry() {
     let agent = app.agent(&operator, "a").await;
     let status = async || app.get("/api/v1/agents/a", &operator).await.json();
     let beat = json!({"status": "degraded", "version": "0.3.0", "outbox_records": 5});
-    assert_eq!(
-        app.post("/api/v1/agents/me/heartbeat", &agent, beat).await.status,
-        StatusCode::NO_CONTENT
-    );
+    let lost = json!({"stream": STREAM, "through": 3});
+    let mut bereft = beat.clone();
+    bereft["delivered"] = lost;
+    for (told, is_wanted) in [(bereft, true), (beat, false)] {
+        let answer = app.post("/api/v1/agents/me/heartbeat", &agent, told).await;
+        assert_eq!(
+            (answer.status, &answer.json()["snapshot_wanted"]),
+            (StatusCode::OK, &json!(is_wanted))
+        );
+    }
     let seen = status().await;
     assert_eq!(
         (&seen["status"], &seen["version"]),

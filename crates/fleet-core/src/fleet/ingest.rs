@@ -54,10 +54,15 @@ impl<S: Store> Fleet<S> {
         let checked = task::spawn_blocking(move || Batch::check(&request)).await;
         let batch = Arc::new(checked.map_err(|_| IngestError::Check)??);
         match self.store.ingest(agent.id, Arc::clone(&batch), now).await? {
-            Ok(()) => Ok(IngestResponse {
-                accepted_through: batch.seqs.last,
-                rejected: batch.rejected.clone(),
-            }),
+            Ok(taken) => {
+                if taken.has_more_to_drop {
+                    self.unnamed.notify_one();
+                }
+                Ok(IngestResponse {
+                    accepted_through: batch.seqs.last,
+                    rejected: batch.rejected.clone(),
+                })
+            }
             Err(IngestRefusal::SnapshotWanted) => Err(IngestError::SnapshotWanted),
         }
     }

@@ -10,7 +10,7 @@ pub use registry::{EnrollError, HeartbeatError, RegisterError};
 use crate::{LockoutSettings, LoginGuard, Store, StoreError};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// The rules that can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Fleet<S> {
     logins: LoginGuard,
     // One argon2id takes 19 MiB and a core for tens of milliseconds: a crowd at the door must not take more.
     hashing: Semaphore,
+    // Rung when a snapshot leaves much to drop.
+    unnamed: Notify,
 }
 
 impl<S: Store> Fleet<S> {
@@ -53,6 +55,7 @@ impl<S: Store> Fleet<S> {
             settings,
             logins: LoginGuard::new(settings.lockout),
             hashing: Semaphore::new(2),
+            unnamed: Notify::new(),
         }
     }
 
@@ -72,5 +75,20 @@ impl<S: Store> Fleet<S> {
     /// When the store fails.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.store.sweep(now).await
+    }
+
+    /// Drops a step of what whole snapshots did not name; whether there may be more. To be called again until there is
+    /// none: at start, since an earlier process may have left some, and after [`Fleet::until_more_to_drop`].
+    ///
+    /// # Errors
+    /// When the store fails; what was dropped before stays dropped.
+    pub async fn drop_unnamed(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        self.store.drop_unnamed(now).await
+    }
+
+    /// Waits until a snapshot became whole that leaves more to drop than was dropped at once. One that did so while
+    /// nobody waited counts.
+    pub async fn until_more_to_drop(&self) {
+        self.unnamed.notified().await;
     }
 }

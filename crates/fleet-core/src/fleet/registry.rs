@@ -8,7 +8,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use core_model::AgentId;
-use fleet_wire::{EnrollRequest, EnrollResponse, Heartbeat, files_v1};
+use fleet_wire::{EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse, files_v1};
 
 /// An agent did not join.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -127,7 +127,7 @@ impl<S: Store> Fleet<S> {
         Ok(self.store.register(agent.id, registration, now).await?)
     }
 
-    /// An agent is alive, and tells how it goes.
+    /// An agent is alive, and tells how it goes; it hears whether records are missing here that it holds for delivered.
     ///
     /// # Errors
     /// When it tells what cannot be, or the store fails.
@@ -136,7 +136,7 @@ impl<S: Store> Fleet<S> {
         agent: &AgentIdentity,
         told: Heartbeat,
         now: DateTime<Utc>,
-    ) -> Result<(), HeartbeatError> {
+    ) -> Result<HeartbeatResponse, HeartbeatError> {
         check_text("version", &told.version, 255).map_err(HeartbeatError::Invalid)?;
         let health = HealthReport {
             status: health(&told.status),
@@ -144,9 +144,15 @@ impl<S: Store> Fleet<S> {
             files_processed: told.files_processed,
             error_count: told.error_count,
             outbox_records: Some(told.outbox_records),
+            outbox_dropped: Some(told.outbox_dropped),
+            outbox_damaged: Some(told.outbox_damaged),
             memory_bytes: None,
         };
-        Ok(self.store.heartbeat(agent.id, Some(told.version), health, now).await?)
+        let snapshot_wanted = self
+            .store
+            .heartbeat(agent.id, Some(told.version), health, told.delivered, now)
+            .await?;
+        Ok(HeartbeatResponse { snapshot_wanted })
     }
 
     /// The same in the file-scanner document's words; `named` is the agent in the address, where there is one.
@@ -182,9 +188,12 @@ impl<S: Store> Fleet<S> {
             files_processed: told.files_processed,
             error_count: told.error_count,
             outbox_records: None,
+            outbox_dropped: None,
+            outbox_damaged: None,
             memory_bytes: Some(told.memory_usage).filter(|bytes| *bytes > 0),
         };
-        Ok(self.store.heartbeat(agent.id, None, health, now).await?)
+        self.store.heartbeat(agent.id, None, health, None, now).await?;
+        Ok(())
     }
 
     /// How an agent is at `now`.

@@ -8,7 +8,7 @@ use crate::{
     agent::StreamFace,
     batch::{Batch, Effect},
     files_v1::{FilesV1Batch, FilesV1Receipt},
-    store::{FilesRefusal, IngestRefusal},
+    store::{FilesRefusal, IngestRefusal, Taken},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use core_model::{AgentId, SeqRange, StreamId};
@@ -17,14 +17,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// So long a key of the file-scanner document is remembered.
 const KEY_LIFE: TimeDelta = TimeDelta::hours(24);
 
-/// Ingests a batch; whether a snapshot that is whole now has more to drop.
 pub(super) fn ingest(
     connection: &Connection,
     agent: AgentId,
     batch: &Batch,
     kept_changes: u32,
     now: DateTime<Utc>,
-) -> rusqlite::Result<Result<bool, IngestRefusal>> {
+) -> rusqlite::Result<Result<Taken, IngestRefusal>> {
     let agent = registry::row_id(connection, agent)?;
     let known = stream::find(connection, agent, batch.stream)?;
     let newest = stream::newest(connection, agent)?;
@@ -35,17 +34,16 @@ pub(super) fn ingest(
         (Some(_), Some(newest)) if newest.face == StreamFace::FilesV1 => {
             return Ok(Err(IngestRefusal::SnapshotWanted));
         }
+        // What was taken of it may be lost here.
+        (Some(stream), _) if stream.is_closed => return Ok(Err(IngestRefusal::SnapshotWanted)),
         (Some(stream), _) => stream,
     };
     let fresh = stream::mark_seen(connection, &stream, batch.seqs, now)?;
     // What an older stream says is superseded from the instant at which a newer one begins to name everything.
-    let is_superseded = match newest {
-        Some(newest) if newest.ordinal > stream.ordinal => snapshot::has_begun(connection, &newest)?,
-        _ => false,
-    };
-    if is_superseded {
+    let has_newer = newest.is_some_and(|newest| newest.ordinal > stream.ordinal);
+    if has_newer && snapshot::is_superseded(connection, agent, &stream)? {
         registry::seen(connection, agent, now)?;
-        return Ok(Ok(false));
+        return Ok(Ok(Taken::default()));
     }
     let mut applier = Applier::new(connection, agent, stream.ordinal)?;
     for range in fresh {
@@ -54,7 +52,7 @@ pub(super) fn ingest(
         for entry in &batch.entries[from..to] {
             match &entry.effect {
                 Effect::SnapshotBegin { reason, detail } => {
-                    snapshot::begin(connection, &stream, entry.seq, (reason, detail), entry.time)?;
+                    snapshot::begin(connection, agent, &stream, entry.seq, (reason, detail), entry.time)?;
                 }
                 Effect::SnapshotEnd { unseen } => {
                     snapshot::end(connection, &stream, entry.seq, unseen, entry.time)?;
@@ -65,7 +63,8 @@ pub(super) fn ingest(
     }
     applier.finish(kept_changes)?;
     registry::seen(connection, agent, now)?;
-    Ok(Ok(snapshot::step(connection, Some(agent), kept_changes, now)?))
+    let has_more_to_drop = snapshot::first_step(connection, &stream, kept_changes, now)?;
+    Ok(Ok(Taken { has_more_to_drop }))
 }
 
 pub(super) fn ingest_files(

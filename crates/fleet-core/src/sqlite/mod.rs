@@ -3,13 +3,17 @@ mod apply;
 mod files;
 mod identity;
 mod ingest;
+mod mark;
+mod open;
 mod readers;
 mod registry;
 mod rows;
 mod snapshot;
 mod stream;
+mod unseen;
 mod value;
 mod writer;
+mod writes;
 
 use crate::{
     agent::{AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, HealthReport, NewAgent, Registration},
@@ -20,140 +24,77 @@ use crate::{
     page::{Page, PageRequest},
     store::{
         ChangePasswordRefusal, EnrollRefusal, FilesRefusal, IngestRefusal, NewPassword, Statistics, Store, StoreError,
+        Taken,
     },
     token::TokenHash,
 };
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, TokenId};
+use fleet_wire::Delivered;
 use readers::Readers;
-use state_sqlite::{Backups, Component, Database, OpenOptions, Story};
-use std::{io, path::Path, sync::Arc, time::Duration};
+use state_sqlite::{Backup, Backups, Component, Database};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::task;
 use writer::Writer;
+use writes::Writes;
+
+pub use open::{OpenError, Opened, StoreSettings, UpkeepError};
+pub use writes::WriteFailure;
 
 /// The tables of the store within the file.
 const COMPONENT: Component = Component {
     name: "fleet",
-    migrations: &[include_str!("schema.sql"), include_str!("snapshot_schema.sql")],
+    migrations: &[
+        include_str!("schema.sql"),
+        include_str!("snapshot_schema.sql"),
+        include_str!("progress_schema.sql"),
+    ],
 };
-/// Statements that a connection keeps prepared; there are fewer than this.
-const STATEMENTS: usize = 64;
-/// Page cache of the connection that writes, in KiB: paths arrive in any order, so it should hold much of the file
-/// table's inner pages.
-const WRITER_CACHE_KIB: i64 = 65_536;
-/// Pages of 8 KiB in the write-ahead log before they go into the file: a page that many batches touch is then written
-/// there once for all of them.
-const CHECKPOINT_PAGES: u32 = 8_000;
-
-/// The store could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file could not be opened, or belongs to something else.
-    #[error(transparent)]
-    Database(#[from] state_sqlite::OpenError),
-    /// A connection could not be set up.
-    #[error("could not set up a connection to the store")]
-    Connection(#[from] rusqlite::Error),
-    /// The thread that writes could not be started.
-    #[error("could not start the thread that writes to the store")]
-    Thread(#[source] io::Error),
-}
-
-/// How the store works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreSettings {
-    /// How many may read at the same time, at least one.
-    pub readers: usize,
-    /// Whether to read every page for damage as it opens: about 0.6 s a gigabyte.
-    pub check: bool,
-    /// So many changes of each agent are kept for people to look at; the oldest go first.
-    pub kept_changes: u32,
-}
-
-impl Default for StoreSettings {
-    fn default() -> Self {
-        Self {
-            readers: 4,
-            check: true,
-            kept_changes: 100_000,
-        }
-    }
-}
 
 /// The store in one SQLite file. Clones share it; when the last one goes, all that was handed over is on disk.
 #[derive(Clone)]
 pub struct SqliteStore {
-    database: Database,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+    writes: Writes,
+    database: Database,
     kept_changes: u32,
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it if there is none, and brings its schema up to date.
+    /// Takes a backup of one instant while others read and write, and removes those beyond the number to keep. Takes
+    /// about two seconds a gigabyte.
     ///
     /// # Errors
-    /// When the file cannot be opened, belongs to a later version, or cannot be brought up to date.
-    pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
-        let database = Database::open(path, OpenOptions { check: settings.check })?;
-        database.migrate(&[COMPONENT])?;
-        Self::over(database, settings)
+    /// When the backup could not be taken or is not sound; those that were there stay then.
+    pub async fn back_up(&self, backups: Backups, now: DateTime<Utc>) -> Result<Backup, UpkeepError> {
+        let database = self.database.clone();
+        let taken = task::spawn_blocking(move || backups.take(&database, now)).await;
+        taken.map_err(|_| UpkeepError::Panicked)?.map_err(UpkeepError::Backup)
     }
 
-    /// As [`open`](Self::open), whatever became of the file: a damaged one is moved aside and the newest sound backup
-    /// takes its place, or an empty store. What agents were told as taken since the backup is lost with it, so each of
-    /// them is then asked for a snapshot. Whoever calls it holds the lock of the file.
+    /// Gives room back that nobody uses, a little at a time while others read and write; how many bytes.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_or_recover(
-        path: &Path,
-        settings: StoreSettings,
-        backups: &Backups,
-        now: DateTime<Utc>,
-    ) -> Result<(Self, Story), OpenError> {
-        let (database, story) = state_sqlite::open_or_recover(path, backups, &[COMPONENT], now)?;
-        if !matches!(story, Story::New | Story::Sound) {
-            database.with_writer(|connection| stream::forget(connection))?;
-        }
-        Ok((Self::over(database, settings)?, story))
+    /// When SQLite fails.
+    pub async fn tidy(&self) -> Result<u64, UpkeepError> {
+        let database = self.database.clone();
+        let tidied = task::spawn_blocking(move || database.tidy()).await;
+        tidied.map_err(|_| UpkeepError::Panicked)?.map_err(UpkeepError::Tidy)
     }
 
-    /// The file, for backups and for how full its disk is.
-    pub fn database(&self) -> &Database {
-        &self.database
+    /// Why it cannot be written at present, if it cannot; found out by what was last written, so something has to be
+    /// from time to time ([`Store::sweep`]).
+    pub fn write_failure(&self) -> Option<WriteFailure> {
+        self.writes.failure(Instant::now())
     }
 
-    fn over(database: Database, settings: StoreSettings) -> Result<Self, OpenError> {
-        let readers = (0..settings.readers.max(1))
-            .map(|_| {
-                let connection = database.read_connection()?;
-                connection.set_prepared_statement_cache_capacity(STATEMENTS);
-                Ok(connection)
-            })
-            .collect::<Result<Vec<_>, OpenError>>()?;
-        database.with_writer(|connection| {
-            connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
-        })?;
-        let writer = Writer::start(database.clone()).map_err(OpenError::Thread)?;
-        Ok(Self {
-            database,
-            writer: Arc::new(writer),
-            readers: Arc::new(Readers::new(readers)),
-            kept_changes: settings.kept_changes,
-        })
-    }
-}
-
-impl SqliteStore {
-    /// Drops what whole snapshots did not name, a step at a time, so that others write in between. Whoever calls may go
-    /// away: the next sweep goes on.
-    async fn drop_unnamed(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let kept = self.kept_changes;
-        let step = move |db: &_| snapshot::step(db, None, kept, now);
-        while self.writer.run("drop what a snapshot did not name", step).await? {}
-        Ok(())
+    /// Bytes on disk, the write-ahead log included.
+    pub fn size(&self) -> u64 {
+        self.database.size()
     }
 }
 
@@ -237,9 +178,10 @@ impl Store for SqliteStore {
         agent: AgentId,
         version: Option<String>,
         health: HealthReport,
+        delivered: Option<Delivered>,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let work = move |db: &_| registry::heartbeat(db, agent, version.as_deref(), &health, now);
+    ) -> Result<bool, StoreError> {
+        let work = move |db: &_| registry::heartbeat(db, agent, version.as_deref(), &health, delivered, now);
         self.writer.run("note a heartbeat", work).await
     }
 
@@ -269,14 +211,16 @@ impl Store for SqliteStore {
         agent: AgentId,
         batch: Arc<Batch>,
         now: DateTime<Utc>,
-    ) -> Result<Result<(), IngestRefusal>, StoreError> {
+    ) -> Result<Result<Taken, IngestRefusal>, StoreError> {
         let kept = self.kept_changes;
         let work = move |db: &_| ingest::ingest(db, agent, &batch, kept, now);
-        let taken = self.writer.run("ingest a batch", work).await?;
-        if matches!(taken, Ok(true)) {
-            self.drop_unnamed(now).await?;
-        }
-        Ok(taken.map(drop))
+        self.writer.run("ingest a batch", work).await
+    }
+
+    async fn drop_unnamed(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let kept = self.kept_changes;
+        let work = move |db: &_| snapshot::next_step(db, kept, now);
+        self.writer.run("drop what a snapshot did not name", work).await
     }
 
     async fn ingest_files(
@@ -318,8 +262,7 @@ impl Store for SqliteStore {
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let work = move |db: &_| identity::sweep(db, now);
-        self.writer.run("forget what is over", work).await?;
-        self.drop_unnamed(now).await
+        self.writer.run("forget what is over", work).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -35,8 +35,8 @@ impl Readers {
                 return Err(closed());
             };
             let begin = || connection.prepare_cached("BEGIN").and_then(|mut sql| sql.execute([]));
-            begin().map_err(|source| failed(doing, source))?;
-            read(connection).map_err(|source| failed(doing, source))
+            begin().map_err(|source| failed(doing, Arc::new(source)))?;
+            read(connection).map_err(|source| failed(doing, Arc::new(source)))
         });
         reading.await.map_err(|_| StoreError::Panicked { doing })?
     }

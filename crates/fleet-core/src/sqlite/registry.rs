@@ -15,6 +15,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use core_model::AgentId;
+use fleet_wire::Delivered;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use std::time::Duration;
 
@@ -108,8 +109,9 @@ pub(super) fn heartbeat(
     agent: AgentId,
     version: Option<&str>,
     health: &HealthReport,
+    delivered: Option<Delivered>,
     now: DateTime<Utc>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(
         "UPDATE agent SET version = COALESCE(?2, version), health = ?3, last_seen = MAX(last_seen, ?4) WHERE uuid = ?1",
     )?;
@@ -119,7 +121,10 @@ pub(super) fn heartbeat(
         to_json(health)?,
         micros(now)
     ])?;
-    Ok(())
+    match delivered {
+        Some(delivered) => stream::lacks(connection, row_id(connection, agent)?, delivered),
+        None => Ok(false),
+    }
 }
 
 pub(super) fn revoke(connection: &Connection, agent: &AgentRef, now: DateTime<Utc>) -> rusqlite::Result<bool> {
@@ -227,6 +232,7 @@ pub(super) fn statistics(
         }
     }
     sums.streams_with_gaps = stream::with_gaps(connection)?;
+    sums.agents_owing_snapshot = stream::owing_snapshot(connection)?;
     Ok(sums)
 }
 

@@ -6,18 +6,20 @@
 use super::{
     apply::Applier,
     stream::{self, Stream},
-    value::{from_json, micros, signed, time, to_json},
+    unseen::Unseen,
+    value::{from_json, micros, optional_time, signed, time, to_json},
 };
-use crate::agent::SnapshotStatus;
+use crate::agent::{SnapshotState, SnapshotStatus};
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-/// Files looked at in one step.
+/// Files looked at in one step: some 50 ms.
 const STEP: i64 = 5_000;
 
-/// Notes that a snapshot begins. A repeat changes nothing.
+/// Notes that a snapshot begins, and that those of older streams will never be whole. A repeat changes nothing.
 pub(super) fn begin(
     connection: &Connection,
+    agent: i64,
     stream: &Stream,
     seq: u64,
     (reason, detail): (&str, &str),
@@ -30,6 +32,12 @@ pub(super) fn begin(
              WHERE begin_seq IS NULL",
         )?
         .execute(params![stream.id, signed(seq), reason, detail, micros(at)])?;
+    connection
+        .prepare_cached(
+            "UPDATE snapshot SET superseded_at = ?3 WHERE done_at IS NULL AND superseded_at IS NULL
+               AND stream IN (SELECT id FROM stream WHERE agent = ?1 AND ordinal < ?2)",
+        )?
+        .execute(params![agent, stream.ordinal, micros(at)])?;
     Ok(())
 }
 
@@ -50,24 +58,35 @@ pub(super) fn end(
     Ok(())
 }
 
-/// Whether a snapshot has begun in the stream: then older streams say nothing any more.
-pub(super) fn has_begun(connection: &Connection, stream: &Stream) -> rusqlite::Result<bool> {
+/// Whether a snapshot has begun in any newer stream of the agent: then this one says nothing any more.
+pub(super) fn is_superseded(connection: &Connection, agent: i64, stream: &Stream) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM snapshot WHERE stream = ?1 AND begin_seq IS NOT NULL)")?
-        .query_row([stream.id], |row| row.get(0))
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM stream JOIN snapshot ON snapshot.stream = stream.id
+                            WHERE agent = ?1 AND ordinal > ?2 AND begin_seq IS NOT NULL)",
+        )?
+        .query_row(params![agent, stream.ordinal], |row| row.get(0))
 }
 
 /// What of a snapshot the agent's page shows.
 pub(super) fn status(connection: &Connection, stream: &Stream) -> rusqlite::Result<Option<SnapshotStatus>> {
     let mut statement =
         connection.prepare_cached("SELECT * FROM snapshot WHERE stream = ?1 AND begin_seq IS NOT NULL")?;
-    let row = |row: &rusqlite::Row<'_>| {
-        let done: Option<i64> = row.get("done_at")?;
+    let row = |row: &Row<'_>| {
+        let complete_at = optional_time(row, "done_at")?;
+        let is_dropping = row.get::<_, Option<Vec<u8>>>("swept_to")?.is_some();
+        let state = match (complete_at, optional_time(row, "superseded_at")?) {
+            (Some(_), _) => SnapshotState::Complete,
+            (None, Some(_)) => SnapshotState::Superseded,
+            (None, None) if is_dropping => SnapshotState::Dropping,
+            (None, None) => SnapshotState::Open,
+        };
         Ok(SnapshotStatus {
+            state,
             reason: row.get("reason")?,
             detail: row.get("detail")?,
             begun_at: time(row, "begun_at")?,
-            complete_at: done.map(|_| time(row, "done_at")).transpose()?,
+            complete_at,
             dropped: row.get::<_, i64>("dropped")?.unsigned_abs(),
         })
     };
@@ -79,57 +98,70 @@ struct Due {
     agent: i64,
     end_seq: i64,
     ended_at: DateTime<Utc>,
-    unseen: Vec<Vec<u8>>,
-    swept_to: Vec<u8>,
+    unseen: Unseen,
+    swept_to: Option<Vec<u8>>,
 }
 
-/// The oldest snapshot that is whole and of which not all is dropped yet; of one agent, or of any. One that a newer
-/// stream supersedes has nothing to say any more.
-fn due(connection: &Connection, agent: Option<i64>) -> rusqlite::Result<Option<Due>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT stream.*, end_seq, ended_at, unseen, swept_to FROM snapshot
-         JOIN stream ON stream.id = snapshot.stream
-         WHERE done_at IS NULL AND (?1 IS NULL OR agent = ?1)
-           AND ordinal = (SELECT MAX(ordinal) FROM stream AS other WHERE other.agent = stream.agent)
-           AND EXISTS (SELECT 1 FROM stream_range WHERE stream_range.stream = snapshot.stream
-                       AND first <= begin_seq AND last >= end_seq)
-         ORDER BY ended_at LIMIT 1",
-    )?;
-    let row = |row: &rusqlite::Row<'_>| {
-        Ok(Due {
+impl Due {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let unseen: Vec<Vec<u8>> = from_json(&row.get::<_, String>("unseen")?)?;
+        Ok(Self {
             stream: stream::from_row(row)?,
             agent: row.get("agent")?,
             end_seq: row.get("end_seq")?,
             ended_at: time(row, "ended_at")?,
-            unseen: from_json(&row.get::<_, String>("unseen")?)?,
-            swept_to: row.get::<_, Option<Vec<u8>>>("swept_to")?.unwrap_or_default(),
+            unseen: Unseen::new(unseen),
+            swept_to: row.get("swept_to")?,
         })
-    };
-    statement.query_row([agent], row).optional()
+    }
 }
 
-/// Drops a step of what a whole snapshot did not name; whether there is more to do.
-pub(super) fn step(
+/// Snapshots that are whole and of which not all is dropped yet.
+const DUE: &str = "SELECT stream.*, end_seq, ended_at, unseen, swept_to FROM snapshot
+     JOIN stream ON stream.id = snapshot.stream
+     WHERE done_at IS NULL AND superseded_at IS NULL AND end_seq IS NOT NULL AND begin_seq IS NOT NULL
+       AND end_seq > begin_seq
+       AND EXISTS (SELECT 1 FROM stream_range WHERE stream_range.stream = snapshot.stream
+                   AND first <= begin_seq AND last >= end_seq)";
+
+/// Drops the first step of what the snapshot of this stream did not name, if it is whole now; whether there is more.
+/// Small ones are done by this, before the agent is answered.
+pub(super) fn first_step(
     connection: &Connection,
-    agent: Option<i64>,
+    stream: &Stream,
     kept_changes: u32,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<bool> {
-    let Some(due) = due(connection, agent)? else {
-        return Ok(false);
-    };
+    let mut statement = connection.prepare_cached(&format!("{DUE} AND snapshot.stream = ?1 AND swept_to IS NULL"))?;
+    match statement.query_row([stream.id], Due::from_row).optional()? {
+        Some(due) => step(connection, &due, kept_changes, now),
+        None => Ok(false),
+    }
+}
+
+/// Drops a step of what the snapshot that ended first did not name; whether there may be more to do, for any agent.
+pub(super) fn next_step(connection: &Connection, kept_changes: u32, now: DateTime<Utc>) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(&format!("{DUE} ORDER BY ended_at LIMIT 1"))?;
+    match statement.query_row([], Due::from_row).optional()? {
+        Some(due) => step(connection, &due, kept_changes, now).map(|_| true),
+        None => Ok(false),
+    }
+}
+
+fn step(connection: &Connection, due: &Due, kept_changes: u32, now: DateTime<Utc>) -> rusqlite::Result<bool> {
+    let from = due.swept_to.as_deref().unwrap_or_default();
     let mut statement = connection.prepare_cached(
         "SELECT path, stream_ordinal, kind IS NOT NULL FROM file WHERE agent = ?1 AND path > ?2 ORDER BY path LIMIT ?3",
     )?;
     let looked_at = statement
-        .query_map(params![due.agent, due.swept_to, STEP], |row| {
+        .query_map(params![due.agent, from, STEP], |row| {
             Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
         })?
         .collect::<rusqlite::Result<Vec<(Vec<u8>, i64, bool)>>>()?;
     let mut applier = Applier::new(connection, due.agent, due.stream.ordinal)?;
     let mut dropped = 0_i64;
     for (path, ordinal, is_there) in &looked_at {
-        if *is_there && *ordinal < due.stream.ordinal && !due.unseen.iter().any(|unseen| lies_in(unseen, path)) {
+        if *is_there && *ordinal < due.stream.ordinal && !due.unseen.covers(path) {
             applier.drop_file(due.end_seq, due.ended_at, path)?;
             dropped += 1;
         }
@@ -147,23 +179,5 @@ pub(super) fn step(
             dropped,
             (!is_more).then(|| micros(now)),
         ])?;
-    Ok(is_more || agent.is_none())
-}
-
-/// Whether `path` is `dir` or lies below it.
-fn lies_in(dir: &[u8], path: &[u8]) -> bool {
-    let rest = path.strip_prefix(dir.strip_suffix(b"/").unwrap_or(dir));
-    rest.is_some_and(|rest| rest.is_empty() || matches!(rest[0], b'/' | b'\\'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::lies_in;
-
-    #[test]
-    fn below_means_below_by_whole_names() {
-        assert!(lies_in(b"/", b"/a") && lies_in(b"/a", b"/a") && lies_in(b"/a", b"/a/b") && lies_in(b"/a/", b"/a/b"));
-        assert!(!lies_in(b"/a", b"/ab") && !lies_in(b"/a/b", b"/a"));
-        assert!(lies_in(b"C:\\data", b"C:\\data\\x"));
-    }
+    Ok(is_more)
 }

@@ -1,7 +1,7 @@
 //! Streams: which there are, their order, and the ranges of records seen of each.
 use super::{
     snapshot,
-    value::{id, micros, signed, time, unsigned},
+    value::{id, micros, optional_time, signed, time, unsigned},
 };
 use crate::{
     agent::{StreamFace, StreamStatus},
@@ -9,6 +9,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use core_model::{SeqRange, StreamId};
+use fleet_wire::Delivered;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// A stream within the store.
@@ -17,6 +18,8 @@ pub(super) struct Stream {
     pub(super) id: i64,
     pub(super) ordinal: i64,
     pub(super) face: StreamFace,
+    /// Whether records that it brings are refused until its agent has sent a snapshot in a newer one.
+    pub(super) is_closed: bool,
 }
 
 /// The stream of this id.
@@ -53,13 +56,6 @@ pub(super) fn add(
         StreamFace::FilesV1 => 1,
     };
     statement.query_row(params![agent, stream.as_uuid().as_bytes(), face, micros(now)], from_row)
-}
-
-/// Forgets under which names streams are known, so that agents that go on with theirs are asked for a snapshot. Their
-/// places stay: the files name them.
-pub(super) fn forget(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE stream SET uuid = randomblob(16) WHERE face = 0", [])?;
-    Ok(())
 }
 
 /// Marks `new` as seen; the parts of it that were not before.
@@ -103,6 +99,42 @@ pub(super) fn mark_seen(
     Ok(merged.fresh)
 }
 
+/// Closes every stream whose records agents number: some that were taken may be lost here, and an agent sends none of
+/// them again unless it is asked for a snapshot. How many agents that concerns.
+pub(super) fn close_all(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<u64> {
+    connection.execute(
+        "UPDATE stream SET closed_at = ?1 WHERE closed_at IS NULL AND face = 0",
+        [micros(now)],
+    )?;
+    owing_snapshot(connection)
+}
+
+/// How many agents were asked for a snapshot and have opened no new stream yet.
+pub(super) fn owing_snapshot(connection: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT COUNT(*) AS agents FROM stream JOIN agent ON agent.id = stream.agent AND agent.revoked_at IS NULL
+         WHERE closed_at IS NOT NULL
+           AND ordinal = (SELECT MAX(ordinal) FROM stream AS other WHERE other.agent = stream.agent)",
+    )?;
+    statement.query_row([], |row| unsigned(row, "agents"))
+}
+
+/// Whether records are missing here that the agent was told are taken: then the store went back in time since.
+pub(super) fn lacks(connection: &Connection, agent: i64, told: Delivered) -> rusqlite::Result<bool> {
+    let Some(stream) = find(connection, agent, told.stream)? else {
+        // One whose first record still waits was opened a moment ago.
+        return Ok(told.through > 0);
+    };
+    if stream.is_closed {
+        return Ok(true);
+    }
+    let mut statement = connection.prepare_cached("SELECT last FROM stream_range WHERE stream = ?1 AND first <= 1")?;
+    let unbroken = statement
+        .query_row([stream.id], |row| unsigned(row, "last"))
+        .optional()?;
+    Ok(unbroken.unwrap_or(0) < told.through)
+}
+
 /// The highest number seen, 0 for none.
 pub(super) fn last_seq(connection: &Connection, stream: &Stream) -> rusqlite::Result<u64> {
     let mut statement =
@@ -134,6 +166,7 @@ pub(super) fn statuses(connection: &Connection, agent: i64) -> rusqlite::Result<
             last_seen: time(row, "last_seen")?,
             last_seq: last_seq(connection, &stream)?,
             gaps: missing,
+            closed_at: optional_time(row, "closed_at")?,
             snapshot: snapshot::status(connection, &stream)?,
         });
     }
@@ -162,6 +195,7 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Stream> {
         } else {
             StreamFace::FilesV1
         },
+        is_closed: row.get::<_, Option<i64>>("closed_at")?.is_some(),
     })
 }
 

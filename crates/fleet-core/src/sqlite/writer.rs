@@ -2,13 +2,15 @@
 //!
 //! A commit that waits for the disk takes milliseconds whether it carries one job or five hundred, so those who write at
 //! the same time share it. There is no lingering for more: while one group commits the next one gathers.
+use super::{mark::Mark, writes::Writes};
 use crate::StoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use state_sqlite::Database;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Instant,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,12 +26,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which writes to `database`.
-    pub(super) fn start(database: Database) -> std::io::Result<Self> {
+    /// Starts the thread, which writes to `database`, counts its commits in `mark`, and tells `writes` how it goes.
+    pub(super) fn start(database: Database, mark: Mark, writes: Writes) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::channel(WAITING);
         let thread = thread::Builder::new()
             .name("fleet-store".to_owned())
-            .spawn(move || write(&database, waiting))?;
+            .spawn(move || write(&database, waiting, mark, &writes))?;
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
@@ -69,32 +71,51 @@ impl Drop for Writer {
     }
 }
 
-pub(super) fn failed(doing: &'static str, source: rusqlite::Error) -> StoreError {
-    if is_full(&source) {
-        return StoreError::Full { doing };
-    }
-    StoreError::Backend {
-        doing,
-        source: Arc::new(source),
+/// What failed, in the words of whoever asked for it.
+pub(super) fn failed(doing: &'static str, source: Arc<rusqlite::Error>) -> StoreError {
+    match trouble(&source) {
+        Some(Trouble::Full) => StoreError::Full { doing, source },
+        Some(Trouble::Disk) => StoreError::Disk { doing, source },
+        None => StoreError::Backend { doing, source },
     }
 }
 
-fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+/// What the disk has to do with a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    Full,
+    Disk,
+}
+
+fn trouble(error: &rusqlite::Error) -> Option<Trouble> {
+    match error.sqlite_error_code()? {
+        ErrorCode::DiskFull => Some(Trouble::Full),
+        // A file system that met an error is often mounted read-only from then on.
+        ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen => Some(Trouble::Disk),
+        _ => None,
+    }
 }
 
 /// A job with its answer's type forgotten.
 trait Job: Send {
     /// Does the work; whether what it wrote may stay.
     fn run(&mut self, connection: &Connection) -> bool;
+    /// What the database said, where the work failed by it.
+    fn failure(&self) -> Option<Arc<rusqlite::Error>>;
     /// Answers: by the work's own outcome, or by why the group was lost.
     fn answer(self: Box<Self>, lost: Option<&Arc<rusqlite::Error>>);
+}
+
+/// Why a job came to nothing by itself.
+enum Failure {
+    Error(Arc<rusqlite::Error>),
+    Panic,
 }
 
 struct Work<T, F> {
     doing: &'static str,
     work: Option<F>,
-    outcome: Option<Result<T, StoreError>>,
+    outcome: Option<Result<T, Failure>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -104,28 +125,31 @@ where
     F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
 {
     fn run(&mut self, connection: &Connection) -> bool {
-        let doing = self.doing;
         let Some(work) = self.work.take() else { return false };
         let outcome = match catch_unwind(AssertUnwindSafe(|| work(connection))) {
-            Ok(outcome) => outcome.map_err(|source| failed(doing, source)),
-            Err(_) => Err(StoreError::Panicked { doing }),
+            Ok(outcome) => outcome.map_err(|source| Failure::Error(Arc::new(source))),
+            Err(_) => Err(Failure::Panic),
         };
         let stays = outcome.is_ok();
         self.outcome = Some(outcome);
         stays
     }
 
+    fn failure(&self) -> Option<Arc<rusqlite::Error>> {
+        match &self.outcome {
+            Some(Err(Failure::Error(error))) => Some(Arc::clone(error)),
+            _ => None,
+        }
+    }
+
     fn answer(self: Box<Self>, lost: Option<&Arc<rusqlite::Error>>) {
         let doing = self.doing;
         let outcome = match (self.outcome, lost) {
             // A job's own failure says more than the group's.
-            (Some(Err(error)), _) => Err(error),
-            (_, Some(source)) if is_full(source) => Err(StoreError::Full { doing }),
-            (_, Some(source)) => Err(StoreError::Backend {
-                doing,
-                source: Arc::<rusqlite::Error>::clone(source),
-            }),
-            (Some(outcome), None) => outcome,
+            (Some(Err(Failure::Error(error))), _) => Err(failed(doing, error)),
+            (Some(Err(Failure::Panic)), _) => Err(StoreError::Panicked { doing }),
+            (_, Some(source)) => Err(failed(doing, Arc::clone(source))),
+            (Some(Ok(done)), None) => Ok(done),
             (None, None) => Err(StoreError::Closed { doing }),
         };
         // Whoever asked may have gone away; the work is done all the same.
@@ -133,7 +157,7 @@ where
     }
 }
 
-fn write(database: &Database, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+fn write(database: &Database, mut waiting: mpsc::Receiver<Box<dyn Job>>, mut mark: Mark, writes: &Writes) {
     while let Some(first) = waiting.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -141,51 +165,97 @@ fn write(database: &Database, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
         {
             group.push(job);
         }
-        let lost = database.with_writer(|connection| commit(connection, &mut group)).err();
-        let lost = lost.map(|error| {
-            tracing::error!(jobs = group.len(), %error, "a group of writes was lost");
-            Arc::new(error)
-        });
+        let lost = match database.with_writer(|connection| commit(connection, &mut group)) {
+            Ok(commits) => {
+                mark.write(commits);
+                None
+            }
+            Err(error) => {
+                tracing::error!(jobs = group.len(), %error, "a group of writes was lost");
+                Some(error)
+            }
+        };
+        report(writes, &group, lost.as_deref());
         for job in group {
             job.answer(lost.as_ref());
         }
     }
 }
 
-fn commit(connection: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+/// Tells whether the disk takes what is written.
+fn report(writes: &Writes, group: &[Box<dyn Job>], lost: Option<&rusqlite::Error>) {
+    let of_disk = |error: &rusqlite::Error| trouble(error).map(|trouble| (trouble, error.to_string()));
+    let mut own = group.iter().filter_map(|job| of_disk(&*job.failure()?));
+    let found = lost.and_then(of_disk).or_else(|| own.next());
+    match found {
+        Some((trouble, detail)) => {
+            if writes.failed(trouble == Trouble::Full, detail.clone(), Instant::now()) {
+                tracing::error!(
+                    error = detail,
+                    "the store cannot be written; agents keep what they have and try again"
+                );
+            }
+        }
+        // Any other failure says nothing about the disk.
+        None if lost.is_some() => {}
+        None => {
+            if let Some(lasted) = writes.succeeded(Instant::now()) {
+                tracing::info!(?lasted, "the store can be written again");
+            }
+        }
+    }
+}
+
+fn commit(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<u64, Arc<rusqlite::Error>> {
     run(connection, group).inspect_err(|_| {
         // After some failures SQLite has rolled back by itself, and this finds nothing to do.
         let _ = connection.execute_batch("ROLLBACK");
     })
 }
 
-fn run(connection: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
-    let statement = |sql| connection.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
+/// Runs the group in one transaction; how many there were, ever.
+fn run(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<u64, Arc<rusqlite::Error>> {
+    let statement = |sql| {
+        let done = connection.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
+        done.map_err(Arc::new)
+    };
     statement("BEGIN IMMEDIATE")?;
     for job in group {
         statement("SAVEPOINT job")?;
         if !job.run(connection) {
-            // Fails when the job's error (a full disk, say) made SQLite roll back the whole group: then it is lost.
+            // A full disk, say, may have made SQLite roll back the whole group: then all of it is lost, and by that.
+            if let Some(error) = job.failure().filter(|_| connection.is_autocommit()) {
+                return Err(error);
+            }
             statement("ROLLBACK TO job")?;
         }
         statement("RELEASE job")?;
     }
+    // With this every group writes something, so that each tells whether the disk takes it.
+    let commits = connection
+        .prepare_cached("UPDATE progress SET commits = commits + 1 WHERE id = 1 RETURNING commits")
+        .and_then(|mut sql| sql.query_row([], |row| row.get::<_, i64>(0)))
+        .map_err(Arc::new)?;
     statement("COMMIT")?;
-    Ok(())
+    Ok(commits.unsigned_abs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sqlite::mark::Told;
     use state_sqlite::OpenOptions;
     use tokio::task::JoinSet;
 
-    fn writer(dir: &tempfile::TempDir) -> (Arc<Writer>, std::path::PathBuf) {
+    fn writer(dir: &tempfile::TempDir) -> (Arc<Writer>, std::path::PathBuf, Writes) {
         let path = dir.path().join("w.db");
         let database = Database::open(&path, OpenOptions::default()).unwrap();
+        database.migrate(&[crate::sqlite::COMPONENT]).unwrap();
         let create = |connection: &mut Connection| connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)");
         database.with_writer(create).unwrap();
-        (Arc::new(Writer::start(database).unwrap()), path)
+        let writes = Writes::default();
+        let writer = Writer::start(database, Mark::beside(&path), writes.clone()).unwrap();
+        (Arc::new(writer), path, writes)
     }
 
     fn numbers(path: &std::path::Path) -> Vec<i64> {
@@ -198,7 +268,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_job_that_fails_or_panics_hurts_nobody_in_its_group() {
         let dir = tempfile::tempdir().unwrap();
-        let (writer, path) = writer(&dir);
+        let (writer, path, _) = writer(&dir);
         // The first job holds the thread until all others wait, so that they make one group.
         let (release, held) = std::sync::mpsc::channel::<()>();
         let mut jobs = JoinSet::new();
@@ -238,7 +308,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_group_that_cannot_be_committed_is_answered_by_the_failure_and_the_next_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        let (writer, path) = writer(&dir);
+        let (writer, path, _) = writer(&dir);
         let rolled_back = |connection: &Connection| connection.execute_batch("ROLLBACK");
         assert!(matches!(
             writer.run("roll back", rolled_back).await,
@@ -248,5 +318,67 @@ mod tests {
         assert_eq!(writer.run("insert", insert).await.unwrap(), 1);
         drop(writer);
         assert_eq!(numbers(&path), [1]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_disk_is_told_apart_and_the_whole_group_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (writer, path, writes) = writer(&dir);
+        // SQLite's own bound fails as a full disk does.
+        let bound = |connection: &Connection| {
+            let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+            connection.query_row(&format!("PRAGMA max_page_count={}", pages + 4), [], |_| Ok(()))
+        };
+        writer.run("bound", bound).await.unwrap();
+        assert_eq!(writes.failure(Instant::now()), None);
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let mut jobs = JoinSet::new();
+        let first = Arc::clone(&writer);
+        jobs.spawn(async move {
+            let hold = move |_: &Connection| {
+                held.recv().ok();
+                Ok(())
+            };
+            first.run("hold", hold).await
+        });
+        let large = Arc::clone(&writer);
+        jobs.spawn(async move {
+            let fill = |connection: &Connection| {
+                connection.execute_batch("CREATE TABLE b (x BLOB); INSERT INTO b VALUES (zeroblob(1000000))")
+            };
+            large.run("fill", fill).await
+        });
+        tokio::task::yield_now().await;
+        release.send(()).unwrap();
+        let answers = jobs.join_all().await;
+        let full = answers
+            .iter()
+            .filter(|answer| matches!(answer, Err(StoreError::Full { .. })));
+        assert!(full.count() >= 1, "{answers:?}");
+        assert!(writes.failure(Instant::now()).unwrap().is_full);
+        let insert = |connection: &Connection| connection.execute("INSERT INTO t VALUES (1)", []);
+        assert_eq!(
+            writer.run("insert", insert).await.unwrap(),
+            1,
+            "what is small still fits"
+        );
+        drop(writer);
+        assert_eq!(numbers(&path), [1]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_mark_is_never_ahead_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (writer, path, _) = writer(&dir);
+        for n in 0..3_i64 {
+            let insert = move |connection: &Connection| connection.execute("INSERT INTO t VALUES (?1)", [n]);
+            writer.run("insert", insert).await.unwrap();
+        }
+        drop(writer);
+        let connection = Connection::open(&path).unwrap();
+        let commits: i64 = connection
+            .query_row("SELECT commits FROM progress", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!((commits, Mark::beside(&path).read()), (3, Told::Commits(3)));
     }
 }

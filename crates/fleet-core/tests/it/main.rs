@@ -10,6 +10,8 @@ mod files;
 mod fixture;
 mod identity;
 mod ingest;
+mod interleaving;
+mod recovery;
 mod registry;
 mod restart;
 mod snapshot;

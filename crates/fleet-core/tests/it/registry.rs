@@ -1,9 +1,9 @@
 //! Agents join, call, are listed in pages, and are revoked.
-use crate::fixture::{Fixture, at, enrollment};
+use crate::fixture::{Fixture, at, created, enrollment, request, stream};
 use fleet_core::{
     AgentFilter, AgentRef, AgentStatus, EnrollError, Glob, HeartbeatError, PageRequest, RegisterError, Store,
 };
-use fleet_wire::{Heartbeat, files_v1};
+use fleet_wire::{Delivered, Heartbeat, files_v1};
 use std::time::Duration;
 
 const OFFLINE_AFTER: Duration = Duration::from_secs(180);
@@ -18,6 +18,7 @@ fn heartbeat(status: &str) -> Heartbeat {
         outbox_records: 7,
         outbox_dropped: 0,
         outbox_damaged: 0,
+        delivered: None,
     }
 }
 
@@ -48,6 +49,46 @@ async fn an_agent_is_as_it_last_said_until_it_falls_silent() {
     let sums = fleet.store().statistics(at(230), OFFLINE_AFTER).await.unwrap();
     assert_eq!((sums.online, sums.offline, sums.outbox_records), (1, 0, 7));
     assert_eq!(sums.kinds.into_iter().collect::<Vec<_>>(), [("scanner".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn an_agent_that_holds_more_for_delivered_than_is_here_is_asked_for_a_snapshot() {
+    let fixture = Fixture::new();
+    let agent = fixture.agent().await;
+    let fleet = &fixture.fleet;
+    let is_wanted = async |name, through| {
+        let mut told = heartbeat("healthy");
+        told.delivered = Some(Delivered {
+            stream: stream(name),
+            through,
+        });
+        fleet.heartbeat(&agent, told, at(10)).await.unwrap().snapshot_wanted
+    };
+    let ingest = async |first: u64, paths: &[&str]| {
+        let changes: Vec<_> = paths.iter().map(|path| created(path.as_bytes(), 1)).collect();
+        fleet
+            .ingest(&agent, request(stream(1), first, &changes), at(1))
+            .await
+            .unwrap();
+    };
+    // A stream that was opened a moment ago, and one of which records are gone.
+    assert!(!is_wanted(1, 0).await);
+    assert!(is_wanted(1, 1).await);
+    ingest(1, &["/a", "/b"]).await;
+    // The third is on its way.
+    ingest(4, &["/d"]).await;
+    assert!(!is_wanted(1, 2).await);
+    assert!(is_wanted(1, 3).await);
+    ingest(3, &["/c"]).await;
+    assert!(!is_wanted(1, 4).await);
+    assert!(is_wanted(1, 5).await);
+    assert!(
+        !fleet
+            .heartbeat(&agent, heartbeat("healthy"), at(10))
+            .await
+            .unwrap()
+            .snapshot_wanted
+    );
 }
 
 #[tokio::test]

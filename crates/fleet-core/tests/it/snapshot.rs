@@ -2,16 +2,14 @@
 use crate::fixture::{Fixture, at, created, deleted, record, request, stream};
 use core_model::StreamId;
 use fleet_core::{
-    AgentIdentity, AgentRef, Batch, ChangeAction, ChangeQuery, FileFilter, FileQuery, PageRequest, Store,
-    StoreSettings, StoredFile,
+    AgentDetail, AgentIdentity, AgentRef, ChangeAction, ChangeQuery, FileFilter, FileQuery, FileTotals, PageRequest,
+    SnapshotState, Store, StoredFile,
 };
 use fleet_wire::{
     FileChange, IngestRequest, RawRecord, SnapshotBegin, SnapshotEnd, SnapshotReason, WirePath, snapshot_kind,
 };
-use proptest::{collection, prelude::*};
-use std::{collections::BTreeMap, sync::Arc};
 
-fn raw(seq: u64, kind: &str, body: &impl serde::Serialize) -> RawRecord {
+pub(crate) fn raw(seq: u64, kind: &str, body: &impl serde::Serialize) -> RawRecord {
     RawRecord {
         seq,
         kind: kind.to_owned(),
@@ -20,37 +18,37 @@ fn raw(seq: u64, kind: &str, body: &impl serde::Serialize) -> RawRecord {
     }
 }
 
-fn begin(seq: u64, reason: SnapshotReason) -> RawRecord {
+pub(crate) fn begin(seq: u64, reason: SnapshotReason) -> RawRecord {
     let detail = "found and done".to_owned();
     raw(seq, snapshot_kind::BEGIN, &SnapshotBegin { reason, detail })
 }
 
-fn end(seq: u64, unseen: &[&[u8]]) -> RawRecord {
+pub(crate) fn end(seq: u64, unseen: &[&[u8]]) -> RawRecord {
     let unseen = unseen.iter().map(|path| WirePath::from_bytes(*path)).collect();
     raw(seq, snapshot_kind::END, &SnapshotEnd { unseen })
 }
 
-fn present(path: &[u8], size: u64) -> FileChange {
+pub(crate) fn present(path: &[u8], size: u64) -> FileChange {
     FileChange::Present(record(path, size))
 }
 
-fn change(seq: u64, change: &FileChange) -> RawRecord {
+pub(crate) fn change(seq: u64, change: &FileChange) -> RawRecord {
     raw(seq, change.kind(), change)
 }
 
-fn of(stream: StreamId, records: Vec<RawRecord>) -> IngestRequest {
+pub(crate) fn of(stream: StreamId, records: Vec<RawRecord>) -> IngestRequest {
     IngestRequest {
         records,
         ..request(stream, 1, &[])
     }
 }
 
-async fn send(fixture: &Fixture, agent: &AgentIdentity, request: IngestRequest) {
+pub(crate) async fn send(fixture: &Fixture, agent: &AgentIdentity, request: IngestRequest) {
     let answer = fixture.fleet.ingest(agent, request, at(100)).await.unwrap();
     assert_eq!(answer.rejected, []);
 }
 
-async fn files(fixture: &Fixture, agent: &AgentIdentity) -> Vec<StoredFile> {
+pub(crate) async fn files(fixture: &Fixture, agent: &AgentIdentity) -> Vec<StoredFile> {
     let query = FileQuery {
         agent: agent.id,
         prefix: vec![],
@@ -196,9 +194,14 @@ async fn a_file_that_is_named_as_it_was_is_no_change() {
     assert_eq!(new, [ChangeAction::Created, ChangeAction::Updated], "the newest first");
 }
 
+async fn detail(fixture: &Fixture, agent: &AgentIdentity) -> AgentDetail {
+    let found = fixture.fleet.store().agent(AgentRef::Id(agent.id)).await.unwrap();
+    found.unwrap()
+}
+
 #[tokio::test]
-async fn a_large_drop_goes_on_after_a_restart() {
-    let fixture = Fixture::with(StoreSettings::default());
+async fn a_large_drop_goes_on_after_a_crash_and_leaves_what_came_meanwhile() {
+    let mut fixture = Fixture::new();
     let agent = fixture.agent().await;
     for part in 0..6_u64 {
         let files: Vec<FileChange> = (0..2_000)
@@ -212,16 +215,144 @@ async fn a_large_drop_goes_on_after_a_restart() {
         change(2, &present(b"/f/3-0007", 1)),
         end(3, &[]),
     ];
-    // Whoever sent the end goes away as soon as it is handed over, in the middle of what it sets off.
-    {
-        let batch = Arc::new(Batch::check(&of(new, whole)).unwrap());
-        let sent = fixture.fleet.store().ingest(agent.id, batch, at(100));
-        assert!(poll_once(std::pin::pin!(sent)).await.is_none());
+    send(&fixture, &agent, of(new, whole)).await;
+    let some = detail(&fixture, &agent).await;
+    assert_eq!(
+        some.streams[0].snapshot.as_ref().unwrap().state,
+        SnapshotState::Dropping
+    );
+    assert_eq!(
+        some.agent.files.present, 7_000,
+        "one step is done before the agent is answered"
+    );
+
+    // Where the drop has been, and where it has still to go; and what is of no account any more.
+    let meanwhile = vec![
+        change(4, &created(b"/f/0-0000", 2)),
+        change(5, &created(b"/f/5-0001", 3)),
+        change(6, &deleted(b"/f/4-0000")),
+    ];
+    send(&fixture, &agent, of(new, meanwhile)).await;
+    send(&fixture, &agent, request(stream(1), 12_001, &[created(b"/f/late", 1)])).await;
+    let mut steps = 0;
+    loop {
+        fixture = fixture.restart();
+        if !fixture.fleet.drop_unnamed(at(200)).await.unwrap() {
+            break;
+        }
+        steps += 1;
     }
-    let fixture = fixture.restart();
-    fixture.fleet.sweep(at(200)).await.unwrap();
-    assert_eq!(live(&fixture, &agent).await.len(), 1);
-    assert_eq!(live(&fixture, &agent).await, ["/f/3-0007"]);
+    assert!(steps >= 2, "{steps}");
+    assert_eq!(live(&fixture, &agent).await, ["/f/0-0000", "/f/3-0007", "/f/5-0001"]);
+    let all = detail(&fixture, &agent).await;
+    let told = all.streams[0].snapshot.clone().unwrap();
+    // All but the one named, and the two that the agent itself said something about before the drop came there.
+    assert_eq!((told.state, told.dropped), (SnapshotState::Complete, 12_000 - 3));
+    let totals = FileTotals {
+        present: 3,
+        deleted: 12_000 - 3,
+        bytes: 6,
+    };
+    assert_eq!(all.agent.files, totals);
+    let query = ChangeQuery {
+        agent: agent.id,
+        prefix: vec![],
+        action: Some(ChangeAction::Deleted),
+        since: None,
+    };
+    let page = PageRequest {
+        after: None,
+        limit: 100_000,
+    };
+    let changes = fixture.fleet.store().changes(query, page).await.unwrap();
+    assert_eq!(changes.items.len(), 12_000 - 2, "those dropped, and one by the agent");
+}
+
+#[tokio::test]
+async fn who_waits_for_more_to_drop_is_woken_by_a_large_snapshot_alone() {
+    let fixture = Fixture::new();
+    let agent = four(&fixture).await;
+    send(
+        &fixture,
+        &agent,
+        of(stream(2), vec![begin(1, SnapshotReason::Asked), end(2, &[])]),
+    )
+    .await;
+    assert!(
+        poll_once(std::pin::pin!(fixture.fleet.until_more_to_drop()))
+            .await
+            .is_none()
+    );
+    for part in 0..3_u64 {
+        let files: Vec<FileChange> = (0..2_000)
+            .map(|n| created(format!("/f/{part}-{n:04}").as_bytes(), 1))
+            .collect();
+        send(&fixture, &agent, request(stream(2), 3 + part * 2_000, &files)).await;
+    }
+    send(
+        &fixture,
+        &agent,
+        of(stream(3), vec![begin(1, SnapshotReason::Asked), end(2, &[])]),
+    )
+    .await;
+    assert!(
+        poll_once(std::pin::pin!(fixture.fleet.until_more_to_drop()))
+            .await
+            .is_some()
+    );
+    while fixture.fleet.drop_unnamed(at(200)).await.unwrap() {}
+    assert!(live(&fixture, &agent).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_snapshot_is_given_up_for_a_newer_one_and_an_older_agent_needs_none() {
+    let fixture = Fixture::new();
+    let agent = four(&fixture).await;
+    let states = async || {
+        let streams = detail(&fixture, &agent).await.streams;
+        streams
+            .into_iter()
+            .map(|stream| stream.snapshot.map(|snapshot| snapshot.state))
+            .collect::<Vec<_>>()
+    };
+    send(&fixture, &agent, of(stream(2), vec![begin(1, SnapshotReason::Wanted)])).await;
+    // An older agent opens a stream and frames nothing: it drops nothing and supersedes nothing.
+    send(&fixture, &agent, request(stream(3), 1, &[created(b"/plain", 1)])).await;
+    assert_eq!(states().await, [None, Some(SnapshotState::Open), None]);
+    send(
+        &fixture,
+        &agent,
+        of(stream(2), vec![change(2, &present(b"/b", 1)), end(3, &[])]),
+    )
+    .await;
+    assert_eq!(live(&fixture, &agent).await, ["/b", "/plain"]);
+    assert_eq!(states().await, [None, Some(SnapshotState::Complete), None]);
+
+    send(&fixture, &agent, of(stream(4), vec![begin(1, SnapshotReason::Wanted)])).await;
+    send(&fixture, &agent, of(stream(5), vec![begin(1, SnapshotReason::Wanted)])).await;
+    send(&fixture, &agent, of(stream(4), vec![end(2, &[])])).await;
+    assert_eq!(live(&fixture, &agent).await, ["/b", "/plain"]);
+    assert_eq!(
+        states().await[..2],
+        [Some(SnapshotState::Open), Some(SnapshotState::Superseded)]
+    );
+    // An old stream says nothing any more, though the stream before the newest framed nothing.
+    send(&fixture, &agent, request(stream(6), 1, &[created(b"/six", 1)])).await;
+    send(&fixture, &agent, request(stream(1), 5, &[created(b"/late", 1)])).await;
+    assert_eq!(live(&fixture, &agent).await, ["/b", "/plain", "/six"]);
+}
+
+#[tokio::test]
+async fn nothing_is_dropped_below_an_unseen_root() {
+    let fixture = Fixture::new();
+    let agent = four(&fixture).await;
+    send(
+        &fixture,
+        &agent,
+        of(stream(2), vec![begin(1, SnapshotReason::First), end(2, &[b"/"])]),
+    )
+    .await;
+    assert_eq!(live(&fixture, &agent).await.len(), 4);
 }
 
 /// Polls once, as somebody does who then loses patience.
@@ -233,77 +364,4 @@ async fn poll_once<F: Future>(mut work: std::pin::Pin<&mut F>) -> Option<F::Outp
         })
     })
     .await
-}
-
-/// What the agent says in the new stream, in order: a path is there with a size, or gone.
-fn says() -> impl Strategy<Value = Vec<(u8, Option<u64>)>> {
-    collection::vec((0..8_u8, proptest::option::of(1..4_u64)), 0..12)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-    #[test]
-    fn in_whatever_order_requests_arrive_the_files_are_those_named(
-        old in says(),
-        named in says(),
-        after in says(),
-        order in any::<prop::sample::Index>(),
-        repeats in 1..3_usize,
-        seed in any::<u64>(),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let path = |n: u8| format!("/p/{n}").into_bytes();
-        let say = |seq: u64, (n, size): (u8, Option<u64>)| match size {
-            Some(size) => change(seq, &present(&path(n), size)),
-            None => change(seq, &deleted(&path(n))),
-        };
-        let mut expected = BTreeMap::new();
-        for (n, size) in named.iter().chain(&after) {
-            match size {
-                Some(size) => drop(expected.insert(path(*n), *size)),
-                None => drop(expected.remove(&path(*n))),
-            }
-        }
-        let mut records = vec![begin(1, SnapshotReason::Dropped)];
-        for said in &named {
-            records.push(say(records.len() as u64 + 1, *said));
-        }
-        records.push(end(records.len() as u64 + 1, &[]));
-        for said in &after {
-            records.push(say(records.len() as u64 + 1, *said));
-        }
-        let held = runtime.block_on(async {
-            let fixture = Fixture::new();
-            let agent = fixture.agent().await;
-            let first: Vec<RawRecord> = (1..).zip(&old).map(|(seq, said)| say(seq, *said)).collect();
-            if !first.is_empty() {
-                send(&fixture, &agent, of(stream(1), first)).await;
-            }
-            // The first record goes alone, as agents send it; the rest in pieces of any order.
-            let new = stream(2);
-            let mut pieces: Vec<Vec<RawRecord>> = Vec::new();
-            let mut rest = records.into_iter();
-            send(&fixture, &agent, of(new, rest.by_ref().take(1).collect())).await;
-            loop {
-                let piece: Vec<RawRecord> = rest.by_ref().take(1 + (seed % 4) as usize).collect();
-                if piece.is_empty() { break }
-                pieces.push(piece);
-            }
-            let start = if pieces.is_empty() { 0 } else { order.index(pieces.len()) };
-            for n in 0..pieces.len() * repeats {
-                let place = (start + n * 5) % pieces.len();
-                let again = pieces[place].iter().map(|r| raw(r.seq, &r.kind, &r.body)).collect();
-                send(&fixture, &agent, of(new, again)).await;
-            }
-            for piece in pieces {
-                send(&fixture, &agent, of(new, piece)).await;
-            }
-            files(&fixture, &agent)
-                .await
-                .into_iter()
-                .map(|file| (file.path, file.facts.unwrap().size))
-                .collect::<BTreeMap<_, _>>()
-        });
-        prop_assert_eq!(held, expected);
-    }
 }

@@ -55,6 +55,8 @@ pub struct DeliveryStatus {
     pub error: Option<String>,
     /// The server does not take this agent's key. It stays until the server has taken records again.
     pub unauthorized: bool,
+    /// The last round ended because the server wants a full snapshot.
+    pub snapshot_wanted: bool,
     /// When the server last took records.
     pub last_success: Option<DateTime<Utc>>,
     /// After a round that failed: until when nothing is tried.
@@ -210,6 +212,11 @@ impl<Q: Queue + 'static> Delivery<Q> {
 }
 
 impl DeliveryStatus {
+    /// Whether the server would take records now: the last round went well, or the server asked for a full snapshot.
+    pub fn is_answering(&self) -> bool {
+        self.error.is_none() || self.snapshot_wanted
+    }
+
     fn count(&mut self, report: &DeliveryReport) {
         self.sent += report.sent;
         self.rejected += report.rejected;
@@ -221,6 +228,7 @@ impl DeliveryStatus {
             None => 0,
         };
         self.error = report.error.as_ref().map(|error| crate::chain(error));
+        self.snapshot_wanted = matches!(report.error, Some(DeliveryError::SnapshotWanted { .. }));
         let is_refused = matches!(report.error, Some(DeliveryError::Unauthorized(_)));
         self.unauthorized = is_refused || (self.unauthorized && report.last_success.is_none());
     }

@@ -1,10 +1,11 @@
 //! Registration and heartbeats, in both dialects.
 use crate::{
-    rig::{client, noon},
+    rig::{Rig, client, noon},
     server::{Act, Server},
 };
+use core_model::Queue;
 use daemon_kit::Dialect;
-use fleet_link::Presence;
+use fleet_link::{Presence, delivered};
 use fleet_wire::Heartbeat;
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ fn heartbeat(status: &str) -> Heartbeat {
         outbox_records: 2,
         outbox_dropped: 0,
         outbox_damaged: 0,
+        delivered: None,
     }
 }
 
@@ -45,6 +47,23 @@ async fn a_controller_hears_heartbeats_and_needs_no_registration() {
         (&json!("degraded"), &json!(2))
     );
     assert_eq!(server.kept().seen[0].headers["x-api-key"], "agent-key");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_delivered_ends_before_the_first_record_that_waits() {
+    let server = Server::start();
+    let rig = Rig::new(&server.url, &[3, 2, 1]);
+    let through = || delivered(&*rig.queue).unwrap().unwrap().through;
+    assert_eq!(through(), 0);
+    let stream = rig.queue.stream();
+    rig.queue.ack(stream, &[4]).unwrap();
+    assert_eq!(through(), 0);
+    rig.queue.ack(stream, &[1]).unwrap();
+    assert_eq!(through(), 5);
+    rig.queue.ack(stream, &[6]).unwrap();
+    let told = delivered(&*rig.queue).unwrap().unwrap();
+    assert_eq!((told.stream, told.through), (stream, 6));
     server.stop().await;
 }
 

@@ -1,0 +1,68 @@
+//! What is forgotten in time, and what is found out for metrics and health on the way.
+use crate::keeping::Keeper;
+use chrono::Utc;
+use fleet_core::{Fleet, SqliteStore, Store};
+use std::{sync::Arc, time::Duration};
+use telemetry_otel::{Gauge, Metrics};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+/// Each time something is written too, so that a disk that is full or well again is known this soon.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+pub(crate) struct Sweeper {
+    fleet: Arc<Fleet<SqliteStore>>,
+    keeper: Arc<Keeper>,
+    agents: Gauge,
+    files: Gauge,
+    gaps: Gauge,
+}
+
+impl Sweeper {
+    pub(crate) fn new(fleet: Arc<Fleet<SqliteStore>>, metrics: &Metrics, keeper: Arc<Keeper>) -> Arc<Self> {
+        Arc::new(Self {
+            fleet,
+            keeper,
+            agents: metrics.gauge("fleet_agents", "Agents by status."),
+            files: metrics.gauge("fleet_files", "Files known of all agents."),
+            gaps: metrics.gauge("fleet_streams_with_gaps", "Streams in which a record is missing."),
+        })
+    }
+
+    /// Sweeps until `stop`.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            self.sweep().await;
+            if stop.run_until_cancelled(time::sleep(SWEEP_EVERY)).await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        let now = Utc::now();
+        if let Err(error) = self.fleet.sweep(now).await {
+            // The store says once that it cannot be written, and `/health` for as long as that lasts.
+            tracing::debug!(error = &error as &dyn std::error::Error, "the store could not be swept");
+        }
+        let offline_after = self.fleet.settings().offline_after;
+        match self.fleet.store().statistics(now, offline_after).await {
+            Ok(sums) => {
+                for (status, count) in [
+                    ("online", sums.online),
+                    ("degraded", sums.degraded),
+                    ("offline", sums.offline),
+                ] {
+                    self.agents.set(count as f64, &[("status", status)]);
+                }
+                self.files.set(sums.files.present as f64, &[]);
+                self.gaps.set(sums.streams_with_gaps as f64, &[]);
+                self.keeper.saw(Ok(&sums));
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the store could not be read");
+                self.keeper.saw(Err(error.to_string()));
+            }
+        }
+    }
+}
