@@ -15,7 +15,7 @@ mod text;
 mod wire;
 
 pub use crates::{
-    content_hashes, credentials, dir_entries, env_file, http_problem, ignore_file, ignore_rules, ingest_answer,
+    content_hashes, credentials, cursor, dir_entries, env_file, http_problem, ignore_file, ignore_rules, ingest_answer,
     key_path, outbox_run, redaction, retry_after, set_option, state_mark, stored_row,
 };
 pub use domain::{files_v1_batch, glob, ingest_batch};
@@ -35,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("conf_yaml", conf_yaml),
     ("content_hashes", content_hashes),
     ("credentials", credentials),
+    ("cursor", cursor),
     ("dir_entries", dir_entries),
     ("env_file", env_file),
     ("file_record", file_record),

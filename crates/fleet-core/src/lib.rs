@@ -22,8 +22,6 @@ mod batch;
 mod file;
 mod files_v1;
 mod fleet;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod glob;
 mod identity;
 mod lockout;

@@ -1,0 +1,3 @@
+//! Fuzzes [`fuzz::cursor`].
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::cursor(data));
