@@ -49,13 +49,14 @@ impl<'a, H: Iterator<Item = (u64, KnownContent)>> Old<'a, H> {
     }
 }
 
-/// Compares `listing` with `stored`, and reads the contents that the mode asks for.
+/// Compares `listing` with `stored`, and reads the contents that the mode asks for; `None` when the scan was stopped
+/// meanwhile.
 pub(crate) fn compare(
     here: &Here<'_, '_>,
     listing: &Listing,
     stored: &StoredDir,
     reader: &mut ContentReader,
-) -> Compared {
+) -> Option<Compared> {
     let entries = decode_entries(&stored.entries);
     let mut old = Old {
         damaged: entries.is_err(),
@@ -75,7 +76,7 @@ pub(crate) fn compare(
             known = old.next();
         }
         let before = before.map(|(_, entry, content)| (entry, content));
-        compared.present(here, reader, index, name, listed, before);
+        compared.present(here, reader, index, name, listed, before)?;
     }
     while let Some((gone, entry, content)) = known {
         compared.vanished(gone, entry, content);
@@ -88,7 +89,7 @@ pub(crate) fn compare(
             detail: "reading what is known of it: the stored entries are damaged".to_owned(),
         });
     }
-    compared
+    Some(compared)
 }
 
 impl Compared {
@@ -117,7 +118,7 @@ impl Compared {
         name: &[u8],
         listed: &Listed,
         before: Option<(Entry, Option<KnownContent>)>,
-    ) {
+    ) -> Option<()> {
         let entry = listed.look.entry;
         let known = before.and_then(|(_, content)| content);
         let mut changed = before.map(|(old, _)| old.changed(&entry));
@@ -136,9 +137,10 @@ impl Compared {
             if hash || sniff {
                 let algorithm = here.context.request.mode.algorithm().filter(|_| hash);
                 let read = sys::open_file(here.handle, name, here.root.canonical.as_deref())
-                    .and_then(|file| reader.read(file, &entry, algorithm, sniff));
+                    .and_then(|file| reader.read(file, &entry, algorithm, sniff, here.context.stop));
                 match read {
-                    Ok(read) => content = read,
+                    Ok(Some(read)) => content = read,
+                    Ok(None) => return None,
                     Err(error) if sys::is_absent(&error) => {}
                     Err(error) => {
                         let path = here.root.path(&here.child(name));
@@ -162,7 +164,7 @@ impl Compared {
         }
         let what = match changed {
             None => What::Appeared,
-            Some(changed) if changed.is_empty() && !here.context.request.name_all => return,
+            Some(changed) if changed.is_empty() && !here.context.request.name_all => return Some(()),
             Some(changed) if changed.is_empty() => What::Present,
             Some(changed) => What::Updated(changed),
         };
@@ -174,6 +176,7 @@ impl Compared {
             mime: content.mime,
         };
         self.push(what, name, facts);
+        Some(())
     }
 }
 

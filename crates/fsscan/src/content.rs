@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs::File,
     io::{self, Read},
+    sync::atomic::{AtomicBool, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -64,17 +65,19 @@ pub(crate) struct ContentReader {
 
 impl ContentReader {
     /// Reads `file`, which was looked at as `seen` before it was opened. Nothing is known of a file that was replaced
-    /// meanwhile: the next scan will see another one.
+    /// meanwhile: the next scan will see another one. `None` when `stop` was set before its end: a file may be as large as
+    /// a disk.
     pub(crate) fn read(
         &mut self,
         mut file: File,
         seen: &Entry,
         algorithm: Option<Algorithm>,
         sniff: bool,
-    ) -> io::Result<Content> {
+        stop: &AtomicBool,
+    ) -> io::Result<Option<Content>> {
         let before = sys::look_at(&file)?;
         if before.entry.kind() != FileKind::File || before.entry.inode != seen.inode {
-            return Ok(Content::default());
+            return Ok(Some(Content::default()));
         }
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_ns = i64::try_from(started.as_nanos()).unwrap_or(i64::MAX);
@@ -84,6 +87,9 @@ impl ContentReader {
         let mut filled = 0;
         let mut at_head = sniff;
         loop {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let read = match file.read(&mut self.buffer[filled..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
@@ -110,6 +116,6 @@ impl ContentReader {
             && (moved(&before.entry) != moved(&after.entry)
                 || before.entry.mtime_ns.saturating_add(RACY_NS) >= started_ns);
         content.hash = hasher.map(Hasher::finish);
-        Ok(content)
+        Ok(Some(content))
     }
 }

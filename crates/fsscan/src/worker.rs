@@ -22,8 +22,8 @@ use std::{
 const DEEPEST: u32 = 4096;
 const LONGEST: usize = 32 * 1024;
 
-/// The writer is gone: there is nobody left to work for.
-struct WriterGone;
+/// The scan was stopped or the writer is gone: there is nobody left to work for.
+struct Over;
 
 pub(crate) struct Worker<'c, 'a, R: TreeReader> {
     context: &'c Context<'a>,
@@ -61,7 +61,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         }
     }
 
-    fn walk(&mut self, job: Job) -> Result<(), WriterGone> {
+    fn walk(&mut self, job: Job) -> Result<(), Over> {
         self.relative.clear();
         match job {
             Job::Root(root) => {
@@ -87,7 +87,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         }
     }
 
-    fn walk_child(&mut self, parent: Arc<Dir>, name: Box<[u8]>) -> Result<(), WriterGone> {
+    fn walk_child(&mut self, parent: Arc<Dir>, name: Box<[u8]>) -> Result<(), Over> {
         let context = self.context;
         let root = &context.roots[parent.root];
         parent.relative(&mut self.relative);
@@ -101,7 +101,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
             if let Some(known) = known {
                 context.table.mark_seen(known);
             }
-            self.sender.send(Message::Error(error)).map_err(|_| WriterGone)
+            self.sender.send(Message::Error(error)).map_err(|_| Over)
         };
         if parent.depth >= DEEPEST || self.relative.len() > LONGEST {
             return fail(PathError {
@@ -141,7 +141,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
     }
 
     /// Lists an open directory, tells of it if it differs, and gives it back with its children.
-    fn visit(&mut self, visit: Visit, handle: &sys::Handle) -> Result<Option<(Dir, Names)>, WriterGone> {
+    fn visit(&mut self, visit: Visit, handle: &sys::Handle) -> Result<Option<(Dir, Names)>, Over> {
         let relative = mem::take(&mut self.relative);
         let here = Here {
             context: self.context,
@@ -171,7 +171,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
     }
 
     /// Lists and compares; `None` when the directory is not there or could not be listed.
-    fn look(&mut self, here: &Here<'_, '_>, visit: &Visit) -> Result<Option<DirId>, WriterGone> {
+    fn look(&mut self, here: &Here<'_, '_>, visit: &Visit) -> Result<Option<DirId>, Over> {
         let table = &self.context.table;
         if let Err(error) = self.listing.read(here, &mut self.buffer) {
             if visit.parent.is_some() && sys::is_absent(&error) {
@@ -213,7 +213,8 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
                 Some(stored) => stored,
                 None => self.stored(visit)?,
             };
-            let compared = compare(here, &self.listing, &stored, &mut self.content);
+            // What was read of a directory is stored as a whole or read again.
+            let compared = compare(here, &self.listing, &stored, &mut self.content).ok_or(Over)?;
             self.tell(here, visit, id, digest, &stored, compared)?;
         }
         if let Some(known) = visit.known {
@@ -230,7 +231,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         digest: Digest,
         stored: &StoredDir,
         compared: Compared,
-    ) -> Result<(), WriterGone> {
+    ) -> Result<(), Over> {
         for error in compared.errors {
             self.send(Message::Error(error))?;
         }
@@ -263,11 +264,11 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         })))
     }
 
-    fn send(&self, message: Message<R::Error>) -> Result<(), WriterGone> {
-        self.sender.send(message).map_err(|_| WriterGone)
+    fn send(&self, message: Message<R::Error>) -> Result<(), Over> {
+        self.sender.send(message).map_err(|_| Over)
     }
 
-    fn stored(&mut self, visit: &Visit) -> Result<StoredDir, WriterGone> {
+    fn stored(&mut self, visit: &Visit) -> Result<StoredDir, Over> {
         let Some(known) = visit.known else {
             return Ok(StoredDir::default());
         };
@@ -275,7 +276,7 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
             Ok(stored) => Ok(stored.unwrap_or_default()),
             Err(error) => {
                 self.send(Message::Failed(error))?;
-                Err(WriterGone)
+                Err(Over)
             }
         }
     }

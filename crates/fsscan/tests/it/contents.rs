@@ -4,6 +4,12 @@ use fsscan::{Algorithm, Changed, Mode, testing::Event};
 use std::{
     fs::{self, File, FileTimes},
     os::unix::fs::FileExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -33,6 +39,34 @@ fn updated(told: &Told, path: &[u8]) -> Option<Changed> {
         Event::Updated(other, changed) if other == path => Some(*changed),
         _ => None,
     })
+}
+
+#[test]
+fn a_scan_that_is_stopped_in_the_middle_of_a_file_ends_and_reads_it_the_next_time() {
+    let mut lab = Lab::new();
+    lab.request.mode = HASH;
+    lab.write("small", "abc");
+    let large = lab.at("large");
+    // To read it all would take hours, and it takes no space.
+    File::create(&large).unwrap().set_len(1 << 43).unwrap();
+    let (stop, progress) = (Arc::new(AtomicBool::new(false)), Arc::clone(&lab.request.progress));
+    let (send, ended) = mpsc::channel();
+    let asked = Arc::clone(&stop);
+    let scan = thread::spawn(move || {
+        send.send(lab.scan_until(&asked)).unwrap();
+        lab
+    });
+    // A directory is counted before its files are read.
+    while progress.files.load(Ordering::Relaxed) < 2 {
+        thread::yield_now();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let told = ended.recv_timeout(Duration::from_secs(120)).expect("the scan goes on");
+    assert!(told.summary.stopped && told.errors.is_empty(), "{:?}", told.errors);
+    let mut lab = scan.join().unwrap();
+    File::create(&large).unwrap();
+    assert_eq!(lab.scan().summary.created, 2);
+    assert!(lab.server.files.values().all(|file| file.hash.is_some()));
 }
 
 #[test]
