@@ -72,6 +72,22 @@ id! {
     /// An operator of the controller.
     UserId
 }
+id! {
+    /// A command to one or more agents: the same id however often it is delivered.
+    CommandId
+}
+id! {
+    /// The wish of an agent without credentials to be taken into a fleet.
+    ClaimId
+}
+id! {
+    /// A message on the link between an agent and the controller.
+    MessageId
+}
+id! {
+    /// One start of an agent's process: a cloned host has the same [`AgentId`] and another of these.
+    InstanceId
+}
 
 #[cfg(test)]
 mod tests {

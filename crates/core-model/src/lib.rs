@@ -25,7 +25,7 @@ mod unit;
 
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerSettings, BreakerState, Decision};
-pub use id::{AgentId, BatchId, ParseIdError, StreamId, TokenId, UserId};
+pub use id::{AgentId, BatchId, ClaimId, CommandId, InstanceId, MessageId, ParseIdError, StreamId, TokenId, UserId};
 pub use queue::{Damaged, Queue, QueueStats, QueuedRun, Run, SeqRange};
 pub use secret::Secret;
 pub use tree::{

@@ -1,6 +1,6 @@
 //! How an agent becomes one of the fleet, and how it says that it is alive.
 use chrono::{DateTime, Utc};
-use core_model::{AgentId, Secret, StreamId};
+use core_model::{AgentId, ClaimId, Secret, StreamId};
 use serde::{Deserialize, Serialize};
 
 /// `POST /api/v1/agents/enroll`.
@@ -77,6 +77,50 @@ pub struct HeartbeatResponse {
     /// The controller lacks records that the agent holds for delivered: it wants a full snapshot in a new stream.
     #[serde(default)]
     pub snapshot_wanted: bool,
+}
+
+/// `POST /api/v1/claims`: an agent without credentials asks to be taken in. The token itself never leaves the agent but
+/// as `X-Claim-Token` of its own polls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRequest {
+    /// SHA-256 of the claim token's text, in hex.
+    pub token_sha256: String,
+    /// The agent's name, unique at the controller.
+    pub name: String,
+    /// The product: `scanner`, `reef-agent` …
+    pub kind: String,
+    /// The machine's name.
+    pub hostname: String,
+    /// The product's version.
+    pub version: String,
+    /// What it can do.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+/// The answer, 201. The same request with the same token is answered by the same claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimResponse {
+    /// The claim, for polls.
+    pub claim_id: ClaimId,
+    /// What an operator types: short, without characters that look alike.
+    pub code: String,
+    /// Where an operator types it.
+    pub url: String,
+    /// When the claim ends unless it is accepted.
+    pub expires_at: DateTime<Utc>,
+    /// When to ask for the first time.
+    pub poll_after_secs: u32,
+}
+
+/// `GET /api/v1/claims/{claim_id}` before an operator has accepted it: 202. After that the answer is an
+/// [`EnrollResponse`], 200, until the agent has used the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimPending {
+    /// When the claim ends unless it is accepted.
+    pub expires_at: DateTime<Utc>,
+    /// When to ask again.
+    pub poll_after_secs: u32,
 }
 
 // A secret prints as `***` everywhere but in the one message whose purpose is to hand it over.

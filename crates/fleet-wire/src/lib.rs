@@ -8,6 +8,7 @@
 //! assert_eq!(json, r#"{"path":"/data/\ufffd.txt","path_raw":"L2RhdGEv/y50eHQ="}"#.replace("\\ufffd", "\u{fffd}"));
 //! ```
 pub mod files_v1;
+pub mod link;
 
 mod enroll;
 mod file;
@@ -16,7 +17,9 @@ mod path;
 mod problem;
 mod snapshot;
 
-pub use enroll::{Delivered, EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse};
+pub use enroll::{
+    ClaimPending, ClaimRequest, ClaimResponse, Delivered, EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse,
+};
 pub use file::{FileChange, FileKind, FileRecord, KindError, kind};
 pub use ingest::{IngestRequest, IngestResponse, RawRecord, Rejected, join_records};
 pub use path::WirePath;
