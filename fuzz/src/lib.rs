@@ -12,6 +12,7 @@ mod domain;
 mod model;
 mod settings;
 mod text;
+mod times;
 mod wire;
 
 pub use crates::{
@@ -22,6 +23,7 @@ pub use domain::{files_v1_batch, glob, ingest_batch};
 pub use model::{ids, units};
 pub use settings::conf_load;
 pub use text::{conf_json, conf_toml, conf_yaml};
+pub use times::schedule;
 pub use wire::{file_record, files_v1, ingest_request, join_records, messages, wire_path};
 
 /// What a fuzzer calls.
@@ -55,6 +57,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("outbox_run", outbox_run),
     ("redaction", redaction),
     ("retry_after", retry_after),
+    ("schedule", schedule),
     ("set_option", set_option),
     ("state_mark", state_mark),
     ("stored_row", stored_row),
