@@ -27,6 +27,8 @@ mod keys;
 mod local;
 mod outage;
 #[cfg(unix)]
+mod reload;
+#[cfg(unix)]
 mod store;
 mod tls;
 mod watching;

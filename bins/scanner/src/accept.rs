@@ -43,8 +43,8 @@ pub(crate) fn run(context: &Context, args: &AcceptArgs) -> anyhow::Result<Exit> 
 /// Releases what is held of a scan path of `run`; gives what that was, for people.
 pub(crate) fn release(context: &Context, database: &Database, path: &[u8]) -> anyhow::Result<String> {
     let path = path_of(path);
-    let asked_for = request::of_settings(&context.config, 0)?;
-    let has_server = context.config.server.base_url.is_some();
+    let asked_for = request::of_settings(&context.live().scanner, 0)?;
+    let has_server = context.live().server.base_url.is_some();
     release_from(context, database, Path::new(&path), &asked_for, has_server)
 }
 
@@ -68,7 +68,7 @@ fn release_from(
 ) -> anyhow::Result<String> {
     let mut tree = SqliteTree::open(database)?;
     let now = Utc::now();
-    let mut records = RecordEncoder::new(now, context.config.scanner.mime_detection);
+    let mut records = RecordEncoder::new(now, context.live().scanner.mime_detection);
     let encoder: &mut dyn Encoder = if has_server { &mut records } else { &mut NoRecords };
     let accepted = fsscan::accept(&mut tree, path, asked_for, encoder, now)?;
     let shown = path.display();

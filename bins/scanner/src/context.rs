@@ -1,14 +1,16 @@
 //! What every command begins with: the configuration, the data directory, the log.
 use crate::{
     cli::{Common, Output, Which},
-    settings::{MEANINGLESS, OTHER_NAMES, SHORT_NAMES, ScannerConfig},
+    settings::{Boot, Live, MEANINGLESS, OTHER_NAMES, SHORT_NAMES, ScannerConfig, agent_name},
 };
 use daemon_kit::{
     ConfigFinder, ConfigSpec, Loaded, LoggingSettings, Surroundings,
     cli::{Product, Started},
+    live::Reloader,
 };
 use state_sqlite::{Database, OpenError};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
+use tokio::sync::watch;
 
 impl Product for ScannerConfig {
     const SPEC: ConfigSpec = ConfigSpec {
@@ -33,7 +35,9 @@ impl Product for ScannerConfig {
 
 /// What every command begins with.
 pub(crate) struct Context {
-    pub(crate) config: ScannerConfig,
+    /// What takes effect at a start.
+    pub(crate) boot: Boot,
+    reloader: Reloader<ScannerConfig>,
     pub(crate) output: Output,
     pub(crate) quiet: bool,
     started: Started<ScannerConfig>,
@@ -41,14 +45,31 @@ pub(crate) struct Context {
 
 impl Context {
     /// Loads the configuration and starts the log. `default_level` is for commands whose log is not their result.
-    pub(crate) fn new(common: &Common, default_level: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(common: &Common, default_level: &'static str) -> anyhow::Result<Self> {
         let started = common.begin::<ScannerConfig>(default_level, &[])?;
+        let reloader = Reloader::begin(common, default_level, &[], &started)?;
         Ok(Self {
-            config: started.settings().clone(),
+            boot: reloader.handle().boot().clone(),
+            reloader,
             output: common.output,
             quiet: common.quiet,
             started,
         })
+    }
+
+    /// What keeps the configuration current while an agent stays up.
+    pub(crate) fn reloader(&self) -> &Reloader<ScannerConfig> {
+        &self.reloader
+    }
+
+    /// What is in force now. To be asked for at the beginning of each round, and kept for that round only.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.changes().borrow())
+    }
+
+    /// The same for who waits for changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Live>> {
+        self.reloader.handle().live()
     }
 
     /// The configuration with the origin of each value.
@@ -68,13 +89,13 @@ impl Context {
 
     /// The agent's name.
     pub(crate) fn agent_name(&self) -> String {
-        self.config.agent.name(&self.around().hostname)
+        agent_name(self.boot.agent.id.as_deref(), &self.around().hostname)
     }
 
     /// The state file of `run` or of `scan`. A path in the configuration wins over the default directory, not over one
     /// that was named for this call.
     pub(crate) fn state_file(&self, which: Which) -> PathBuf {
-        let configured = self.config.database.path.as_deref();
+        let configured = self.boot.database.path.as_deref();
         match which {
             Which::Run => self.started.path("database.path", configured, "state.db"),
             Which::Scan => self.data_dir().join("scan.db"),

@@ -101,7 +101,7 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result<Exit>
         explained.last_scan = session::history(database, 1)?.pop();
         explained.server = answers::answer(database)?;
     }
-    explained.summary = summary(&explained, context.config.server.base_url.is_some());
+    explained.summary = summary(&explained, context.live().server.base_url.is_some());
     match context.output {
         Output::Csv => anyhow::bail!("explain has no CSV form: ask for table, json or jsonl"),
         Output::Table => to_stdout(text(&explained))?,
@@ -117,7 +117,7 @@ fn is_missing(error: &anyhow::Error) -> bool {
 }
 
 fn decision(context: &Context, path: &Path) -> anyhow::Result<Decision> {
-    let request = request::of_settings(&context.config, 0)?;
+    let request = request::of_settings(&context.live().scanner, 0)?;
     let said = fsscan::explain::<StateError>(&request, path)?;
     let (verdict, detail) = match &said.verdict {
         Verdict::Scanned => ("scanned", "scanned".to_owned()),
@@ -161,7 +161,7 @@ fn placed(context: &Context, rule: &Rule, root: Option<&Path>) -> String {
         Rule::Hidden => "its name begins with a dot, and `hidden` is off".to_owned(),
         Rule::OfAllRoots { pattern, index } => in_configuration(pattern, format!("scanner.ignore_patterns[{index}]")),
         Rule::OfRoot { pattern, index } => {
-            let paths = &context.config.scanner.scan_paths;
+            let paths = &context.live().scanner.scan_paths;
             let is_it = |path: &crate::settings::ScanPath| request::absolute(&path.path).ok().as_deref() == root;
             let place = paths.iter().position(is_it).unwrap_or_default();
             in_configuration(pattern, format!("scanner.scan_paths[{place}].ignore_patterns[{index}]"))

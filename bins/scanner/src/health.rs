@@ -1,8 +1,8 @@
 //! How the run is, over HTTP where that is switched on: `/health` and `/metrics`.
-use crate::{context::Context, state::State};
+use crate::{context::Context, settings::Live, state::State};
 use chrono::{DateTime, Utc};
 use core_model::{BreakerState, Queue};
-use daemon_kit::TaskStates;
+use daemon_kit::{HealthSettings, TaskStates};
 use fleet_link::Delivery;
 use fsscan::{Progress, RootOutcome, Summary};
 use serde_json::{Map, Value, json};
@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 use telemetry_otel::{Counter, Gauge, Histogram, Metrics, Reading};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use transport_http::{
     Client, ComponentHandle, HealthOptions, HealthRegistry, Observer, Server, Status, health_routes, metrics_route,
@@ -27,10 +28,11 @@ pub(crate) struct Health {
     api: Mutex<Option<ComponentHandle>>,
     metrics: Metrics,
     scan: ScanMetrics,
-    /// Bound at the start, so that a port in use is found out at once; bound anew when serving starts again.
-    server: Mutex<Option<Server>>,
-    address: Option<SocketAddr>,
-    path: String,
+    /// Bound at the start, so that a port in use is found out at once.
+    bound: Mutex<Option<(HealthSettings, Server)>>,
+    /// A port that the system chose stays the same when serving starts again.
+    chosen: Option<SocketAddr>,
+    live: watch::Receiver<Arc<Live>>,
     last: Mutex<LastScan>,
     backups: Arc<Mutex<BackupState>>,
 }
@@ -40,6 +42,19 @@ struct ScanMetrics {
     files: Counter,
     errors: Counter,
     success: Gauge,
+}
+
+/// Binds the endpoint where it is switched on.
+fn bind(settings: &HealthSettings, chosen: Option<SocketAddr>) -> anyhow::Result<Option<Server>> {
+    let again = |address: SocketAddr| match chosen {
+        Some(chosen) if address.port() == 0 && address.ip() == chosen.ip() => chosen,
+        _ => address,
+    };
+    let server = settings.listen(PORT).map(again).map(Server::bind).transpose()?;
+    if let Some(server) = &server {
+        tracing::info!(address = %server.local_addr(), "health and metrics are served");
+    }
+    Ok(server)
 }
 
 /// How the last scan ended, for heartbeats.
@@ -74,8 +89,7 @@ impl Health {
             success: metrics.gauge("scanner_scan_success_rate", "1 if the last scan was whole, else 0."),
         };
         let registry = HealthRegistry::new(env!("CARGO_PKG_VERSION"), Some(name));
-        let newest = state
-            .backups
+        let newest = crate::state::backups(&context.live(), &state.file)
             .list()
             .unwrap_or_default()
             .into_iter()
@@ -89,50 +103,71 @@ impl Health {
             move || database(&state, &backups)
         });
         registry.ask("outbox", {
-            let (outbox, most) = (state.outbox.clone(), context.config.outbox.max_bytes.bytes());
-            move || outbox_block(&outbox, most)
+            let (outbox, live) = (state.outbox.clone(), context.changes());
+            move || {
+                let most = live.borrow().outbox.max_bytes.bytes();
+                outbox_block(&outbox, most)
+            }
         });
-        let settings = &context.config.health;
-        let address = settings.listen(PORT);
-        let server = address.map(Server::bind).transpose()?;
-        if let Some(server) = &server {
-            tracing::info!(address = %server.local_addr(), "health and metrics are served");
-        }
-        let path = settings.path.clone();
+        let reports = context.reloader().handle().report();
+        registry.ask("configuration", move || reports.borrow().health());
+        let settings = context.live().health.clone();
+        // Bound at once: an address that cannot be used is an error of the start.
+        let server = bind(&settings, None)?;
+        let chosen = server.as_ref().map(Server::local_addr);
         Ok(Self {
             registry,
             api: Mutex::default(),
             metrics,
             scan,
-            // A port that the system chose stays the same when serving starts again.
-            address: server.as_ref().map(Server::local_addr),
-            server: Mutex::new(server),
-            path,
+            chosen,
+            bound: Mutex::new(server.map(|server| (settings, server))),
+            live: context.changes(),
             last: Mutex::default(),
             backups,
         })
     }
 
-    /// Serves until `stop`; an error only if that fails. Where it is switched off, it only waits.
+    /// Serves until `stop`; an error only if that fails. Where it is switched off, it waits until it is switched on.
     pub(crate) async fn serve(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let bound = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let server = match (bound, self.address) {
-            (Some(server), _) => server,
-            (None, Some(address)) => Server::bind(address)?,
-            (None, None) => {
-                stop.cancelled().await;
+        let mut live = self.live.clone();
+        loop {
+            let settings = live.borrow_and_update().health.clone();
+            let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let server = match bound {
+                Some((of, server)) if of == settings => Some(server),
+                _ => bind(&settings, self.chosen)?,
+            };
+            let metrics = self.metrics.clone();
+            let options = HealthOptions {
+                health_path: settings.path.clone(),
+            };
+            let routes = health_routes(self.registry.clone(), &options).merge(metrics_route(move || metrics.render()));
+            let until = stop.child_token();
+            let serve = async {
+                match server {
+                    Some(server) => server.run(routes, until.clone(), Duration::from_secs(1)).await,
+                    None => {
+                        until.cancelled().await;
+                        Ok(())
+                    }
+                }
+            };
+            let change = async {
+                let is_other = live.wait_for(|live| live.health != settings).await.is_ok();
+                if is_other {
+                    until.cancel();
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                served = serve => served?,
+                () = change => {}
+            }
+            if stop.is_cancelled() {
                 return Ok(());
             }
-        };
-        let metrics = self.metrics.clone();
-        let routes = health_routes(
-            self.registry.clone(),
-            &HealthOptions {
-                health_path: self.path.clone(),
-            },
-        )
-        .merge(metrics_route(move || metrics.render()));
-        Ok(server.run(routes, stop, Duration::from_secs(1)).await?)
+        }
     }
 
     /// Shows every task of the supervisor.

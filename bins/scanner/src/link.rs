@@ -5,6 +5,7 @@ use crate::{
     context::Context,
     health::Health,
     run::AgentParts,
+    settings::Live,
     state::State,
 };
 use anyhow::Context as _;
@@ -47,7 +48,7 @@ pub(crate) struct Link {
     health: Arc<Health>,
     /// `None` while the server that should enrol us cannot be reached: then everything waits in the outbox.
     connected: Option<Connected>,
-    heartbeat_interval: Duration,
+    live: watch::Receiver<Arc<Live>>,
     /// Notified when the server wants everything told anew.
     anew: Arc<Notify>,
 }
@@ -55,8 +56,8 @@ pub(crate) struct Link {
 struct Connected {
     delivery: Delivery<Outbox>,
     presence: Presence,
-    // Delivery rereads its settings at each round; whoever holds this end could change them.
-    _settings: watch::Sender<DeliverySettings>,
+    // Delivery rereads its settings at each round.
+    settings: watch::Sender<DeliverySettings>,
 }
 
 impl Link {
@@ -69,13 +70,14 @@ impl Link {
         health: &Arc<Health>,
         anew: Arc<Notify>,
     ) -> anyhow::Result<Option<Self>> {
-        let server = &context.config.server;
+        let live = context.live();
+        let server = &live.server;
         let (Some(base_url), Some(mut settings)) = (&server.base_url, server.client_settings()) else {
             tracing::info!("no server is configured (`server.base_url`): changes are kept here and told to nobody");
             return Ok(None);
         };
         settings.user_agent = format!("scanner/{VERSION}");
-        settings.max_parallel = usize::from(context.config.scanner.concurrent_api_calls) + 1;
+        settings.max_parallel = usize::from(live.scanner.concurrent_api_calls) + 1;
         settings.observe = Some(health.api_observer());
         let name = if settings.api_key.is_some() {
             context.agent_name()
@@ -94,11 +96,7 @@ impl Link {
             }
         };
         let client = Client::new(settings)?;
-        let (sender, receiver) = watch::channel(DeliverySettings {
-            batch_size: context.config.scanner.batch_size as usize,
-            concurrent_api_calls: usize::from(context.config.scanner.concurrent_api_calls),
-            ..DeliverySettings::default()
-        });
+        let (sender, receiver) = watch::channel(delivery_settings(&live));
         let delivery = Delivery::new(
             Arc::new(state.outbox.clone()),
             client.clone(),
@@ -109,7 +107,7 @@ impl Link {
         health.watch_delivery(&client, &delivery);
         let presence = Presence::new(client, server.dialect, &name);
         let paths: Vec<String> = context
-            .config
+            .live()
             .scanner
             .scan_paths
             .iter()
@@ -125,7 +123,7 @@ impl Link {
         let connected = Connected {
             delivery,
             presence,
-            _settings: sender,
+            settings: sender,
         };
         Ok(Some(Self::new(context, state, health, Some(connected), anew)))
     }
@@ -143,12 +141,7 @@ impl Link {
             database: state.database.clone(),
             health: Arc::clone(health),
             connected,
-            heartbeat_interval: context
-                .config
-                .agent
-                .heartbeat_interval
-                .get()
-                .max(Duration::from_secs(1)),
+            live: context.changes(),
         }
     }
 
@@ -169,13 +162,22 @@ impl Link {
     async fn serve(&self, stop: CancellationToken, news: &Notify) {
         let Some(connected) = &self.connected else { return };
         let beat = async {
+            let mut live = self.live.clone();
             loop {
                 // Whether it was refused is said by the last heartbeat.
                 let _ = self.heartbeat(connected, None).await;
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = news.notified() => {}
-                    () = time::sleep(self.heartbeat_interval) => {}
+                let last = time::Instant::now();
+                loop {
+                    let now = Arc::clone(&live.borrow_and_update());
+                    connected.settings.send_replace(delivery_settings(&now));
+                    let interval = now.agent.heartbeat_interval.get().max(Duration::from_secs(1));
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = news.notified() => break,
+                        () = time::sleep_until(last + interval) => break,
+                        // Another interval counts from the last heartbeat.
+                        Ok(()) = live.changed() => {}
+                    }
                 }
             }
         };
@@ -308,6 +310,14 @@ impl Link {
     }
 }
 
+fn delivery_settings(live: &Live) -> DeliverySettings {
+    DeliverySettings {
+        batch_size: live.scanner.batch_size as usize,
+        concurrent_api_calls: usize::from(live.scanner.concurrent_api_calls),
+        ..DeliverySettings::default()
+    }
+}
+
 /// How the link of a daemon is, for the tasks beside it.
 #[derive(Clone, Default)]
 pub(crate) struct Linked(Arc<LinkedInner>);
@@ -336,8 +346,30 @@ impl Linked {
     }
 }
 
-/// The link of a daemon: enrols as soon as the server lets it, then delivers until `stop`.
+/// The link of a daemon, begun anew whenever the server or how to reach it changes.
 pub(crate) async fn run(parts: AgentParts, join: Arc<JoinArgs>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut live = parts.scanning.context.changes();
+    while !stop.is_cancelled() {
+        let key = |live: &Live| (live.server.clone(), live.scanner.concurrent_api_calls);
+        let of = key(&live.borrow_and_update());
+        let until = stop.child_token();
+        let change = async {
+            if live.wait_for(|live| key(live) != of).await.is_ok() {
+                tracing::info!("the server's settings changed: the link begins anew");
+                until.cancel();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            linked = link(parts.clone(), Arc::clone(&join), until.clone()) => linked?,
+            () = change => {}
+        }
+    }
+    Ok(())
+}
+
+/// Enrols as soon as the server lets it, then delivers until `stop`.
+async fn link(parts: AgentParts, join: Arc<JoinArgs>, stop: CancellationToken) -> anyhow::Result<()> {
     let scanning = &parts.scanning;
     let mut failures = 0;
     let (link, delivery) = loop {

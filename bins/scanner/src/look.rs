@@ -23,18 +23,18 @@ pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
         .first()
         .map_or(0, |last| last.id.unsigned_abs());
     let request = match context.which(args.state) {
-        Which::Run => request::of_settings(&context.config, rotation)?,
+        Which::Run => request::of_settings(&context.live().scanner, rotation)?,
         // A look's paths stand in its state alone.
         Which::Scan => {
-            let mut config = context.config.clone();
-            config.scanner.scan_paths = known
+            let mut settings = context.live().scanner.clone();
+            settings.scan_paths = known
                 .iter()
                 .map(|root| crate::settings::ScanPath {
                     path: path_of(&root.path),
                     ..Default::default()
                 })
                 .collect();
-            let mut request = request::of_settings(&config, rotation)?;
+            let mut request = request::of_settings(&settings, rotation)?;
             request
                 .roots
                 .iter_mut()
@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context, args: &StateArgs) -> anyhow::Result<Exit> {
         }
     };
     let stop = stop::on_signal()?;
-    let printer = Printer::new(context.output, false, context.config.scanner.mime_detection, &stop.flag);
+    let printer = Printer::new(context.output, false, context.live().scanner.mime_detection, &stop.flag);
     printer.begin();
     let bar = Bar::start(
         request.progress.clone(),

@@ -1,15 +1,14 @@
 //! From settings and options to what the scan is asked to do.
 use crate::{
     cli::{HashChoice, ScanArgs},
-    settings::{ChangeDetection, HashAlgorithm, ScannerConfig, ScannerSettings},
+    settings::{ChangeDetection, HashAlgorithm, ScannerSettings},
 };
 use anyhow::{Context as _, bail};
 use fsscan::{Algorithm, Hold, MimeOptions, Mode, RootRequest, ScanRequest};
 use std::path::{Component, Path, PathBuf};
 
 /// The scan that `scanner run` and `scanner diff` make: `rotation` is the number of the scan.
-pub(crate) fn of_settings(config: &ScannerConfig, rotation: u64) -> anyhow::Result<ScanRequest> {
-    let settings = &config.scanner;
+pub(crate) fn of_settings(settings: &ScannerSettings, rotation: u64) -> anyhow::Result<ScanRequest> {
     if settings.scan_paths.is_empty() {
         bail!(
             "nothing to scan: `scanner.scan_paths` is empty; name at least one directory in the configuration, or name the \

@@ -38,7 +38,7 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
         return once::run(context, &args.join);
     }
     // What cannot be scanned at all should be known before anything starts.
-    request::of_settings(&context.config, 0)?;
+    request::of_settings(&context.live().scanner, 0)?;
     daemon_kit::run(RuntimeSettings::default(), serve(Arc::new(context), args.join.clone()))
 }
 
@@ -67,6 +67,13 @@ async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
         linked: link::Linked::default(),
         wake: Arc::default(),
     };
+    agent.spawn("configuration", AGAIN, {
+        let context = Arc::clone(&context);
+        move |stop| {
+            let context = Arc::clone(&context);
+            async move { context.reloader().run(stop).await }
+        }
+    });
     agent.spawn("health", AGAIN, {
         let health = Arc::clone(&health);
         move |stop| {
@@ -88,7 +95,7 @@ async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
     });
     health.ready();
     tracing::info!(
-        interval = %context.config.scanner.scan_interval,
+        interval = %context.live().scanner.scan_interval,
         "scanner is up"
     );
     let stopped = agent.join(signals).await?;
@@ -111,20 +118,24 @@ pub(crate) struct AgentParts {
 /// Scans when due, when the server has to be told everything anew, and when somebody on this machine asks.
 async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result<()> {
     let AgentParts { scanning, linked, wake } = parts;
-    let mut due = first_due(&scanning)?;
+    let (mut last, mut retry) = (last_scan(&scanning)?, None);
+    let mut changes = scanning.context.changes();
     let mut look = time::interval(LOOK);
     look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = wake.notified() => {}
+            Ok(()) = changes.changed() => {}
             _ = look.tick() => {}
         }
         let own = scanning.clone();
         let is_asked = blocking(move || requests::serve(&own.context, &own.state)).await?;
         let now = Utc::now();
-        // A clock that was set back must not put the next scan off for years.
+        // Counted from the last scan, so that no change of the interval puts the next one off for longer than it says.
         let interval = interval(&scanning);
+        let due = retry.or(last.map(|last| last + interval)).unwrap_or(now);
+        // A clock that was set back must not put the next scan off for years.
         let is_due = now >= due || due - now > interval.max(RETRY);
         if !is_due && !is_asked && !wants_resync(&scanning, &linked)? {
             continue;
@@ -141,12 +152,12 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
             }
         };
         linked.scan_ended();
-        due = match scanned {
-            Ok(_) => now + interval,
+        (last, retry) = match scanned {
+            Ok(_) => (Some(now), None),
             Err(error) if scanning::is_gave_up(&error) => return Ok(()),
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "the scan failed; it is tried again");
-                Utc::now() + interval.min(RETRY)
+                (last, Some(Utc::now() + interval.min(RETRY)))
             }
         };
     }
@@ -154,25 +165,22 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
 
 /// Whether everything has to be told anew, and can be.
 fn wants_resync(scanning: &Scanning, linked: &link::Linked) -> anyhow::Result<bool> {
-    if scanning.context.config.server.base_url.is_none() || !linked.is_answering() {
+    if scanning.context.live().server.base_url.is_none() || !linked.is_answering() {
         return Ok(false);
     }
     Ok(scanning.state.outbox.resync()?.is_some())
 }
 
 fn interval(scanning: &Scanning) -> TimeDelta {
-    let interval = scanning.context.config.scanner.scan_interval.get();
+    let interval = scanning.context.live().scanner.scan_interval.get();
     TimeDelta::from_std(interval).unwrap_or(TimeDelta::days(36_500))
 }
 
-/// At once, unless the last scan came to its end less than an interval ago.
-fn first_due(scanning: &Scanning) -> anyhow::Result<DateTime<Utc>> {
+/// When the last scan that came to its end began; `None` where one is due at once.
+fn last_scan(scanning: &Scanning) -> anyhow::Result<Option<DateTime<Utc>>> {
     let is_open = scanning::was_interrupted(&scanning.state)? || scanning.state.outbox.resync()?.is_some();
     let last = session::history(&scanning.state.database, 1)?.pop();
-    let due = last
-        .filter(|_| !is_open)
-        .map(|last| last.started_at + interval(scanning));
-    Ok(due.unwrap_or(DateTime::UNIX_EPOCH))
+    Ok(last.filter(|_| !is_open).map(|last| last.started_at))
 }
 
 /// Runs what blocks on the disk where it may.

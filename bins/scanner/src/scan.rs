@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
     let mut tree = SqliteTree::open(&database)?;
     let started = Utc::now();
     let rotation = session::history(&database, 1)?.first().map_or(0, |last| last.id);
-    let request = request::of_options(args, &context.config.scanner, rotation.unsigned_abs())?;
+    let request = request::of_options(args, &context.live().scanner, rotation.unsigned_abs())?;
     let paths: Vec<_> = request.roots.iter().map(|root| root.path.clone()).collect();
     let session = session::begin(&database, &paths, started)?;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
     let printer = Printer::new(
         context.output,
         args.summary,
-        context.config.scanner.mime_detection,
+        context.live().scanner.mime_detection,
         &stop.flag,
     );
     printer.begin();

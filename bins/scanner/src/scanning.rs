@@ -53,19 +53,20 @@ impl Scanning {
     fn scan_here(&self, is_answering: bool) -> anyhow::Result<Summary> {
         let (context, state) = (&self.context, &self.state);
         let started = Utc::now();
-        let has_server = context.config.server.base_url.is_some();
+        let live = context.live();
+        let has_server = live.server.base_url.is_some();
         let owes = if has_server {
             snapshot::prepare(state, is_answering, started)?
         } else {
             Owes::Changes
         };
         let rotation = session::history(&state.database, 1)?.first().map_or(0, |last| last.id);
-        let mut request = request::of_settings(&context.config, rotation.unsigned_abs())?;
+        let mut request = request::of_settings(&live.scanner, rotation.unsigned_abs())?;
         request.name_all = owes == Owes::Everything;
         let paths: Vec<_> = request.roots.iter().map(|root| root.path.clone()).collect();
         let session = session::begin(&state.database, &paths, started)?;
         self.health.scan_started(started, Arc::clone(&request.progress));
-        let mut bounds = bounds(&context.config.outbox);
+        let mut bounds = bounds(&live.outbox);
         if owes != Owes::Changes {
             // A snapshot that loses records to the bound would have to be told again, and would lose them again.
             bounds.when_full = WhenFull::Block;
@@ -113,7 +114,8 @@ impl Scanning {
         let roots = tree.roots()?;
         // A first scan finds every file new: that is a listing, not a history.
         let is_first = roots.iter().all(|root| root.completed_at.is_none());
-        let journal = context.config.journal.enabled && !is_first && !request.name_all;
+        let live = context.live();
+        let journal = live.journal.enabled && !is_first && !request.name_all;
         tree.set_targets(Targets {
             outbox: has_server,
             journal,
@@ -122,7 +124,7 @@ impl Scanning {
         let _bar = self
             .prints
             .then(|| Bar::start(request.progress.clone(), expected, context.quiet));
-        let mime = context.config.scanner.mime_detection;
+        let mime = live.scanner.mime_detection;
         // On a terminal a run tells its summary; programs ask for each change.
         let is_silent = !self.prints || context.output == Output::Table;
         let printer = Printer::new(context.output, is_silent, mime, &self.flag);
@@ -142,7 +144,7 @@ impl Scanning {
         // A newer record is on its way: what the server said of the older one is no longer the last word.
         answers::forget(&state.database, records.met(), &refused)?;
         if journal {
-            let settings = &context.config.journal;
+            let settings = &live.journal;
             Journal::open(&state.database)?.trim(started - settings.max_age.get(), settings.max_bytes.bytes())?;
         }
         Ok(summary)

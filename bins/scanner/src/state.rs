@@ -1,11 +1,11 @@
 //! The state of `scanner run`, opened for writing: locked, checked, restored where it was damaged, bounded.
-use crate::{cli::Which, context::Context, session};
+use crate::{cli::Which, context::Context, session, settings::Live};
 use chrono::Utc;
 use core_model::Queue as _;
 use daemon_kit::OutboxSettings;
 use state_sqlite::{Backups, Bounds, Database, Outbox, RunLock, Story, WhenFull, open_or_recover};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +16,8 @@ use std::{
 pub(crate) struct State {
     pub(crate) database: Database,
     pub(crate) outbox: Outbox,
-    pub(crate) backups: Backups,
+    /// The file.
+    pub(crate) file: PathBuf,
     /// What was found when it was opened.
     pub(crate) story: Story,
     /// Set when the process has to end: whoever waits for room in the outbox then gives up.
@@ -29,7 +30,7 @@ impl State {
     pub(crate) fn open(context: &Context) -> anyhow::Result<Self> {
         let file = context.state_file(Which::Run);
         let lock = RunLock::acquire(&file)?;
-        let backups = backups(context, &file);
+        let backups = backups(&context.live(), &file);
         let (database, story) = open_or_recover(&file, &backups, &[session::COMPONENT], Utc::now())?;
         match &story {
             Story::New | Story::Sound => tracing::debug!(state = %file.display(), "{story}"),
@@ -39,7 +40,7 @@ impl State {
         let asked = Arc::clone(&stop);
         database.stop_when(move || asked.load(Ordering::Relaxed));
         let outbox = Outbox::open(&database)?;
-        outbox.set_bounds(bounds(&context.config.outbox));
+        outbox.set_bounds(bounds(&context.live().outbox));
         let expired = outbox.expire(Utc::now())?;
         if expired > 0 {
             tracing::warn!(
@@ -51,7 +52,7 @@ impl State {
         Ok(Self {
             database,
             outbox,
-            backups,
+            file,
             story,
             stop,
             _lock: lock,
@@ -65,9 +66,9 @@ impl State {
 }
 
 /// Where the backups of a state file lie, and how many are kept.
-pub(crate) fn backups(context: &Context, file: &Path) -> Backups {
-    let settings = &context.config.database;
-    Backups::new(settings.backup_dir(file), settings.max_backups as usize)
+pub(crate) fn backups(live: &Live, file: &Path) -> Backups {
+    let settings = &live.database;
+    Backups::new(settings.dir(file), settings.max_backups as usize)
 }
 
 /// The bounds of the outbox, as they are configured.

@@ -12,10 +12,12 @@ const ROUND: Duration = Duration::from_secs(60);
 pub(crate) async fn run(scanning: Scanning, stop: CancellationToken) -> anyhow::Result<()> {
     let mut round = time::interval(ROUND);
     round.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    let mut changes = scanning.context.changes();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             _ = round.tick() => {}
+            Ok(()) = changes.changed() => {}
         }
         let own = scanning.clone();
         blocking(move || {
@@ -46,11 +48,12 @@ fn expire(scanning: &Scanning, now: DateTime<Utc>) -> anyhow::Result<()> {
 
 /// Takes a backup where one is due. When the last was taken is told by the backups themselves.
 fn back_up(scanning: &Scanning, now: DateTime<Utc>) -> anyhow::Result<()> {
-    let settings = &scanning.context.config.database;
+    let live = scanning.context.live();
+    let settings = &live.database;
     if !settings.backup_enabled {
         return Ok(());
     }
-    let backups = &scanning.state.backups;
+    let backups = crate::state::backups(&live, &scanning.state.file);
     let newest = backups.list()?.into_iter().map(|backup| backup.taken_at).max();
     let interval = TimeDelta::from_std(settings.backup_interval.get()).unwrap_or(TimeDelta::days(36_500));
     // A backup from the future is of a clock that was set back since.

@@ -41,6 +41,7 @@ mod exit;
 mod find;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod live;
 mod load;
 mod notify;
 mod periodic;
@@ -66,8 +67,8 @@ pub use print::{Table, printable, to_stdout};
 pub use redact::Redactor;
 pub use run::{RuntimeSettings, run};
 pub use settings::{
-    BodyCompression, CircuitBreakerSettings, DatabaseSettings, Dialect, HealthSettings, LogFormat, LoggingSettings,
-    OutboxSettings, ServerSettings, WhenFull,
+    BackupSettings, BodyCompression, CircuitBreakerSettings, DatabaseBoot, DatabaseSettings, Dialect, HealthSettings,
+    LogFormat, LoggingBoot, LoggingLive, LoggingSettings, OutboxSettings, ServerSettings, WhenFull,
 };
 pub use signal::{Signal, Signals};
 pub use supervisor::{Cause, Stopped, SuperviseError, Supervisor};

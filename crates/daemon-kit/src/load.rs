@@ -144,6 +144,26 @@ pub fn load<T: Settings>(
     overrides: &[Override<'_>],
     around: &Surroundings,
 ) -> Result<Loaded<T>, ConfigError> {
+    load_with(spec, config, overrides, around, None)
+}
+
+/// What a controller wants a process to run with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FromController<'a> {
+    /// A YAML document.
+    pub(crate) text: &'a str,
+    /// Keys that it may not set.
+    pub(crate) forbidden: &'a [&'a str],
+}
+
+/// As [`load`], with what a controller wants between the file and the environment.
+pub(crate) fn load_with<T: Settings>(
+    spec: &ConfigSpec,
+    config: Option<&Path>,
+    overrides: &[Override<'_>],
+    around: &Surroundings,
+    controller: Option<FromController<'_>>,
+) -> Result<Loaded<T>, ConfigError> {
     let found = spec.finder.find(config, around)?;
     let variables = merged(&found, around);
     let mut layers = Layers::new();
@@ -156,6 +176,11 @@ pub fn load<T: Settings>(
         let name = path.display().to_string();
         literal_secrets = spec.literal_secrets(&name, &text, *format);
         layers = layers.file(name, text, *format);
+    }
+    if let Some(FromController { text, forbidden }) = controller {
+        layers = layers
+            .controller_forbidden(forbidden)
+            .controller("controller", text, Format::Yaml);
     }
     layers = layers.environment(spec.environment(), spec.settings_among(&variables));
     for Override { option, key, value } in overrides {

@@ -35,6 +35,11 @@ impl AgentSettings {
 
     /// The configured name, or the one made from the machine's.
     pub(crate) fn name(&self, hostname: &str) -> String {
-        self.id.clone().unwrap_or_else(|| format!("{hostname}-scanner"))
+        agent_name(self.id.as_deref(), hostname)
     }
+}
+
+/// The configured name, or the one made from the machine's.
+pub(crate) fn agent_name(id: Option<&str>, hostname: &str) -> String {
+    id.map_or_else(|| format!("{hostname}-scanner"), str::to_owned)
 }

@@ -1,10 +1,12 @@
 //! What can be configured, and what is wrong with it.
 mod agent;
 mod journal;
+mod live;
 mod scanner;
 
-pub(crate) use agent::AgentSettings;
+pub(crate) use agent::{AgentSettings, agent_name};
 pub(crate) use journal::JournalSettings;
+pub(crate) use live::{Boot, Live};
 pub(crate) use scanner::{ChangeDetection, HashAlgorithm, ScanPath, ScannerSettings};
 
 use conf::{Check, Settings};

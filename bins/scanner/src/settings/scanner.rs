@@ -7,13 +7,16 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// What is scanned, and how.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ScannerSettings {
     /// How often `scanner run` scans, counted from one beginning to the next.
     pub(crate) scan_interval: Period,
     /// Directories to scan. Each is a path, or a table with `path` and rules of its own.
     pub(crate) scan_paths: Vec<ScanPath>,
+    /// What a controller may have scanned on this machine: its scan paths must lie in one of these [default: the scan
+    /// paths that stand here].
+    pub(crate) allowed_roots: Option<Vec<PathBuf>>,
     /// What to leave out, in .gitignore syntax; a pattern with a slash inside holds at any depth, one that begins with
     /// a slash only at the top of each scan path.
     pub(crate) ignore_patterns: Vec<String>,
@@ -54,6 +57,7 @@ impl Default for ScannerSettings {
         Self {
             scan_interval: Period::from_secs(6 * 60 * 60),
             scan_paths: Vec::new(),
+            allowed_roots: None,
             ignore_patterns: Vec::new(),
             ignore_files: Vec::new(),
             hidden: true,
@@ -168,7 +172,7 @@ pub(crate) enum HashAlgorithm {
 }
 
 /// When deletions are held until `scanner accept`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct DeletionHold {
     /// More than this share of a scan path's files vanished.

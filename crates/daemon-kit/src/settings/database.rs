@@ -41,8 +41,7 @@ impl Default for DatabaseSettings {
 impl DatabaseSettings {
     /// The directory of the backups of the database at `file`.
     pub fn backup_dir(&self, file: &Path) -> PathBuf {
-        let beside = || file.parent().unwrap_or(Path::new("")).join("backups");
-        self.backup_path.clone().unwrap_or_else(beside)
+        backup_dir(self.backup_path.as_deref(), file)
     }
 
     /// Reports what types alone cannot say. `at` is the section's key.
@@ -70,5 +69,57 @@ impl DatabaseSettings {
                 );
             }
         }
+    }
+}
+
+fn backup_dir(configured: Option<&Path>, file: &Path) -> PathBuf {
+    let beside = || file.parent().unwrap_or(Path::new("")).join("backups");
+    configured.map_or_else(beside, Path::to_owned)
+}
+
+/// What of [`DatabaseSettings`] takes effect at the next start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseBoot {
+    /// The database file.
+    pub path: Option<PathBuf>,
+}
+
+/// What of [`DatabaseSettings`] can change while the process runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackupSettings {
+    /// Whether backups are taken.
+    pub backup_enabled: bool,
+    /// How often.
+    pub backup_interval: Period,
+    /// How many are kept.
+    pub max_backups: u32,
+    /// Where, if not beside the database.
+    pub backup_path: Option<PathBuf>,
+}
+
+impl BackupSettings {
+    /// Where the backups of `database` lie.
+    pub fn dir(&self, database: &Path) -> PathBuf {
+        backup_dir(self.backup_path.as_deref(), database)
+    }
+}
+
+impl DatabaseSettings {
+    /// Tells what needs a restart from what does not.
+    pub fn split(self) -> (DatabaseBoot, BackupSettings) {
+        let Self {
+            path,
+            backup_enabled,
+            backup_interval,
+            max_backups,
+            backup_path,
+        } = self;
+        let backups = BackupSettings {
+            backup_enabled,
+            backup_interval,
+            max_backups,
+            backup_path,
+        };
+        (DatabaseBoot { path }, backups)
     }
 }

@@ -112,3 +112,51 @@ fn is_level(word: &str) -> bool {
         .iter()
         .any(|level| level.eq_ignore_ascii_case(word))
 }
+
+/// What of [`LoggingSettings`] takes effect at the next start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoggingBoot {
+    /// How a line is written.
+    pub format: LogFormat,
+    /// The file.
+    pub file: Option<PathBuf>,
+    /// The size at which it is set aside.
+    pub max_size: ByteSize,
+    /// How many files set aside are kept.
+    pub max_backups: u32,
+    /// The age at which it is set aside.
+    pub max_age: Period,
+    /// Whether files set aside are compressed.
+    pub compress: bool,
+}
+
+/// What of [`LoggingSettings`] can change while the process runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoggingLive {
+    /// The least grave level that is logged.
+    pub level: String,
+}
+
+impl LoggingSettings {
+    /// Tells what needs a restart from what does not.
+    pub fn split(self) -> (LoggingBoot, LoggingLive) {
+        let Self {
+            level,
+            format,
+            file,
+            max_size,
+            max_backups,
+            max_age,
+            compress,
+        } = self;
+        let boot = LoggingBoot {
+            format,
+            file,
+            max_size,
+            max_backups,
+            max_age,
+            compress,
+        };
+        (boot, LoggingLive { level })
+    }
+}

@@ -8,9 +8,9 @@ mod logging;
 mod outbox;
 mod server;
 
-pub use database::DatabaseSettings;
+pub use database::{BackupSettings, DatabaseBoot, DatabaseSettings};
 pub use health::HealthSettings;
-pub use logging::{LogFormat, LoggingSettings};
+pub use logging::{LogFormat, LoggingBoot, LoggingLive, LoggingSettings};
 pub use outbox::{OutboxSettings, WhenFull};
 pub(crate) use server::is_loopback;
 pub use server::{BodyCompression, CircuitBreakerSettings, Dialect, ServerSettings};

@@ -1,0 +1,199 @@
+//! What of the configuration takes effect at the next start, and what at once.
+use super::{JournalSettings, ScannerConfig, ScannerSettings};
+use core_model::Period;
+use daemon_kit::{
+    BackupSettings, DatabaseBoot, HealthSettings, LoggingBoot, LoggingLive, OutboxSettings, ServerSettings,
+    live::Reload,
+};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What takes effect at the next start.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Boot {
+    pub(crate) agent: AgentBoot,
+    pub(crate) database: DatabaseBoot,
+    pub(crate) logging: LoggingBoot,
+}
+
+/// The agent's name is that of its credentials and of its metrics.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AgentBoot {
+    pub(crate) id: Option<String>,
+}
+
+/// What takes effect at once: at the next scan, heartbeat, request or backup.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Live {
+    pub(crate) server: ServerSettings,
+    pub(crate) agent: AgentLive,
+    pub(crate) scanner: ScannerSettings,
+    pub(crate) database: BackupSettings,
+    pub(crate) outbox: OutboxSettings,
+    pub(crate) journal: JournalSettings,
+    pub(crate) logging: LoggingLive,
+    pub(crate) health: HealthSettings,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct AgentLive {
+    pub(crate) heartbeat_interval: Period,
+}
+
+impl Reload for ScannerConfig {
+    type Boot = Boot;
+    type Live = Live;
+
+    // Where it reports and by which key, what it may read, and where on this machine it writes or listens.
+    const LOCAL_ONLY: &'static [&'static str] = &[
+        "server",
+        "agent.id",
+        "scanner.allowed_roots",
+        "database.path",
+        "database.backup_path",
+        "logging.file",
+        "health",
+    ];
+
+    fn split(self) -> (Boot, Live) {
+        let Self {
+            server,
+            agent,
+            scanner,
+            database,
+            outbox,
+            journal,
+            logging,
+            health,
+        } = self;
+        let (database_boot, database) = database.split();
+        let (logging_boot, logging) = logging.split();
+        let boot = Boot {
+            agent: AgentBoot { id: agent.id },
+            database: database_boot,
+            logging: logging_boot,
+        };
+        let live = Live {
+            server,
+            agent: AgentLive {
+                heartbeat_interval: agent.heartbeat_interval,
+            },
+            scanner,
+            database,
+            outbox,
+            journal,
+            logging,
+            health,
+        };
+        (boot, live)
+    }
+
+    /// Nothing is scanned for a controller that lies outside of what this machine allows.
+    fn exceeds(&self, local: &Self) -> Vec<(String, String)> {
+        let allowed: Vec<PathBuf> = match &local.scanner.allowed_roots {
+            Some(roots) => roots.clone(),
+            None => local.scanner.scan_paths.iter().map(|path| path.path.clone()).collect(),
+        };
+        let allowed: Vec<PathBuf> = allowed.iter().map(|path| real(path)).collect();
+        let asked = self.scanner.scan_paths.iter().enumerate();
+        asked
+            .filter(|(_, asked)| !allowed.iter().any(|root| real(&asked.path).starts_with(root)))
+            .map(|(n, asked)| {
+                let text = format!(
+                    "`{}` lies outside of what this machine lets a controller have scanned (`scanner.allowed_roots`)",
+                    asked.path.display()
+                );
+                (format!("scanner.scan_paths[{n}]"), text)
+            })
+            .collect()
+    }
+}
+
+/// Where a path really leads, as far as it exists: a link must not lead out of what is allowed.
+fn real(path: &std::path::Path) -> PathBuf {
+    let absolute = crate::request::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut rest = Vec::new();
+    let mut at = absolute.as_path();
+    loop {
+        if let Ok(found) = at.canonicalize() {
+            return rest.iter().rev().fold(found, |path, name| path.join(name));
+        }
+        match (at.parent(), at.file_name()) {
+            (Some(parent), Some(name)) => {
+                rest.push(name.to_owned());
+                at = parent;
+            }
+            _ => return absolute,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    fn keys(value: &impl Serialize) -> BTreeSet<String> {
+        fn descend(at: &str, value: &Value, keys: &mut BTreeSet<String>) {
+            match value {
+                Value::Object(map) if !map.is_empty() => {
+                    map.iter()
+                        .for_each(|(name, value)| descend(&format!("{at}.{name}"), value, keys));
+                }
+                _ => drop(keys.insert(at.to_owned())),
+            }
+        }
+        let mut keys = BTreeSet::new();
+        descend("", &serde_json::to_value(value).unwrap(), &mut keys);
+        keys
+    }
+
+    #[test]
+    fn every_key_is_either_reloadable_or_needs_a_restart() {
+        let all = keys(&ScannerConfig::default());
+        let (boot, live) = ScannerConfig::default().split();
+        let (boot, live) = (keys(&boot), keys(&live));
+        assert!(boot.is_disjoint(&live));
+        assert_eq!(boot.union(&live).cloned().collect::<BTreeSet<_>>(), all);
+    }
+
+    #[test]
+    fn a_controller_scans_only_what_this_machine_allows() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("data/in")).unwrap();
+        std::fs::create_dir_all(root.join("secret")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(root.join("secret"), root.join("data/way-out")).unwrap();
+        let config = |paths: &[&str], allowed: Option<&[&str]>| {
+            let mut config = ScannerConfig::default();
+            config.scanner.scan_paths = paths
+                .iter()
+                .map(|path| crate::settings::ScanPath {
+                    path: root.join(path),
+                    ..Default::default()
+                })
+                .collect();
+            config.scanner.allowed_roots = allowed.map(|allowed| allowed.iter().map(|path| root.join(path)).collect());
+            config
+        };
+        let wishes = |paths: &[&str], local: &ScannerConfig| {
+            let exceeding = config(paths, None).exceeds(local);
+            exceeding.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        let local = config(&["data"], None);
+        assert!(wishes(&["data", "data/in", "data/not-there-yet"], &local).is_empty());
+        assert_eq!(wishes(&["data", "secret"], &local), ["scanner.scan_paths[1]"]);
+        assert_eq!(wishes(&["data/../secret"], &local), ["scanner.scan_paths[0]"]);
+        #[cfg(unix)]
+        assert_eq!(wishes(&["data/way-out/x"], &local), ["scanner.scan_paths[0]"]);
+        // Nothing is scanned here, so nothing is allowed, unless it is said.
+        assert_eq!(wishes(&["data"], &config(&[], None)), ["scanner.scan_paths[0]"]);
+        assert!(wishes(&["secret"], &config(&[], Some(&["secret"]))).is_empty());
+        assert_eq!(
+            wishes(&["data"], &config(&["data"], Some(&["secret"]))),
+            ["scanner.scan_paths[0]"]
+        );
+    }
+}
