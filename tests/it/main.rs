@@ -30,5 +30,7 @@ mod outage;
 mod reload;
 #[cfg(unix)]
 mod store;
+#[cfg(unix)]
+mod telemetry;
 mod tls;
 mod watching;

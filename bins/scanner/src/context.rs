@@ -10,6 +10,7 @@ use daemon_kit::{
 };
 use state_sqlite::{Database, OpenError};
 use std::{path::PathBuf, sync::Arc};
+use telemetry_otel::Telemetry;
 use tokio::sync::watch;
 
 impl Product for ScannerConfig {
@@ -75,6 +76,11 @@ impl Context {
     /// The configuration with the origin of each value.
     pub(crate) fn loaded(&self) -> &Loaded<ScannerConfig> {
         &self.started.loaded
+    }
+
+    /// The log.
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.started.telemetry
     }
 
     /// The process's surroundings.

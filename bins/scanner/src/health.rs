@@ -1,8 +1,11 @@
 //! How the run is, over HTTP where that is switched on: `/health` and `/metrics`.
-use crate::{context::Context, settings::Live, state::State};
+use crate::{context::Context, exporting::Exporting, settings::Live, state::State};
 use chrono::{DateTime, Utc};
 use core_model::{BreakerState, Queue};
-use daemon_kit::{HealthSettings, TaskStates};
+use daemon_kit::{
+    HealthSettings, TaskStates,
+    telemetry::{OtlpExport, Sent},
+};
 use fleet_link::Delivery;
 use fsscan::{Progress, RootOutcome, Summary};
 use serde_json::{Map, Value, json};
@@ -30,6 +33,7 @@ pub(crate) struct Health {
     scan: ScanMetrics,
     /// Bound at the start, so that a port in use is found out at once.
     bound: Mutex<Option<(HealthSettings, Server)>>,
+    otlp: Option<OtlpExport<Outbox>>,
     /// A port that the system chose stays the same when serving starts again.
     chosen: Option<SocketAddr>,
     live: watch::Receiver<Arc<Live>>,
@@ -75,7 +79,8 @@ impl Health {
     /// Registers what is known from the start, and binds the endpoint where it is switched on.
     pub(crate) fn start(context: &Context, state: &Arc<State>) -> anyhow::Result<Self> {
         let name = context.agent_name();
-        let metrics = Metrics::new(&[("agent_id", &name)])?;
+        let registry = HealthRegistry::new(env!("CARGO_PKG_VERSION"), Some(name.clone()));
+        let Exporting { metrics, otlp } = Exporting::start(context, &name, &registry)?;
         metrics.observe_process("scanner");
         observe_state(&metrics, state);
         let scan = ScanMetrics {
@@ -88,7 +93,6 @@ impl Health {
             errors: metrics.counter("scanner_errors_total", "Paths that could not be scanned, by reason."),
             success: metrics.gauge("scanner_scan_success_rate", "1 if the last scan was whole, else 0."),
         };
-        let registry = HealthRegistry::new(env!("CARGO_PKG_VERSION"), Some(name));
         let newest = crate::state::backups(&context.live(), &state.file)
             .list()
             .unwrap_or_default()
@@ -120,6 +124,7 @@ impl Health {
             api: Mutex::default(),
             metrics,
             scan,
+            otlp,
             chosen,
             bound: Mutex::new(server.map(|server| (settings, server))),
             live: context.changes(),
@@ -167,6 +172,27 @@ impl Health {
             if stop.is_cancelled() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Sends metrics, traces and the log until `stop`; where no receiver is configured, it only waits.
+    pub(crate) async fn export(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        match &self.otlp {
+            Some(otlp) => Ok(otlp.run(stop).await?),
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends what was recorded of a run that is over; what the receiver does not take goes with the next run.
+    pub(crate) async fn export_once(&self, stop: &CancellationToken) {
+        let Some(otlp) = &self.otlp else { return };
+        match otlp.send_once(stop).await {
+            Ok(Sent::All) => {}
+            Ok(sent) => tracing::warn!(?sent, "telemetry waits for the next run"),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "telemetry could not be sent"),
         }
     }
 

@@ -7,6 +7,7 @@ mod context;
 mod doctor;
 mod encode;
 mod explain;
+mod exporting;
 mod health;
 mod history;
 mod known;

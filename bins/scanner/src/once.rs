@@ -79,10 +79,12 @@ async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: 
             exit
         })
     };
-    tokio::select! {
+    let exit = tokio::select! {
         exit = work => exit,
         served = &mut serve => served.map(|()| Exit::Done),
-    }
+    };
+    health.export_once(&stop.token).await;
+    exit
 }
 
 /// Scans, and delivers meanwhile; `None` when the scan waited for room in the outbox and nobody takes records away.

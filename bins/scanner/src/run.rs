@@ -81,6 +81,13 @@ async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
             async move { health.serve(stop).await }
         }
     });
+    agent.spawn("telemetry", AGAIN, {
+        let health = Arc::clone(&health);
+        move |stop| {
+            let health = Arc::clone(&health);
+            async move { health.export(stop).await }
+        }
+    });
     agent.spawn("link", AGAIN, {
         let (parts, join) = (agent_of.clone(), Arc::new(join));
         move |stop| link::run(parts.clone(), Arc::clone(&join), stop)

@@ -53,6 +53,8 @@ impl Scanning {
     fn scan_here(&self, is_answering: bool) -> anyhow::Result<Summary> {
         let (context, state) = (&self.context, &self.state);
         let started = Utc::now();
+        let span = tracing::info_span!(target: telemetry_otel::RUN, "scan", session = tracing::field::Empty);
+        let _entered = span.enter();
         let live = context.live();
         let has_server = live.server.base_url.is_some();
         let owes = if has_server {
@@ -65,6 +67,7 @@ impl Scanning {
         request.name_all = owes == Owes::Everything;
         let paths: Vec<_> = request.roots.iter().map(|root| root.path.clone()).collect();
         let session = session::begin(&state.database, &paths, started)?;
+        span.record("session", session);
         self.health.scan_started(started, Arc::clone(&request.progress));
         let mut bounds = bounds(&live.outbox);
         if owes != Owes::Changes {

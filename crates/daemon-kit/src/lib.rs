@@ -1,7 +1,8 @@
 //! What it takes to be a daemon: the command line and configuration, tasks that are kept, a doctor, a good end.
 //!
 //! It knows nothing about any one product, and nothing about fleets: what is done inside the tasks, and what is said to
-//! a server, is others' business. It opens no database. Outside of [`cli`], nothing parses a command line: options are
+//! a server, is others' business. It opens no database but
+//! the queue of [`telemetry`]. Outside of [`cli`], nothing parses a command line: options are
 //! handed in as plain values.
 //!
 //! ```
@@ -54,6 +55,7 @@ mod supervisor;
 mod surroundings;
 mod systemd;
 mod task;
+pub mod telemetry;
 pub mod verbs;
 
 pub use end::log_panics;

@@ -1,6 +1,33 @@
 //! Reads levels as people write them: `info,fsscan=debug`.
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use crate::otlp::is_run;
+use tracing::{Metadata, level_filters::LevelFilter, subscriber::Interest};
+use tracing_subscriber::{
+    filter::Targets,
+    layer::{Context, Filter},
+};
+
+/// What passes to the log: lines by their level, and runs whatever the level is, because a line of any level is to say
+/// which run it belongs to.
+#[derive(Debug)]
+pub(crate) struct Lines(pub(crate) Targets);
+
+impl<S> Filter<S> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
+        is_run(metadata) || Filter::enabled(&self.0, metadata, context)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if is_run(metadata) {
+            Interest::always()
+        } else {
+            Filter::<S>::callsite_enabled(&self.0, metadata)
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Filter::<S>::max_level_hint(&self.0).map(|level| level.max(LevelFilter::INFO))
+    }
+}
 
 /// A text that is no level.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +72,7 @@ const CHATTY: [&str; 9] = [
 ];
 
 /// The filter that `text` describes.
-pub(crate) fn parse(text: &str) -> Result<Targets, LevelError> {
+pub(crate) fn parse(text: &str) -> Result<Lines, LevelError> {
     let mut default = None;
     let mut exceptions = Vec::new();
     for part in text.split(',').map(str::trim) {
@@ -64,10 +91,12 @@ pub(crate) fn parse(text: &str) -> Result<Targets, LevelError> {
     }
     let default = default.unwrap_or(LevelFilter::INFO);
     let chatty = CHATTY.map(|target| (target, default.min(LevelFilter::INFO)));
-    Ok(Targets::new()
-        .with_default(default)
-        .with_targets(chatty)
-        .with_targets(exceptions))
+    Ok(Lines(
+        Targets::new()
+            .with_default(default)
+            .with_targets(chatty)
+            .with_targets(exceptions),
+    ))
 }
 
 fn word(word: &str) -> Result<LevelFilter, LevelError> {
@@ -98,20 +127,21 @@ mod tests {
             ("fsscan::walk", Level::TRACE, true),
             ("hyper::proto", Level::INFO, false),
         ] {
-            assert_eq!(filter.would_enable(target, &level), passes, "{target} {level}");
+            assert_eq!(filter.0.would_enable(target, &level), passes, "{target} {level}");
         }
     }
 
     #[test]
     fn libraries_are_quiet_until_named() {
-        assert!(!parse("debug").unwrap().would_enable("hyper::proto", &Level::DEBUG));
+        assert!(!parse("debug").unwrap().0.would_enable("hyper::proto", &Level::DEBUG));
         assert!(
             parse("debug,hyper=debug")
                 .unwrap()
+                .0
                 .would_enable("hyper::proto", &Level::DEBUG)
         );
         assert!(
-            parse("fsscan=debug").unwrap().would_enable("scanner", &Level::INFO),
+            parse("fsscan=debug").unwrap().0.would_enable("scanner", &Level::INFO),
             "info where nothing is said"
         );
     }

@@ -1,10 +1,12 @@
-//! Logs and metrics set up in one call.
+//! Logs, metrics and traces set up in one call.
 //!
 //! Logs are what `tracing` is told, as text or as JSON lines, on stderr and in a file that rotates by size and age;
 //! their level can be changed while running. Metrics are recorded through OpenTelemetry and rendered for Prometheus
-//! under exactly the names that the code gives them.
+//! under exactly the names that the code gives them. An [`Exporter`] takes all of that, and spans of runs, to a
+//! [`Queue`](core_model::Queue) as requests of OTLP.
 //!
-//! It does *not* know the name of any metric of a product, nor serve `/metrics`: it hands out the text.
+//! It does *not* know the name of any metric of a product, nor serve `/metrics`: it hands out the text. It sends nothing:
+//! it hands out the bytes (but for gRPC, behind the feature `otlp-grpc`).
 //!
 //! ```
 //! use telemetry_otel::{Format, LogSettings, Metrics};
@@ -33,12 +35,19 @@ mod level;
 mod line;
 mod logs;
 mod metrics;
+mod otlp;
 mod process;
 mod rotate;
 mod settings;
+mod writer;
 
 pub use level::LevelError;
-pub use logs::{InitError, LevelHandle, Telemetry, init};
+pub use logs::{InitError, LevelHandle, Telemetry, init, subscriber};
 pub use metrics::{Counter, Gauge, Histogram, Labels, Metrics, MetricsError, Reading};
+pub use otlp::{
+    Batch, CONTENT_TYPE, ExportSettings, ExportStats, Exporter, NotABatch, RUN, Rejected, Signal, export_span,
+};
+#[cfg(feature = "otlp-grpc")]
+pub use otlp::{GrpcClient, GrpcError, GrpcSettings};
 pub use process::{ProcessSample, process_sample};
 pub use settings::{FileSettings, Format, LogSettings};

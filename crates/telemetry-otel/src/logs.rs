@@ -1,9 +1,11 @@
 //! Sets the logs up and holds what keeps them going.
 use crate::{
-    FileSettings, LevelError, LogSettings,
+    Exporter, FileSettings, LevelError, LogSettings,
     layer::{LogLayer, Sink},
-    level,
+    level::{self, Lines},
+    otlp::{RunLayer, Slot, is_run},
     rotate::RotatingFile,
+    writer::{FileThread, Losses},
 };
 use chrono::Utc;
 use std::{
@@ -12,10 +14,9 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
-use tracing::Subscriber;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
-    Layer as _, Registry, filter::Targets, fmt::writer::BoxMakeWriter, layer::SubscriberExt as _, reload,
+    Layer as _, Registry, filter::filter_fn, fmt::writer::BoxMakeWriter, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
 };
 
@@ -46,13 +47,14 @@ pub enum InitError {
 #[must_use = "dropping it ends the log file"]
 pub struct Telemetry {
     level: LevelHandle,
-    file: Option<(WorkerGuard, ErrorCounter)>,
+    file: Option<FileThread>,
+    slot: Slot,
 }
 
 /// Changes the level at run time. Cheap to clone; hand it to whoever reads the configuration.
 #[derive(Clone)]
 pub struct LevelHandle {
-    filter: reload::Handle<Targets, Registry>,
+    filter: reload::Handle<Lines, Registry>,
     current: Arc<Mutex<String>>,
 }
 
@@ -71,6 +73,16 @@ pub fn init(settings: LogSettings) -> Result<Telemetry, InitError> {
     Ok(telemetry)
 }
 
+/// The same for a part of a process, such as one thread of a test: a subscriber for
+/// [`tracing::subscriber::with_default`] and its like, and nothing global. The `log` crate does not reach it.
+pub fn subscriber(settings: LogSettings) -> Result<(impl Subscriber + Send + Sync + 'static, Telemetry), InitError> {
+    let stderr = Sink {
+        writer: BoxMakeWriter::new(io::stderr),
+        color: settings.color.unwrap_or(false),
+    };
+    build(settings, stderr)
+}
+
 /// Everything but the step that can be done only once.
 pub(crate) fn build(
     settings: LogSettings,
@@ -80,16 +92,23 @@ pub(crate) fn build(
     let mut sinks = vec![stderr];
     let mut file = None;
     if let Some(of_file) = settings.file {
-        let (sink, guard, dropped) = file_sink(of_file)?;
+        let (sink, thread) = file_sink(of_file)?;
         sinks.push(sink);
-        file = Some((guard, dropped));
+        file = Some(thread);
     }
+    let slot = Slot::default();
     let layer = LogLayer {
         format: settings.format,
         service: settings.service,
         agent_id: settings.agent_id,
         sinks,
+        losses: file.as_ref().map(FileThread::losses),
+        slot: Arc::clone(&slot),
     };
+    let runs = RunLayer {
+        slot: Arc::clone(&slot),
+    };
+    let only_runs = filter_fn(is_run).with_max_level_hint(LevelFilter::INFO);
     // The filter belongs to this layer alone: one for traces decides for itself.
     let (filter, handle) = reload::Layer::new(filter);
     let level = LevelHandle {
@@ -97,25 +116,23 @@ pub(crate) fn build(
         current: Arc::new(Mutex::new(settings.level)),
     };
     Ok((
-        Registry::default().with(layer.with_filter(filter)),
-        Telemetry { level, file },
+        Registry::default()
+            .with(layer.with_filter(filter))
+            .with(runs.with_filter(only_runs)),
+        Telemetry { level, file, slot },
     ))
 }
 
-fn file_sink(settings: FileSettings) -> Result<(Sink, WorkerGuard, ErrorCounter), InitError> {
+fn file_sink(settings: FileSettings) -> Result<(Sink, FileThread), InitError> {
     let path = settings.path.clone();
-    let file = RotatingFile::open(settings, Utc::now()).map_err(|source| InitError::File { path, source })?;
-    // Lossy: a disk that hangs must not hang the program. What is lost is counted.
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .thread_name("log-file")
-        .finish(file);
-    let dropped = writer.error_counter();
+    let opened = RotatingFile::open(settings, Utc::now()).and_then(FileThread::start);
+    let thread = opened.map_err(|source| InitError::File { path, source })?;
+    let lines = thread.lines();
     let sink = Sink {
-        writer: BoxMakeWriter::new(writer),
+        writer: BoxMakeWriter::new(move || lines.clone()),
         color: false,
     };
-    Ok((sink, guard, dropped))
+    Ok((sink, thread))
 }
 
 /// As <https://no-color.org> has it: set and not empty.
@@ -134,11 +151,20 @@ impl Telemetry {
         self.level.clone()
     }
 
-    /// How many lines the file missed because it could not keep up.
+    /// How many lines the file missed because it could not be written, or not fast enough. The log says so too.
     pub fn dropped_lines(&self) -> u64 {
-        self.file
-            .as_ref()
-            .map_or(0, |(_, dropped)| dropped.dropped_lines() as u64)
+        self.losses().map_or(0, |losses| losses.lines())
+    }
+
+    /// Counts [dropped lines](Telemetry::dropped_lines) elsewhere than here, such as in a metric.
+    pub(crate) fn losses(&self) -> Option<Losses> {
+        self.file.as_ref().map(FileThread::losses)
+    }
+
+    /// From now on, lines and runs (spans of the target [`RUN`](crate::RUN)) are recorded for `exporter` too, and lines
+    /// logged inside a run carry its `trace_id` and `span_id`. Once: `false` where there is an exporter already.
+    pub fn export(&self, exporter: &Exporter) -> bool {
+        self.slot.set(exporter.clone()).is_ok()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Metrics, recorded once and rendered for Prometheus.
-use crate::process_sample;
+use crate::{Exporter, Signal, Telemetry, otlp, process_sample};
 use opentelemetry::{
     KeyValue,
     metrics::{Meter, MeterProvider as _},
@@ -7,10 +7,11 @@ use opentelemetry::{
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Labels of one recording: names and values. Keep the values few: each new combination is a series of its own.
@@ -83,6 +84,23 @@ pub struct Histogram(opentelemetry::metrics::Histogram<f64>);
 impl Metrics {
     /// No metrics yet. `constant` labels, such as `agent_id`, are on every series.
     pub fn new(constant: Labels<'_>) -> Result<Self, MetricsError> {
+        Self::build(constant, None)
+    }
+
+    /// The same, for `exporter` too: one recording, and the same names, labels and values in both.
+    pub fn with_export(constant: Labels<'_>, exporter: &Exporter) -> Result<Self, MetricsError> {
+        Self::build(
+            constant,
+            Some(exporter).filter(|exporter| exporter.has(Signal::Metrics)),
+        )
+    }
+
+    fn build(constant: Labels<'_>, exporter: Option<&Exporter>) -> Result<Self, MetricsError> {
+        let reader = exporter.map(|exporter| {
+            let reader = otlp::reader(constant);
+            exporter.read_from(reader.clone());
+            reader
+        });
         let labels: HashMap<_, _> = constant
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -98,10 +116,13 @@ impl Metrics {
             .scope_info_enabled(false)
             .build()
             .map_err(|source| MetricsError::Exporter { source })?;
-        let provider = SdkMeterProvider::builder()
+        let mut provider = SdkMeterProvider::builder()
             .with_reader(exporter)
-            .with_resource(Resource::builder_empty().build())
-            .build();
+            .with_resource(Resource::builder_empty().build());
+        if let Some(reader) = reader {
+            provider = provider.with_reader(reader);
+        }
+        let provider = provider.build();
         Ok(Self {
             meter: provider.meter("shoal"),
             _provider: provider,
@@ -130,7 +151,7 @@ impl Metrics {
     }
 
     /// A gauge that is read when metrics are: `read` is called for every rendering, so it must be quick.
-    pub fn observe_gauge<R, I>(&self, name: &'static str, help: &'static str, read: R)
+    pub fn observe_gauge<R, I>(&self, name: impl Into<Cow<'static, str>>, help: &'static str, read: R)
     where
         R: Fn() -> I + Send + Sync + 'static,
         I: IntoIterator<Item = Reading>,
@@ -146,7 +167,7 @@ impl Metrics {
     }
 
     /// A counter that is read when metrics are, for figures that something else counts.
-    pub fn observe_counter<R, I>(&self, name: &'static str, help: &'static str, read: R)
+    pub fn observe_counter<R, I>(&self, name: impl Into<Cow<'static, str>>, help: &'static str, read: R)
     where
         R: Fn() -> I + Send + Sync + 'static,
         I: IntoIterator<Item = Reading>,
@@ -158,6 +179,19 @@ impl Metrics {
                     .into_iter()
                     .for_each(|reading| observer.observe(reading.value, &pairs(&reading.labels)));
             })
+            .build();
+    }
+
+    /// How many lines are missing from the log file, under `prefix`: `_log_lines_dropped_total`. Nothing where the log
+    /// has no file.
+    pub fn observe_log(&self, prefix: &str, telemetry: &Telemetry) {
+        let Some(losses) = telemetry.losses() else { return };
+        let lines = self
+            .meter
+            .u64_observable_counter(format!("{prefix}_log_lines_dropped_total"));
+        lines
+            .with_description("Lines missing from the log file because it could not be written, or not fast enough.")
+            .with_callback(move |observer| observer.observe(losses.lines(), &[]))
             .build();
     }
 
@@ -192,18 +226,21 @@ impl Metrics {
                 }
             })
             .build();
-        let before = Mutex::new((
+        let start = (
             Instant::now(),
             process_sample().map_or(0.0, |sample| sample.cpu_seconds),
-        ));
+        );
+        let usage = Mutex::new(Usage {
+            before: start,
+            percent: 0.0,
+        });
         let percent = self.meter.f64_observable_gauge(name("cpu_usage_percent"));
         percent
             .with_description("Processor time used by the process since the last reading, of one processor.")
             .with_callback(move |observer| {
                 if let Some(sample) = process_sample() {
-                    let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
-                    observer.observe(share(*before, (Instant::now(), sample.cpu_seconds)), &[]);
-                    *before = (Instant::now(), sample.cpu_seconds);
+                    let mut usage = usage.lock().unwrap_or_else(PoisonError::into_inner);
+                    observer.observe(usage.read((Instant::now(), sample.cpu_seconds)), &[]);
                 }
             })
             .build();
@@ -217,6 +254,25 @@ impl Metrics {
                 tracing::error!(%error, "metrics could not be rendered");
                 String::new()
             })
+    }
+}
+
+/// Use of the processor between readings. There may be two readers, and what one sees in the moment after the other looked
+/// would say nothing: until so long has gone by, both are told the same.
+struct Usage {
+    before: (Instant, f64),
+    percent: f64,
+}
+
+impl Usage {
+    const LEAST: Duration = Duration::from_secs(1);
+
+    fn read(&mut self, now: (Instant, f64)) -> f64 {
+        if now.0.saturating_duration_since(self.before.0) >= Self::LEAST {
+            self.percent = share(self.before, now);
+            self.before = now;
+        }
+        self.percent
     }
 }
 

@@ -1,5 +1,6 @@
 //! Real parts for tests: this workspace's own programs, run and watched, trees of files, plain and nasty, and what stands
-//! between an agent and its server: a proxy that fails as it is told, and a recorder that misses nothing.
+//! between an agent and its server: a proxy that fails as it is told, a recorder that misses nothing, and a receiver of
+//! OTLP that forgives nothing.
 //!
 //! For tests and `xtask` only. It fakes nothing: a program is a real process, a tree is a real tree on a real file
 //! system. It is *not* a place for assertions about one product; those stand with the product's tests.
@@ -25,6 +26,7 @@ mod faulty;
 mod http;
 mod log;
 mod nasty;
+mod otlp;
 mod output;
 mod port;
 mod program;
@@ -39,6 +41,7 @@ pub use daemon::Daemon;
 pub use faulty::{Fault, FaultyProxy, PathIs};
 pub use http::{Answer, http_get};
 pub use nasty::{Nasty, nasty_files};
+pub use otlp::{OtlpAnswer, OtlpLine, OtlpOptions, OtlpPoint, OtlpReceived, OtlpReceiver, OtlpSpan};
 pub use output::Output;
 pub use port::free_loopback_port;
 pub use program::{Program, run};

@@ -3,7 +3,7 @@ use super::{JournalSettings, ScannerConfig, ScannerSettings};
 use core_model::Period;
 use daemon_kit::{
     BackupSettings, DatabaseBoot, HealthSettings, LoggingBoot, LoggingLive, OutboxSettings, ServerSettings,
-    live::Reload,
+    live::Reload, telemetry::TelemetrySettings,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ pub(crate) struct Boot {
     pub(crate) agent: AgentBoot,
     pub(crate) database: DatabaseBoot,
     pub(crate) logging: LoggingBoot,
+    pub(crate) telemetry: TelemetrySettings,
 }
 
 /// The agent's name is that of its credentials and of its metrics.
@@ -53,6 +54,7 @@ impl Reload for ScannerConfig {
         "database.backup_path",
         "logging.file",
         "health",
+        "telemetry",
     ];
 
     fn split(self) -> (Boot, Live) {
@@ -65,6 +67,7 @@ impl Reload for ScannerConfig {
             journal,
             logging,
             health,
+            telemetry,
         } = self;
         let (database_boot, database) = database.split();
         let (logging_boot, logging) = logging.split();
@@ -72,6 +75,7 @@ impl Reload for ScannerConfig {
             agent: AgentBoot { id: agent.id },
             database: database_boot,
             logging: logging_boot,
+            telemetry,
         };
         let live = Live {
             server,

@@ -10,7 +10,9 @@ pub(crate) use live::{Boot, Live};
 pub(crate) use scanner::{ChangeDetection, HashAlgorithm, ScanPath, ScannerSettings};
 
 use conf::{Check, Settings};
-use daemon_kit::{DatabaseSettings, HealthSettings, LoggingSettings, OutboxSettings, ServerSettings};
+use daemon_kit::{
+    DatabaseSettings, HealthSettings, LoggingSettings, OutboxSettings, ServerSettings, telemetry::TelemetrySettings,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,8 @@ pub(crate) struct ScannerConfig {
     pub(crate) logging: LoggingSettings,
     /// The health and metrics endpoint.
     pub(crate) health: HealthSettings,
+    /// Where metrics, traces and the log go besides.
+    pub(crate) telemetry: TelemetrySettings,
 }
 
 impl Settings for ScannerConfig {
@@ -46,6 +50,7 @@ impl Settings for ScannerConfig {
         self.outbox.check("outbox", check);
         self.journal.check(check);
         self.scanner.check(check);
+        self.telemetry.check("telemetry", check);
     }
 }
 

@@ -22,3 +22,4 @@ mod steps;
 mod supervision;
 #[cfg(target_os = "linux")]
 mod systemd;
+mod telemetry;

@@ -203,3 +203,112 @@ fn mistakes_in_settings_are_named() {
     let error = build(wrong, sink()).map(drop).unwrap_err();
     assert!(error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
 }
+
+#[test]
+fn no_line_is_lost_or_doubled_while_many_threads_write_and_the_file_rotates() {
+    const THREADS: u64 = 8;
+    const LINES: u64 = 4_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings("info", Format::Json);
+    settings.file = Some(FileSettings {
+        max_size: core_model::ByteSize::new(64 << 10),
+        max_age: std::time::Duration::from_millis(20),
+        max_backups: 500,
+        compress: true,
+        ..FileSettings::new(dir.path().join("a.log"))
+    });
+    let sink = Sink {
+        writer: BoxMakeWriter::new(io::sink),
+        color: false,
+    };
+    let (subscriber, telemetry) = build(settings, sink).unwrap();
+    let dispatch = tracing::Dispatch::new(subscriber);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let dispatch = dispatch.clone();
+            scope.spawn(move || {
+                tracing::dispatcher::with_default(&dispatch, || {
+                    (0..LINES).for_each(|line| tracing::info!(thread, line, "under load"));
+                });
+            });
+        }
+    });
+    assert_eq!(telemetry.dropped_lines(), 0);
+    drop(telemetry);
+    let mut files = 0;
+    let mut next = vec![0; THREADS as usize];
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let mut text = String::new();
+        match path.extension().is_some_and(|extension| extension == "gz") {
+            true => io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_slice()), &mut text).unwrap(),
+            false => {
+                text = String::from_utf8(bytes).unwrap();
+                0
+            }
+        };
+        // The newest file has no number; the higher the number, the older the lines.
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let number: u32 = name.split('.').nth(2).map_or(0, |number| number.parse().unwrap());
+        found.push((number, text));
+        files += 1;
+    }
+    found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    for line in found.iter().flat_map(|(_, text)| text.lines()) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let of_thread = &mut next[line["thread"].as_u64().unwrap() as usize];
+        assert_eq!(line["line"].as_u64(), Some(*of_thread), "each once, in order");
+        *of_thread += 1;
+    }
+    assert_eq!(next, [LINES; THREADS as usize]);
+    assert!(files > 20, "{files}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn lines_missing_from_the_file_are_told_and_counted() {
+    let mut settings = settings("info", Format::Text);
+    settings.file = Some(FileSettings {
+        // It is not to be moved away.
+        max_size: core_model::ByteSize::new(0),
+        max_age: std::time::Duration::ZERO,
+        ..FileSettings::new("/dev/full")
+    });
+    let guard = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let written = Written::default();
+    let into = written.clone();
+    let sink = Sink {
+        writer: BoxMakeWriter::new(move || into.clone()),
+        color: false,
+    };
+    let (subscriber, telemetry) = build(settings, sink).unwrap();
+    let metrics = crate::Metrics::new(&[]).unwrap();
+    metrics.observe_log("scanner", &telemetry);
+    let told = || String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        while !told().contains("WARN  scanner: lines are missing from the log file") {
+            assert!(std::time::Instant::now() < guard);
+            tracing::info!("a line of which there are many, so that the buffer fills");
+        }
+    });
+    let counted = telemetry.dropped_lines();
+    assert!(counted > 0);
+    let text = metrics.render();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("scanner_log_lines_dropped_total"))
+        .unwrap();
+    assert!(
+        line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap() >= counted,
+        "{line}"
+    );
+}
+
+#[test]
+fn what_keeps_the_log_going_can_be_shared() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Telemetry>();
+    is_shared::<Exporter>();
+}

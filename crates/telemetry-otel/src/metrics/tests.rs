@@ -137,9 +137,28 @@ fn the_process_is_measured() {
 }
 
 #[test]
+fn two_readers_do_not_take_the_use_of_the_processor_from_one_another() {
+    let start = Instant::now();
+    let after = |millis, cpu| (start + Duration::from_millis(millis), cpu);
+    let mut usage = Usage {
+        before: (start, 0.0),
+        percent: 0.0,
+    };
+    let read: Vec<f64> = [
+        after(10_000, 5.0),
+        after(10_001, 5.001),
+        after(10_999, 5.0),
+        after(20_000, 5.0),
+    ]
+    .map(|now| usage.read(now))
+    .into();
+    assert_eq!(read, [50.0, 50.0, 50.0, 0.0]);
+}
+
+#[test]
 fn use_of_the_processor_is_a_share_of_the_time_between() {
     let start = Instant::now();
-    let later = start + std::time::Duration::from_secs(10);
+    let later = start + Duration::from_secs(10);
     assert_eq!(share((start, 1.0), (later, 6.0)), 50.0);
     assert_eq!(share((start, 1.0), (start, 6.0)), 0.0);
 }

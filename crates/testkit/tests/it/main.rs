@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 mod certificates;
+mod otlp;
 mod process;
 mod proxy;
 mod recorder;
