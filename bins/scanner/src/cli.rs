@@ -27,6 +27,7 @@ Examples:
   scanner changes --since 2h                   what changed in the last two hours, from the local journal
   scanner explain /srv/data/report.tmp         why it was or was not sent
   scanner doctor                               what is wrong with this set-up, and the remedy
+  scanner schedule next '30 2 * * MON-FRI'     when a schedule would scan; without one, when the configured one does
   scanner diff                                 what the next run would report; exit code 1 when there is something
   scanner query --name '*.iso' --min-size 1GB  find files in the local state, without touching the disk
   scanner config init > scanner.yaml           a commented configuration to start from
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     Changes(ChangesArgs),
     /// Why a file was or was not sent: the rule and its line, what is known of it, the outbox, the server's answer.
     Explain(ExplainArgs),
+    /// When `scanner run` scans next.
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Find files in the local state by name, size, age and type, without touching the disk.
     Query(QueryArgs),
     /// Every file known, as CSV or JSON lines.
@@ -129,6 +133,24 @@ pub(crate) struct JoinArgs {
     /// File with the join token to enrol with [or SCANNER_JOIN_TOKEN].
     #[arg(long, value_name = "FILE")]
     pub(crate) join_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// The coming scans, as they are configured or as another schedule would have them.
+    Next(ScheduleNextArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleNextArgs {
+    /// A schedule to try out, such as '30 2 * * MON-FRI' or 'every 6h' [default: the configured one].
+    pub(crate) when: Option<schedule::Schedule>,
+    /// The time zone of that schedule, such as Europe/Berlin.
+    #[arg(long, requires = "when")]
+    pub(crate) zone: Option<schedule::Zone>,
+    /// How many.
+    #[arg(long, short = 'n', default_value_t = 10)]
+    pub(crate) count: usize,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@ mod accept;
 mod answers;
 mod changes;
 mod cli;
+mod coming;
 mod context;
 mod doctor;
 mod encode;
@@ -31,10 +32,11 @@ mod state;
 mod state_file;
 mod status;
 mod stop;
+mod timing;
 mod upkeep;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command};
+use cli::{Cli, Command, ScheduleCommand};
 use context::Context;
 use daemon_kit::{Exit, cli::ManArgs, to_stdout};
 
@@ -56,6 +58,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::History(args) => history::run(&context("warn")?, args),
         Command::Changes(args) => past::run(&context("warn")?, args),
         Command::Explain(args) => explain::run(&context("warn")?, args),
+        Command::Schedule(ScheduleCommand::Next(args)) => coming::run(&context("warn")?, args),
         Command::Query(args) => query::run(&context("warn")?, args),
         Command::Export(args) => query::export(&context("warn")?, args),
         Command::Accept(args) => accept::run(&context("warn")?, args),

@@ -7,9 +7,10 @@ use crate::{
     scanning::{self, Scanning},
     session,
     state::State,
+    timing::Timing,
 };
 use anyhow::Context as _;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use core_model::Backoff;
 use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor};
 use std::{
@@ -24,9 +25,6 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// How often what was asked for on this machine is looked for.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// A scan that failed is tried again after this at the latest.
-const RETRY: TimeDelta = TimeDelta::minutes(5);
 
 const AGAIN: Restart = Restart::Backoff(Backoff {
     first: Duration::from_secs(1),
@@ -101,10 +99,11 @@ async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
         move |stop| crate::upkeep::run(parts.scanning.clone(), stop)
     });
     health.ready();
-    tracing::info!(
-        interval = %context.live().scanner.scan_interval,
-        "scanner is up"
-    );
+    let live = context.live();
+    match &live.scanner.schedule.when {
+        Some(schedule) => tracing::info!(%schedule, zone = %live.scanner.schedule.zone, "scanner is up"),
+        None => tracing::info!(interval = %live.scanner.scan_interval, "scanner is up"),
+    }
     let stopped = agent.join(signals).await?;
     if !stopped.aborted.is_empty() {
         tracing::warn!(tasks = ?stopped.aborted, "ended without them; what they had not stored is scanned again");
@@ -122,10 +121,10 @@ pub(crate) struct AgentParts {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// Scans when due, when the server has to be told everything anew, and when somebody on this machine asks.
+/// Scans when due, when the server has to be told everything anew, and when somebody asks.
 async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result<()> {
     let AgentParts { scanning, linked, wake } = parts;
-    let (mut last, mut retry) = (last_scan(&scanning)?, None);
+    let mut timing = Timing::new(scanning.context.agent_name(), last_scan(&scanning)?);
     let mut changes = scanning.context.changes();
     let mut look = time::interval(LOOK);
     look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -139,34 +138,44 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
         let own = scanning.clone();
         let is_asked = blocking(move || requests::serve(&own.context, &own.state)).await?;
         let now = Utc::now();
-        // Counted from the last scan, so that no change of the interval puts the next one off for longer than it says.
-        let interval = interval(&scanning);
-        let due = retry.or(last.map(|last| last + interval)).unwrap_or(now);
-        // A clock that was set back must not put the next scan off for years.
-        let is_due = now >= due || due - now > interval.max(RETRY);
+        let is_due = timing.is_due(&scanning.context.live(), now);
         if !is_due && !is_asked && !wants_resync(&scanning, &linked)? {
             continue;
         }
+        timing.began(now);
         let scanned = {
             let scan = scanning.scan(linked.is_answering());
             tokio::pin!(scan);
-            tokio::select! {
-                scanned = &mut scan => scanned,
-                () = stop.cancelled() => {
-                    scanning::stop(&scanning);
-                    scan.await
+            loop {
+                tokio::select! {
+                    scanned = &mut scan => break scanned,
+                    () = stop.cancelled() => {
+                        scanning::stop(&scanning);
+                        break scan.await;
+                    }
+                    _ = look.tick() => {
+                        if timing.wants_cancel(&scanning.context.live(), Utc::now()) {
+                            scanning::stop(&scanning);
+                        }
+                    }
                 }
             }
         };
         linked.scan_ended();
-        (last, retry) = match scanned {
-            Ok(_) => (Some(now), None),
-            Err(error) if scanning::is_gave_up(&error) => return Ok(()),
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        scanning::go_on(&scanning);
+        let has_failed = match scanned {
+            Ok(_) => false,
+            // It waited for room when it was told to stop.
+            Err(error) if scanning::is_gave_up(&error) => false,
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "the scan failed; it is tried again");
-                (last, Some(Utc::now() + interval.min(RETRY)))
+                true
             }
         };
+        timing.ended(&scanning.context.live(), now, has_failed, Utc::now());
     }
 }
 
@@ -176,11 +185,6 @@ fn wants_resync(scanning: &Scanning, linked: &link::Linked) -> anyhow::Result<bo
         return Ok(false);
     }
     Ok(scanning.state.outbox.resync()?.is_some())
-}
-
-fn interval(scanning: &Scanning) -> TimeDelta {
-    let interval = scanning.context.live().scanner.scan_interval.get();
-    TimeDelta::from_std(interval).unwrap_or(TimeDelta::days(36_500))
 }
 
 /// When the last scan that came to its end began; `None` where one is due at once.

@@ -192,6 +192,12 @@ pub(crate) fn was_interrupted(state: &State) -> anyhow::Result<bool> {
     Ok(last.is_none_or(|last| matches!(last.status.as_str(), "running" | "interrupted" | "failed")))
 }
 
+/// Lowers the flags again, after a scan was stopped and the agent goes on.
+pub(crate) fn go_on(scanning: &Scanning) {
+    scanning.flag.store(false, Ordering::Relaxed);
+    scanning.state.stop.store(false, Ordering::Relaxed);
+}
+
 /// Raises the flags that end a scan, whichever it waits for.
 pub(crate) fn stop(scanning: &Scanning) {
     scanning.flag.store(true, Ordering::Relaxed);

@@ -70,7 +70,7 @@ pub use redact::Redactor;
 pub use run::{RuntimeSettings, run};
 pub use settings::{
     BackupSettings, BodyCompression, CircuitBreakerSettings, DatabaseBoot, DatabaseSettings, Dialect, HealthSettings,
-    LogFormat, LoggingBoot, LoggingLive, LoggingSettings, OutboxSettings, ServerSettings, WhenFull,
+    LogFormat, LoggingBoot, LoggingLive, LoggingSettings, OutboxSettings, ScheduleSettings, ServerSettings, WhenFull,
 };
 pub use signal::{Signal, Signals};
 pub use supervisor::{Cause, Stopped, SuperviseError, Supervisor};

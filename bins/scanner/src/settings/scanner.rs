@@ -2,6 +2,7 @@
 use crate::request;
 use conf::Check;
 use core_model::{ByteSize, Period, Share};
+use daemon_kit::ScheduleSettings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{collections::BTreeMap, fmt, path::PathBuf};
@@ -12,6 +13,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 pub(crate) struct ScannerSettings {
     /// How often `scanner run` scans, counted from one beginning to the next.
     pub(crate) scan_interval: Period,
+    /// At which times `scanner run` scans instead.
+    pub(crate) schedule: ScheduleSettings,
     /// Directories to scan. Each is a path, or a table with `path` and rules of its own.
     pub(crate) scan_paths: Vec<ScanPath>,
     /// What a controller may have scanned on this machine: its scan paths must lie in one of these [default: the scan
@@ -56,6 +59,7 @@ impl Default for ScannerSettings {
     fn default() -> Self {
         Self {
             scan_interval: Period::from_secs(6 * 60 * 60),
+            schedule: ScheduleSettings::default(),
             scan_paths: Vec::new(),
             allowed_roots: None,
             ignore_patterns: Vec::new(),
@@ -109,6 +113,7 @@ impl ScannerSettings {
                 help,
             );
         }
+        self.schedule.check("scanner.schedule", check);
         self.check_overlaps(check);
         for (n, path) in self.scan_paths.iter().enumerate() {
             if path.path.as_os_str().is_empty() {

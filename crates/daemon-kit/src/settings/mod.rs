@@ -6,8 +6,10 @@ mod database;
 mod health;
 mod logging;
 mod outbox;
+mod schedule;
 mod server;
 
+pub use self::schedule::ScheduleSettings;
 pub use database::{BackupSettings, DatabaseBoot, DatabaseSettings};
 pub use health::HealthSettings;
 pub use logging::{LogFormat, LoggingBoot, LoggingLive, LoggingSettings};
