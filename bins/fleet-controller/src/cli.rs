@@ -1,4 +1,5 @@
 //! The command line.
+use crate::cli_link::{AgentConfigCommand, ClaimArgs, CommandsCommand};
 use clap::{Args, Parser, Subcommand};
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
 use std::{net::SocketAddr, path::PathBuf};
@@ -24,10 +25,14 @@ Examples:
   fleet-controller doctor                                 what is wrong with this set-up, and the remedy
   fleet-controller store backup                           a backup now, on the controller's machine
   fleet-controller agents                                 which agents are there, and how they are
+  fleet-controller claim 7K3M-X9QD                        let the agent in that shows this code
+  fleet-controller commands send scan --to web-1-scanner --wait
+  fleet-controller agent-config set web-1-scanner scanner.yaml
   fleet-controller files list --agent web-1-scanner       what the controller knows of an agent's files
   fleet-controller files changes --agent web-1-scanner    what was created, updated, moved and deleted
 
-Exit codes: 0 done; 2 wrong usage; 3 wrong configuration; 4 nothing could be done.";
+Exit codes: 0 done; 1 `commands send --wait` with an agent that did not do it; 2 wrong usage; 3 wrong
+configuration; 4 nothing could be done.";
 
 /// Options that every command takes.
 pub(crate) type Common = CommonArgs<Output>;
@@ -42,6 +47,16 @@ pub(crate) enum Command {
     Logout,
     /// The agents of the fleet.
     Agents(AgentsArgs),
+    /// The configuration that the controller keeps for agents.
+    #[command(subcommand)]
+    AgentConfig(AgentConfigCommand),
+    /// Let an agent in that shows this code.
+    Claim(ClaimArgs),
+    /// The agents that wait to be let in, and those that were.
+    Claims,
+    /// Commands to agents.
+    #[command(subcommand)]
+    Commands(CommandsCommand),
     /// What the controller knows of agents' files.
     #[command(subcommand)]
     Files(FilesCommand),
@@ -126,6 +141,18 @@ pub(crate) struct AgentsArgs {
 pub(crate) enum AgentsCommand {
     /// All that is known of one agent.
     Show {
+        /// Its name or id.
+        agent: String,
+    },
+    /// Give an agent another name.
+    Rename {
+        /// Its name or id.
+        agent: String,
+        /// Its name from now on.
+        name: String,
+    },
+    /// Take an agent's key away and remove all that it told: its files, changes, commands and configuration.
+    Remove {
         /// Its name or id.
         agent: String,
     },

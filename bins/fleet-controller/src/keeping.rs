@@ -197,6 +197,31 @@ pub(crate) async fn see_snapshots_through(
     }
 }
 
+/// Deletes what removed agents left, a step at a time, until `stop`; what an earlier process left of that first.
+pub(crate) async fn see_removals_through(
+    fleet: Arc<Fleet<SqliteStore>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let next = match fleet.purge_removed().await {
+            Ok(true) => None,
+            Ok(false) => Some(Duration::MAX),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a step of a removal failed");
+                Some(AFTER_FAILURE)
+            }
+        };
+        let more = async {
+            if let Some(wait) = next {
+                drop(time::timeout(wait, fleet.until_more_to_purge()).await);
+            }
+        };
+        if stop.run_until_cancelled(more).await.is_none() || stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
 fn map(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,

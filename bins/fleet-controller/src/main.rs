@@ -1,10 +1,12 @@
 //! `fleet-controller`: the control plane of the fleet in one binary.
 mod cli;
+mod cli_link;
 mod client;
 mod context;
 mod doctor;
 mod encryption;
 mod keeping;
+mod links;
 mod serve;
 mod settings;
 mod store_file;
@@ -27,6 +29,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Login(args) => client::login(args),
         Command::Logout => client::logout(),
         Command::Agents(args) => client::agents(common.output, args),
+        Command::AgentConfig(command) => client::agent_config(common.output, command),
+        Command::Claim(args) => client::claim(common.output, args),
+        Command::Claims => client::claims(common.output),
+        Command::Commands(command) => client::commands(common.output, command),
         Command::Files(command) => client::files(common.output, command),
         Command::JoinTokens(command) => client::join_tokens(common.output, command),
         Command::Store(command) => store_file::run(common, command),

@@ -3,14 +3,15 @@ use crate::{
     cli::{Common, ServeArgs},
     context::Context,
     encryption,
-    keeping::{Keeper, see_snapshots_through},
+    keeping::{Keeper, see_removals_through, see_snapshots_through},
+    links,
     sweeping::Sweeper,
 };
 use anyhow::Context as _;
 use chrono::Utc;
 use core_model::{Backoff, Secret};
 use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor};
-use fleet_api::{ApiSettings, AppState, router};
+use fleet_api::{ApiSettings, AppState, LinkSettings, Links, router};
 use fleet_core::{Fleet, FleetSettings, Opened, SqliteStore, StoreSettings};
 use state_sqlite::{RunLock, Story};
 use std::{
@@ -71,6 +72,8 @@ impl Started {
         let settings = FleetSettings {
             offline_after: config.agents.offline_after.get(),
             session_life: config.auth.session.get(),
+            claim_life: config.agents.claim_life.get(),
+            kept_commands: config.agents.keep_commands.get(),
             ..FleetSettings::default()
         };
         let fleet = Arc::new(Fleet::new(store, settings));
@@ -111,18 +114,33 @@ impl Started {
         let health = HealthRegistry::new(env!("CARGO_PKG_VERSION"), None);
         let kept = Arc::clone(&keeper);
         health.ask("store", move || kept.health());
+        let is_encrypted = tls.is_some();
         if let Some(tls) = tls {
             health.ask("tls", move || encryption::health(&tls, Utc::now()));
         }
         let metrics = Metrics::new(&[])?;
         metrics.observe_process("fleet");
+        let agent_links = Links::new(LinkSettings {
+            heartbeat: config.agents.heartbeat.get(),
+            // Two heartbeats may be lost on the way.
+            stale_after: config.agents.heartbeat.get() * 3,
+            max_sockets: config.agents.max_links as usize,
+            ..LinkSettings::default()
+        });
+        let watched = agent_links.clone();
+        health.ask("agent_link", move || links::health(&watched));
+        links::observe(&agent_links, &metrics);
         let render = metrics.clone();
         let routes = router(AppState {
             fleet: Arc::clone(&fleet),
             health: health.clone(),
             metrics: Arc::new(move || render.render()),
+            links: agent_links.clone(),
+            check_config: Arc::new(check_config),
             settings: ApiSettings {
                 max_body: body_limit(config.server.max_body),
+                public_url: config.server.public_url.clone(),
+                is_encrypted,
                 ..ApiSettings::default()
             },
         });
@@ -142,6 +160,18 @@ impl Started {
         let sweeper = Sweeper::new(Arc::clone(&fleet), &metrics, Arc::clone(&keeper));
         supervisor.spawn("sweep", AGAIN, move |stop| Arc::clone(&sweeper).run(stop));
         supervisor.spawn("keep", AGAIN, move |stop| Arc::clone(&keeper).run(stop));
+        let of_links = Arc::clone(&fleet);
+        supervisor.spawn("links", AGAIN, move |stop| {
+            links::run(agent_links.clone(), Arc::clone(&of_links), stop)
+        });
+        let of_commands = Arc::clone(&fleet);
+        supervisor.spawn("commands", AGAIN, move |stop| {
+            links::end_commands(Arc::clone(&of_commands), stop)
+        });
+        let of_removals = Arc::clone(&fleet);
+        supervisor.spawn("removals", AGAIN, move |stop| {
+            see_removals_through(Arc::clone(&of_removals), stop)
+        });
         supervisor.spawn("snapshots", AGAIN, move |stop| {
             see_snapshots_through(Arc::clone(&fleet), stop)
         });
@@ -173,6 +203,12 @@ fn tell(opened: &Opened) {
              was revoked since has to be revoked again"
         ),
     }
+}
+
+/// Whether a text is a document that can be an agent's configuration. What it may say is for the agent to judge.
+fn check_config(text: &str) -> Result<(), String> {
+    let parsed = conf::parse("configuration", text, conf::Format::Yaml);
+    parsed.map(drop).map_err(|problems| problems.render(false))
 }
 
 fn body_limit(size: core_model::ByteSize) -> usize {

@@ -41,6 +41,8 @@ pub(crate) struct ListenSettings {
     pub(crate) request_timeout: Period,
     /// How long requests in flight may finish at shutdown.
     pub(crate) shutdown_grace: Period,
+    /// Where people and agents reach it, such as `https://fleet.example.com`; agents show it with their claim codes.
+    pub(crate) public_url: Option<String>,
 }
 
 impl Default for ListenSettings {
@@ -52,6 +54,7 @@ impl Default for ListenSettings {
             max_connections: 10_000,
             request_timeout: Period::from_secs(60),
             shutdown_grace: Period::from_secs(10),
+            public_url: None,
         }
     }
 }
@@ -121,12 +124,24 @@ impl TlsSettings {
 pub(crate) struct AgentsSettings {
     /// An agent not heard of for so long is offline.
     pub(crate) offline_after: Period,
+    /// How often an agent on the link tells that it is alive. One that is silent for three times as long is cut off.
+    pub(crate) heartbeat: Period,
+    /// The most agents on the link at one time.
+    pub(crate) max_links: u32,
+    /// How long a claim waits for an operator.
+    pub(crate) claim_life: Period,
+    /// How long commands that have ended are kept.
+    pub(crate) keep_commands: Period,
 }
 
 impl Default for AgentsSettings {
     fn default() -> Self {
         Self {
             offline_after: Period::from_secs(180),
+            heartbeat: Period::from_secs(30),
+            max_links: 10_000,
+            claim_life: Period::from_secs(24 * 3600),
+            keep_commands: Period::from_secs(30 * 24 * 3600),
         }
     }
 }
@@ -173,12 +188,24 @@ impl Settings for ControllerConfig {
                 None,
             );
         }
+        if self.agents.max_links == 0 {
+            check.problem("agents.max_links", "must be at least 1", None);
+        }
+        if let Some(url) = &server.public_url
+            && !url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        {
+            let help = Some("write it as https://HOST or https://HOST:PORT");
+            check.problem("server.public_url", format!("`{url}` is no URL"), help);
+        }
         if server.max_connections == 0 {
             check.problem("server.max_connections", "must be at least 1", None);
         }
         for (key, period) in [
             ("server.request_timeout", server.request_timeout),
             ("agents.offline_after", self.agents.offline_after),
+            ("agents.heartbeat", self.agents.heartbeat),
+            ("agents.claim_life", self.agents.claim_life),
+            ("agents.keep_commands", self.agents.keep_commands),
             ("auth.session", self.auth.session),
         ] {
             if period.get().is_zero() {

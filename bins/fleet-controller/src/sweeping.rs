@@ -1,7 +1,7 @@
 //! What is forgotten in time, and what is found out for metrics and health on the way.
 use crate::keeping::Keeper;
 use chrono::Utc;
-use fleet_core::{Fleet, SqliteStore, Store};
+use fleet_core::{DeliveryState, Fleet, SqliteStore, Store};
 use std::{sync::Arc, time::Duration};
 use telemetry_otel::{Gauge, Metrics};
 use tokio::time;
@@ -16,6 +16,7 @@ pub(crate) struct Sweeper {
     agents: Gauge,
     files: Gauge,
     gaps: Gauge,
+    deliveries: Gauge,
 }
 
 impl Sweeper {
@@ -25,6 +26,10 @@ impl Sweeper {
             keeper,
             agents: metrics.gauge("fleet_agents", "Agents by status."),
             files: metrics.gauge("fleet_files", "Files known of all agents."),
+            deliveries: metrics.gauge(
+                "fleet_commands",
+                "Commands kept, once for each agent, by where they stand.",
+            ),
             gaps: metrics.gauge("fleet_streams_with_gaps", "Streams in which a record is missing."),
         })
     }
@@ -54,6 +59,10 @@ impl Sweeper {
                     ("offline", sums.offline),
                 ] {
                     self.agents.set(count as f64, &[("status", status)]);
+                }
+                for state in DeliveryState::ALL {
+                    let count = sums.deliveries.of(state);
+                    self.deliveries.set(count as f64, &[("state", state.name())]);
                 }
                 self.files.set(sums.files.present as f64, &[]);
                 self.gaps.set(sums.streams_with_gaps as f64, &[]);

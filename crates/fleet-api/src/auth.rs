@@ -33,7 +33,10 @@ pub(crate) async fn require_agent<S: Store>(
 ) -> Result<Response, ApiError> {
     let unauthorized = || ApiError::unauthorized(AGENT);
     let key = request.headers().get(API_KEY).and_then(|key| key.to_str().ok());
-    let agent = shared.fleet.authenticate_agent(key.ok_or_else(unauthorized)?).await?;
+    let agent = shared
+        .fleet
+        .authenticate_agent(key.ok_or_else(unauthorized)?, Utc::now())
+        .await?;
     let agent: AgentIdentity = agent.ok_or_else(unauthorized)?;
     if agent.revoked {
         return Err(ApiError::forbidden(

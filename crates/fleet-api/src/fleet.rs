@@ -2,9 +2,9 @@
 use crate::{
     auth,
     error::ApiError,
-    extract::{Named, Params},
+    extract::{Json, Named, Params},
     paging::{cursor, page},
-    rest::{AgentDetailView, AgentQuery, AgentView, List, StatisticsView},
+    rest::{AgentDetailView, AgentQuery, AgentView, DeleteQuery, List, RenameRequest, StatisticsView},
     state::Shared,
 };
 use axum::{
@@ -45,28 +45,41 @@ pub(crate) async fn show<S: Store>(
     State(shared): State<Shared<S>>,
     Named(agent): Named,
 ) -> Result<Answer<AgentDetailView>, ApiError> {
-    let AgentDetail { agent, streams } = find(&shared, &agent).await?;
+    let AgentDetail { agent, streams, link } = find(&shared, &agent).await?;
     let status = shared.fleet.status(&agent, Utc::now());
     Ok(Answer(AgentDetailView {
         agent: AgentView::new(agent, status),
         streams: streams.into_iter().map(Into::into).collect(),
+        link: link.into(),
     }))
 }
 
+/// Takes the agent's key away, and with `purge` all that it told.
 pub(crate) async fn revoke<S: Store>(
     State(shared): State<Shared<S>>,
     Named(agent): Named,
+    Params(DeleteQuery { purge }): Params<DeleteQuery>,
 ) -> Result<StatusCode, ApiError> {
-    let revoked = shared
-        .fleet
-        .store()
-        .revoke_agent(AgentRef::from(agent.as_str()), Utc::now())
-        .await?;
-    if revoked {
+    let now = Utc::now();
+    let found = if purge {
+        shared.fleet.remove_agent(&agent, now).await?
+    } else {
+        shared.fleet.revoke_agent(&agent, now).await?
+    };
+    if found {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&agent))
     }
+}
+
+pub(crate) async fn rename<S: Store>(
+    State(shared): State<Shared<S>>,
+    Named(agent): Named,
+    Json(request): Json<RenameRequest>,
+) -> Result<StatusCode, ApiError> {
+    shared.fleet.rename_agent(&agent, &request.name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn statistics<S: Store>(State(shared): State<Shared<S>>) -> Result<Answer<StatisticsView>, ApiError> {
@@ -94,6 +107,6 @@ pub(crate) async fn find<S: Store>(shared: &Shared<S>, agent: &str) -> Result<Ag
     found.ok_or_else(|| unknown(agent))
 }
 
-fn unknown(agent: &str) -> ApiError {
+pub(crate) fn unknown(agent: &str) -> ApiError {
     ApiError::not_found("agent_not_found", format!("there is no agent `{agent}`"))
 }

@@ -1,6 +1,6 @@
 //! Entry points for fuzzers: what operators hand back. None may panic, whatever the bytes.
 use crate::paging::{Cursor, cursor, page};
-use core_model::{AgentId, TokenId};
+use core_model::{AgentId, ClaimId, TokenId};
 
 /// The text of a `cursor`, as each list reads it.
 pub fn cursors(data: &[u8]) {
@@ -8,6 +8,7 @@ pub fn cursors(data: &[u8]) {
     comes_back::<Vec<u8>>(&text);
     comes_back::<u64>(&text);
     comes_back::<TokenId>(&text);
+    comes_back::<ClaimId>(&text);
     comes_back::<(String, AgentId)>(&text);
 }
 

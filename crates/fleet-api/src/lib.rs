@@ -4,7 +4,7 @@
 //! [`transport_http::Server`], which bounds and unpacks bodies, by the binary.
 //!
 //! ```
-//! use fleet_api::{ApiSettings, AppState, router};
+//! use fleet_api::{ApiSettings, AppState, LinkSettings, Links, router};
 //! use fleet_core::{Fleet, FleetSettings, SqliteStore, StoreSettings};
 //! use std::sync::Arc;
 //! use transport_http::HealthRegistry;
@@ -16,12 +16,17 @@
 //!     fleet: Arc::new(Fleet::new(store, FleetSettings::default())),
 //!     health: HealthRegistry::new("0.1.0", None),
 //!     metrics: Arc::new(String::new),
+//!     links: Links::new(LinkSettings::default()),
+//!     check_config: Arc::new(|_| Ok(())),
 //!     settings: ApiSettings::default(),
 //! });
 //! # let _ = app;
 //! ```
 mod agents;
 mod auth;
+mod claims;
+mod commands;
+mod configs;
 mod error;
 mod extract;
 mod files;
@@ -30,6 +35,7 @@ mod fleet;
 pub mod fuzzing;
 mod ingest;
 mod join_tokens;
+mod link;
 mod paging;
 pub mod rest;
 mod routes;
@@ -37,5 +43,6 @@ mod sessions;
 mod state;
 mod throttle;
 
+pub use link::{LinkSettings, Links};
 pub use routes::{OPERATOR_ROUTES, OperatorRoute, router};
-pub use state::{ApiSettings, AppState};
+pub use state::{ApiSettings, AppState, ConfigCheck};

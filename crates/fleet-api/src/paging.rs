@@ -1,7 +1,7 @@
 //! Cursors: where a page ended, as text that callers hand back and never look into.
 use crate::error::ApiError;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use core_model::{AgentId, TokenId};
+use core_model::{AgentId, ClaimId, TokenId};
 use fleet_core::PageRequest;
 use uuid::Uuid;
 
@@ -58,15 +58,20 @@ impl Cursor for u64 {
     }
 }
 
-impl Cursor for TokenId {
-    fn to_bytes(&self) -> Vec<u8> {
-        self.as_uuid().as_bytes().to_vec()
-    }
+macro_rules! id_cursor {
+    ($($id:ty),*) => {
+        $(impl Cursor for $id {
+            fn to_bytes(&self) -> Vec<u8> {
+                self.as_uuid().as_bytes().to_vec()
+            }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Uuid::from_slice(bytes).ok().map(Self::from_uuid)
-    }
+            fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                Uuid::from_slice(bytes).ok().map(Self::from_uuid)
+            }
+        })*
+    };
 }
+id_cursor!(TokenId, ClaimId);
 
 impl Cursor for (String, AgentId) {
     fn to_bytes(&self) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! The routes, and who may use each.
 use crate::{
-    agents, auth,
+    agents, auth, claims, commands, configs,
     error::ApiError,
-    files, fleet, ingest, join_tokens, sessions,
+    files, fleet, ingest, join_tokens, link, sessions,
     state::{AppState, Shared},
     throttle::Throttle,
 };
@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, patch, post, put},
 };
 use fleet_core::Store;
 use std::sync::Arc;
@@ -35,6 +35,18 @@ enum Operation {
     ListAgents,
     ShowAgent,
     RevokeAgent,
+    RenameAgent,
+    ShowConfig,
+    SetConfig,
+    WithdrawConfig,
+    ConfigHistory,
+    RollBackConfig,
+    SendCommand,
+    ListCommands,
+    ShowCommand,
+    CancelCommand,
+    ListClaims,
+    AcceptClaim,
     ListFiles,
     ShowFile,
     ListChanges,
@@ -54,12 +66,36 @@ const fn route(method: Method, path: &'static str, operation: Operation) -> Oper
 
 /// Every route that wants an operator's token. The router is built from this table and from nothing else, so that a test
 /// that walks it has tried them all.
-pub static OPERATOR_ROUTES: [OperatorRoute; 12] = [
+pub static OPERATOR_ROUTES: [OperatorRoute; 24] = [
     route(Method::POST, "/api/v1/auth/logout", Operation::Logout),
     route(Method::POST, "/api/v1/auth/password", Operation::ChangePassword),
     route(Method::GET, "/api/v1/agents", Operation::ListAgents),
     route(Method::GET, "/api/v1/agents/{agent}", Operation::ShowAgent),
     route(Method::DELETE, "/api/v1/agents/{agent}", Operation::RevokeAgent),
+    route(Method::PATCH, "/api/v1/agents/{agent}", Operation::RenameAgent),
+    route(Method::GET, "/api/v1/agents/{agent}/config", Operation::ShowConfig),
+    route(Method::PUT, "/api/v1/agents/{agent}/config", Operation::SetConfig),
+    route(
+        Method::DELETE,
+        "/api/v1/agents/{agent}/config",
+        Operation::WithdrawConfig,
+    ),
+    route(
+        Method::GET,
+        "/api/v1/agents/{agent}/config/history",
+        Operation::ConfigHistory,
+    ),
+    route(
+        Method::POST,
+        "/api/v1/agents/{agent}/config/rollback",
+        Operation::RollBackConfig,
+    ),
+    route(Method::POST, "/api/v1/commands", Operation::SendCommand),
+    route(Method::GET, "/api/v1/commands", Operation::ListCommands),
+    route(Method::GET, "/api/v1/commands/{id}", Operation::ShowCommand),
+    route(Method::POST, "/api/v1/commands/{id}/cancel", Operation::CancelCommand),
+    route(Method::GET, "/api/v1/claims", Operation::ListClaims),
+    route(Method::POST, "/api/v1/claims/accept", Operation::AcceptClaim),
     route(Method::GET, "/api/v1/files", Operation::ListFiles),
     route(Method::GET, "/api/v1/files/entry", Operation::ShowFile),
     route(Method::GET, "/api/v1/files/changes", Operation::ListChanges),
@@ -76,6 +112,18 @@ fn handler<S: Store>(operation: Operation) -> MethodRouter<Shared<S>> {
         Operation::ListAgents => get(fleet::list),
         Operation::ShowAgent => get(fleet::show),
         Operation::RevokeAgent => delete(fleet::revoke),
+        Operation::RenameAgent => patch(fleet::rename),
+        Operation::ShowConfig => get(configs::show),
+        Operation::SetConfig => put(configs::set),
+        Operation::WithdrawConfig => delete(configs::withdraw),
+        Operation::ConfigHistory => get(configs::history),
+        Operation::RollBackConfig => post(configs::roll_back),
+        Operation::SendCommand => post(commands::send),
+        Operation::ListCommands => get(commands::list),
+        Operation::ShowCommand => get(commands::show),
+        Operation::CancelCommand => post(commands::cancel),
+        Operation::ListClaims => get(claims::list),
+        Operation::AcceptClaim => post(claims::accept),
         Operation::ListFiles => get(files::list),
         Operation::ShowFile => get(files::show),
         Operation::ListChanges => get(files::changes),
@@ -92,6 +140,12 @@ pub fn router<S: Store>(state: AppState<S>) -> Router {
         fleet: state.fleet,
         metrics: state.metrics,
         logins: Arc::new(Throttle::new(state.settings.logins_per_minute)),
+        claims: Arc::new(Throttle::new(state.settings.claims_per_minute)),
+        polls: Arc::new(Throttle::new(state.settings.polls_per_minute)),
+        links: state.links,
+        check_config: state.check_config,
+        public_url: state.settings.public_url.map(Into::into),
+        is_encrypted: state.settings.is_encrypted,
     };
     let operators = OPERATOR_ROUTES
         .iter()
@@ -102,6 +156,8 @@ pub fn router<S: Store>(state: AppState<S>) -> Router {
     let agents = Router::new()
         .route("/api/v1/ingest", post(ingest::records))
         .route("/api/v1/agents/me/heartbeat", post(agents::heartbeat))
+        .route("/api/v1/agents/me/messages", post(link::messages))
+        .route("/ws/agent", get(link::connect))
         .route("/api/files/ingest", post(ingest::files_v1))
         .route("/api/agents/register", post(agents::register_v1))
         .route("/api/agents/heartbeat", post(agents::heartbeat_v1))
@@ -110,6 +166,9 @@ pub fn router<S: Store>(state: AppState<S>) -> Router {
     let anybody = Router::new()
         .route("/api/v1/auth/login", post(sessions::login))
         .route("/api/v1/agents/enroll", post(agents::enroll))
+        .route("/api/v1/claims", post(claims::open))
+        .route("/api/v1/claims/{id}", get(claims::poll))
+        .route("/claim", get(claims::page_for_people))
         // Looks for itself: a token, or the loopback address.
         .route("/metrics", get(fleet::metrics));
     operators

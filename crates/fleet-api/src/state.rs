@@ -1,24 +1,36 @@
 //! What the routes share.
-use crate::throttle::Throttle;
+use crate::{link::Links, throttle::Throttle};
 use fleet_core::Fleet;
 use std::sync::Arc;
 use transport_http::HealthRegistry;
 
 /// What can be set about the routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiSettings {
     /// The longest body in bytes, unpacked.
     pub max_body: usize,
     /// So many logins a minute are looked at from one address (of IPv6: from one /64), right or wrong.
     pub logins_per_minute: u32,
+    /// So many claims a minute are taken from one network.
+    pub claims_per_minute: u32,
+    /// So many polls of claims a minute are answered to one network.
+    pub polls_per_minute: u32,
+    /// Where people and agents reach this controller, without a path; else as the agent that asks did.
+    pub public_url: Option<String>,
+    /// Whether it is reached by TLS, where `public_url` does not say.
+    pub is_encrypted: bool,
 }
 
 impl Default for ApiSettings {
-    /// 16 MiB, 20 logins.
+    /// 16 MiB, 20 logins, 10 claims and 300 polls a minute, by plain HTTP.
     fn default() -> Self {
         Self {
             max_body: 16 << 20,
             logins_per_minute: 20,
+            claims_per_minute: 10,
+            polls_per_minute: 300,
+            public_url: None,
+            is_encrypted: false,
         }
     }
 }
@@ -31,15 +43,28 @@ pub struct AppState<S> {
     pub health: HealthRegistry,
     /// Renders `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The sockets of agents; whoever made it runs it.
+    pub links: Links,
+    /// Looks whether a text is a document that can be a configuration.
+    pub check_config: ConfigCheck,
     /// What can be set.
     pub settings: ApiSettings,
 }
+
+/// Says what is wrong with a text that is no document, for people: with line, column and remedy.
+pub type ConfigCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// What every handler gets. Cloned for each request, so it is small.
 pub(crate) struct Shared<S> {
     pub(crate) fleet: Arc<Fleet<S>>,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub(crate) logins: Arc<Throttle>,
+    pub(crate) claims: Arc<Throttle>,
+    pub(crate) polls: Arc<Throttle>,
+    pub(crate) links: Links,
+    pub(crate) check_config: ConfigCheck,
+    pub(crate) public_url: Option<Arc<str>>,
+    pub(crate) is_encrypted: bool,
 }
 
 impl<S> Clone for Shared<S> {
@@ -48,6 +73,12 @@ impl<S> Clone for Shared<S> {
             fleet: Arc::clone(&self.fleet),
             metrics: Arc::clone(&self.metrics),
             logins: Arc::clone(&self.logins),
+            claims: Arc::clone(&self.claims),
+            polls: Arc::clone(&self.polls),
+            links: self.links.clone(),
+            check_config: Arc::clone(&self.check_config),
+            public_url: self.public_url.clone(),
+            is_encrypted: self.is_encrypted,
         }
     }
 }

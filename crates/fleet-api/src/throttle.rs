@@ -62,7 +62,7 @@ impl Throttle {
 }
 
 /// Who holds an IPv6 address commonly holds its whole /64.
-fn network(peer: IpAddr) -> IpAddr {
+pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

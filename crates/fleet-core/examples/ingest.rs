@@ -91,7 +91,7 @@ async fn join(fleet: &Fleet<SqliteStore>) -> Result<AgentIdentity, Box<dyn Error
     };
     let joined = fleet.enroll(request, now).await?;
     Ok(fleet
-        .authenticate_agent(joined.api_key.reveal())
+        .authenticate_agent(joined.api_key.reveal(), Utc::now())
         .await?
         .ok_or("no agent")?)
 }

@@ -144,6 +144,8 @@ pub struct AgentIdentity {
     pub name: String,
     /// Whether the key was taken away.
     pub revoked: bool,
+    /// Whether the key came by a claim and is used for the first time.
+    pub is_key_new: bool,
 }
 
 impl AgentIdentity {
@@ -295,12 +297,14 @@ pub struct StreamStatus {
 }
 
 /// An agent with all that is shown on its page.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AgentDetail {
     /// The agent.
     pub agent: AgentRecord,
     /// Its streams, the newest first, at most ten.
     pub streams: Vec<StreamStatus>,
+    /// Its link.
+    pub link: crate::link::LinkStatus,
 }
 
 #[cfg(test)]

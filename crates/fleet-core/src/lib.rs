@@ -19,11 +19,15 @@
 //! ```
 mod agent;
 mod batch;
+mod claim;
+mod command;
 mod file;
 mod files_v1;
 mod fleet;
 mod glob;
 mod identity;
+mod link;
+mod link_store;
 mod lockout;
 mod page;
 mod password;
@@ -31,22 +35,37 @@ mod ranges;
 mod sqlite;
 mod store;
 mod token;
+mod verb;
 
 pub use agent::{
     AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport,
     HealthStatus, NewAgent, Registration, SnapshotState, SnapshotStatus, StreamFace, StreamStatus,
 };
 pub use batch::{Batch, BatchError, Effect, Entry, MAX_BATCH_RECORDS};
+pub use claim::{
+    AcceptClaim, AcceptRefusal, Claim, ClaimCode, ClaimLimits, ClaimPoll, ClaimRefusal, ClaimSecret, ClaimState,
+    NewClaim,
+};
+pub use command::{
+    CommandDetail, CommandFilter, CommandRecord, CommandTarget, Delivery, DeliveryCounts, DeliveryState, NewCommand,
+    SendRefusal, SentCommand,
+};
 pub use file::{
     ChangeAction, ChangeQuery, DeletedFiles, FileFacts, FileFilter, FileQuery, LoggedChange, MAX_PATH_BYTES, StoredFile,
 };
 pub use files_v1::{FilesV1Batch, FilesV1Error, FilesV1Receipt};
 pub use fleet::{
-    ChangePasswordError, CreateJoinTokenError, EnrollError, Fleet, FleetSettings, HeartbeatError, IngestError,
-    LoginError, OpenedSession, PasswordError, RegisterError,
+    AcceptClaimError, ChangePasswordError, ClaimAnswer, CommandOrder, CreateJoinTokenError, EnrollError, Fleet,
+    FleetSettings, HeartbeatError, HelloError, IngestError, LoginError, OpenClaimError, OpenedSession, PasswordError,
+    PollClaimError, RegisterError, RenameError, SendCommandError, SetConfigError, Waker,
 };
 pub use glob::Glob;
 pub use identity::{CreatedJoinToken, JoinToken, JoinTokenState, NewJoinToken, NewSession, Operator, Role, StoredUser};
+pub use link::{
+    AgentConfig, CloneStatus, ConfigState, HelloOutcome, LinkStatus, NewConfig, NewSessionOfAgent, Outgoing,
+    RenameRefusal, ResultTaken, SessionKey, SessionStatus, SetConfigRefusal, Standing, Transport,
+};
+pub use link_store::LinkStore;
 pub use lockout::{Locked, LockoutSettings, LoginGuard};
 pub use page::{Page, PageRequest};
 pub use sqlite::{OpenError, Opened, SqliteStore, StoreSettings, UpkeepError, WriteFailure};
@@ -54,4 +73,4 @@ pub use store::{
     ChangePasswordRefusal, EnrollRefusal, FilesRefusal, IngestRefusal, NewPassword, Statistics, Store, StoreError,
     Taken,
 };
-pub use token::{RandomError, TokenHash, TokenKind};
+pub use token::{RandomError, TokenHash, TokenKind, message_id};

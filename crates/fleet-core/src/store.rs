@@ -5,9 +5,11 @@ use crate::{
         Registration,
     },
     batch::Batch,
+    command::DeliveryCounts,
     file::{ChangeQuery, FileQuery, LoggedChange, StoredFile},
     files_v1::{FilesV1Batch, FilesV1Receipt},
     identity::{JoinToken, NewJoinToken, NewSession, Operator, StoredUser},
+    link_store::LinkStore,
     page::{Page, PageRequest},
     token::TokenHash,
 };
@@ -129,21 +131,28 @@ pub struct Statistics {
     pub streams_with_gaps: u64,
     /// Agents that are asked for a snapshot, because this store went back in time, and have not begun one yet.
     pub agents_owing_snapshot: u64,
+    /// Commands at each agent, by where they stand.
+    pub deliveries: DeliveryCounts,
 }
 
 macro_rules! store {
-    ($($(#[$doc:meta])* fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> $answer:ty;)*) => {
-        /// The controller's memory: one method for each use case, each all or nothing and durable when it answers.
-        ///
-        /// The futures are native, not boxed: which store it is, is chosen once at start, so everything above is generic
-        /// over it and nothing is paid for on each call. No type of a database stands here, so that another one fits.
-        pub trait Store: Send + Sync + 'static {
+    ($(#[$trait_doc:meta])* trait $trait:ident: $($bound:path),*; $($(#[$doc:meta])* fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> $answer:ty;)*) => {
+        $(#[$trait_doc])*
+        pub trait $trait: $($bound +)* Send + Sync + 'static {
             $($(#[$doc])* fn $name(&self $(, $arg: $type)*) -> impl Future<Output = Result<$answer, StoreError>> + Send;)*
         }
     };
 }
 
+pub(crate) use store;
+
 store! {
+    /// The controller's memory: one method for each use case, each all or nothing and durable when it answers.
+    ///
+    /// The futures are native, not boxed: which store it is, is chosen once at start, so everything above is generic
+    /// over it and nothing is paid for on each call. No type of a database stands here, so that another one fits.
+    trait Store: LinkStore;
+
     /// Whether there is any user: a store without one waits for its first start to end.
     fn has_users(&self) -> bool;
 
@@ -194,8 +203,8 @@ store! {
         now: DateTime<Utc>,
     ) -> bool;
 
-    /// Takes an agent's key away; whether there was such an agent. Its records stay; its name is free.
-    fn revoke_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> bool;
+    /// Takes an agent's key away; who it was, if there was one. Its records stay; its name is free.
+    fn revoke_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> Option<AgentId>;
 
     /// Agents by name; of equal names the one enrolled first comes first.
     fn agents(

@@ -5,9 +5,11 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use core_model::ByteSize;
 use daemon_kit::{Exit, Table, printable};
-use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView, SnapshotView};
+use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView, LinkView, RenameRequest, SnapshotView};
 use fleet_core::SnapshotState;
 use std::fmt::Write as _;
+use tokio_util::sync::CancellationToken;
+use transport_http::{Method, Request};
 
 pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> {
     let client = session::client()?;
@@ -24,6 +26,20 @@ pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> 
             "{} can no longer report; enrolling anew needs a join token",
             printable(agent.as_bytes())
         );
+        return Ok(Exit::Done);
+    }
+    if let Some(AgentsCommand::Rename { agent, name }) = &args.command {
+        let path = format!("/api/v1/agents/{}", super::files::encoded(agent));
+        let body = serde_json::to_vec(&RenameRequest { name: name.clone() })?;
+        let request = Request::new(Method::PATCH, path).with_body("application/json", body);
+        block_on(async { client.send(request, &CancellationToken::new()).await.map_err(explain) })?;
+        eprintln!("renamed; the agent hears so when it next connects");
+        return Ok(Exit::Done);
+    }
+    if let Some(AgentsCommand::Remove { agent }) = &args.command {
+        let path = format!("/api/v1/agents/{}?purge=true", super::files::encoded(agent));
+        block_on(async { client.delete(&path).await.map_err(explain) })?;
+        eprintln!("{} is removed with all that it told", printable(agent.as_bytes()));
         return Ok(Exit::Done);
     }
     let status = args
@@ -89,7 +105,7 @@ fn table(agents: &[AgentView]) -> String {
     table.to_string()
 }
 
-fn word(value: &impl serde::Serialize) -> String {
+pub(super) fn word(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_value(value).ok();
     json.and_then(|json| json.as_str().map(str::to_owned))
         .unwrap_or_default()
@@ -135,6 +151,7 @@ fn detail(view: &AgentDetailView) -> String {
             );
         }
     }
+    link_lines(&view.link, &mut line);
     for stream in &view.streams {
         let gaps: Vec<String> = stream
             .gaps
@@ -164,6 +181,37 @@ fn detail(view: &AgentDetailView) -> String {
     text
 }
 
+fn link_lines(link: &LinkView, line: &mut impl FnMut(&str, String)) {
+    if let Some(session) = &link.session {
+        let how = word(&session.transport);
+        let text = match &session.ended_at {
+            Some(at) => format!("{how} from {}, ended at {}", session.remote, time(at)),
+            None => format!("{how} from {} since {}", session.remote, time(&session.connected_at)),
+        };
+        line("link", printable(text.as_bytes()).into_owned());
+    }
+    if let Some(clone) = &link.clone {
+        let (host, from) = (printable(clone.hostname.as_bytes()), printable(clone.remote.as_bytes()));
+        line(
+            "cloned",
+            format!(
+                "a copy on {host} ({from}) was refused {} times, last at {}: remove its credentials there and enrol it anew",
+                clone.refusals,
+                time(&clone.last_at)
+            ),
+        );
+    }
+    if let Some(verbs) = &link.verbs {
+        line("takes", printable(verbs.join(", ").as_bytes()).into_owned());
+    }
+    if link.open_commands > 0 {
+        line("commands", format!("{} have not ended", link.open_commands));
+    }
+    if link.config_version > 0 {
+        line("config", format!("version {}", link.config_version));
+    }
+}
+
 fn snapshot_line(snapshot: &SnapshotView) -> String {
     let since = time(&snapshot.begun_at);
     let state = match (snapshot.state, &snapshot.complete_at) {
@@ -181,6 +229,6 @@ fn snapshot_line(snapshot: &SnapshotView) -> String {
     text
 }
 
-fn time(at: &DateTime<Utc>) -> String {
+pub(super) fn time(at: &DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,10 +1,16 @@
 //! The controller's client: what operators type.
+mod agent_config;
 mod agents;
+mod claims;
+mod commands;
 mod files;
 mod join_tokens;
 mod session;
 
+pub(crate) use agent_config::agent_config;
 pub(crate) use agents::agents;
+pub(crate) use claims::{claim, claims};
+pub(crate) use commands::commands;
 pub(crate) use files::files;
 pub(crate) use join_tokens::join_tokens;
 pub(crate) use session::{login, logout};

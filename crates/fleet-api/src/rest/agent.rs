@@ -84,13 +84,16 @@ impl AgentView {
 }
 
 /// `GET /api/v1/agents/{agent}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentDetailView {
     /// The agent.
     #[serde(flatten)]
     pub agent: AgentView,
     /// Its streams of records, the newest first, at most ten.
     pub streams: Vec<StreamView>,
+    /// Its link.
+    #[serde(default)]
+    pub link: super::LinkView,
 }
 
 /// A stream of records.

@@ -1,15 +1,24 @@
 //! What operators' requests and answers hold: JSON in snake case, times in RFC 3339, sizes in bytes. The client in the
 //! controller's binary reads the same types.
 mod agent;
+mod claim;
+mod command;
 mod file;
 mod identity;
+mod link;
 
 pub use agent::{
     AgentCounts, AgentDetailView, AgentQuery, AgentView, GapView, SnapshotView, StatisticsView, StreamView,
 };
+pub use claim::{AcceptRequest, ClaimView};
+pub use command::{CommandDetailView, CommandQuery, CommandRequest, CommandView, DeliveryView};
 pub use file::{ChangeQuery, ChangeView, DeletedParam, EntryQuery, FileFactsView, FileQuery, FileView};
 pub use identity::{
     JoinTokenCreated, JoinTokenRequest, JoinTokenView, LoginRequest, LoginResponse, PageQuery, PasswordRequest,
+};
+pub use link::{
+    CloneView, ConfigRequest, ConfigStateView, ConfigView, DeleteQuery, LinkView, RenameRequest, RollbackRequest,
+    SessionView,
 };
 
 use serde::{Deserialize, Serialize};

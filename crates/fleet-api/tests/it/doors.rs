@@ -4,9 +4,10 @@ use axum::http::{Method, StatusCode, header};
 use fleet_api::{ApiSettings, OPERATOR_ROUTES};
 use serde_json::json;
 
-pub(crate) const AGENT_ROUTES: [&str; 6] = [
+pub(crate) const AGENT_ROUTES: [&str; 7] = [
     "/api/v1/ingest",
     "/api/v1/agents/me/heartbeat",
+    "/api/v1/agents/me/messages",
     "/api/files/ingest",
     "/api/agents/register",
     "/api/agents/heartbeat",
@@ -104,6 +105,23 @@ async fn every_agent_route_is_closed_to_all_but_a_valid_key() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_socket_is_closed_to_all_but_a_valid_key() {
+    let app = App::new().await;
+    let operator = app.operator().await;
+    let agent = app.agent(&operator, "a").await;
+    for who in [As::Nobody, operator.clone(), As::Agent("sk_nonsense".to_owned())] {
+        assert_closed(&app.get("/ws/agent", &who).await, "/ws/agent");
+    }
+    let plain = app.get("/ws/agent", &agent).await;
+    assert_eq!(
+        (plain.status, plain.code().as_str()),
+        (StatusCode::UPGRADE_REQUIRED, "websocket_wanted")
+    );
+    app.call(Method::DELETE, "/api/v1/agents/a", &operator, None).await;
+    assert_eq!(app.get("/ws/agent", &agent).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use axum::{
 };
 use chrono::Utc;
 use core_model::Secret;
-use fleet_api::{ApiSettings, AppState, router};
+use fleet_api::{ApiSettings, AppState, LinkSettings, Links, router};
 use fleet_core::{Fleet, FleetSettings, SqliteStore, StoreSettings};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -18,6 +18,8 @@ use transport_http::HealthRegistry;
 pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) password: Secret,
+    pub(crate) fleet: Arc<Fleet<SqliteStore>>,
+    pub(crate) links: Links,
     _dir: TempDir,
 }
 
@@ -63,19 +65,31 @@ impl App {
     }
 
     pub(crate) async fn with(fleet: FleetSettings, settings: ApiSettings) -> Self {
+        Self::with_links(fleet, settings, LinkSettings::default()).await
+    }
+
+    pub(crate) async fn with_links(fleet: FleetSettings, settings: ApiSettings, links: LinkSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&dir.path().join("fleet.db"), StoreSettings::default()).unwrap();
         let fleet = Arc::new(Fleet::new(store, fleet));
         let password = fleet.ensure_admin(Utc::now()).await.unwrap().unwrap();
+        let links = Links::new(links);
         let router = router(AppState {
-            fleet,
+            fleet: Arc::clone(&fleet),
             health: HealthRegistry::new("0.1.0", None),
             metrics: Arc::new(|| "fleet_up 1\n".to_owned()),
+            links: links.clone(),
+            check_config: Arc::new(|text| {
+                let parsed = conf::parse("configuration", text, conf::Format::Yaml);
+                parsed.map(drop).map_err(|problems| problems.render(false))
+            }),
             settings,
         });
         Self {
             router,
             password,
+            fleet,
+            links,
             _dir: dir,
         }
     }

@@ -7,8 +7,10 @@
 )]
 
 mod agents;
+mod claims;
 mod doors;
 mod fixture;
+mod link;
 mod operators;
 mod problems;
 mod sessions;

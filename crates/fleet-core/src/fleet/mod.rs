@@ -1,11 +1,21 @@
 //! The controller's use cases: rules over a [`Store`].
+mod claims;
+mod commands;
+mod configs;
 mod identity;
 mod ingest;
+mod link;
 mod registry;
+mod wake;
 
+pub use claims::{AcceptClaimError, ClaimAnswer, OpenClaimError, PollClaimError};
+pub use commands::{CommandOrder, SendCommandError};
+pub use configs::SetConfigError;
 pub use identity::{ChangePasswordError, CreateJoinTokenError, LoginError, OpenedSession, PasswordError};
 pub use ingest::IngestError;
+pub use link::{HelloError, RenameError};
 pub use registry::{EnrollError, HeartbeatError, RegisterError};
+pub use wake::Waker;
 
 use crate::{LockoutSettings, LoginGuard, Store, StoreError};
 use chrono::{DateTime, Utc};
@@ -21,15 +31,37 @@ pub struct FleetSettings {
     pub session_life: Duration,
     /// How guessing passwords is made slow.
     pub lockout: LockoutSettings,
+    /// How long a claim waits for an operator.
+    pub claim_life: Duration,
+    /// So many claims may be open.
+    pub open_claims: u32,
+    /// So many claims may be open from one network.
+    pub open_claims_of_network: u32,
+    /// A command's deadline lies at most so long after it was sent.
+    pub longest_deadline: Duration,
+    /// A command that a silent agent had taken is unknown so long after its deadline.
+    pub command_grace: Duration,
+    /// Commands that have ended are kept so long.
+    pub kept_commands: Duration,
+    /// The longest configuration of an agent, in bytes.
+    pub longest_config: usize,
 }
 
 impl Default for FleetSettings {
-    /// Three minutes, twelve hours, and the lockout's own.
+    /// Offline after three minutes; sessions of twelve hours; claims of a day, 1000 of them and 50 from one network;
+    /// deadlines of up to 30 days with 10 minutes of grace; commands kept for 30 days; configurations of 256 KiB.
     fn default() -> Self {
         Self {
             offline_after: Duration::from_secs(3 * 60),
             session_life: Duration::from_secs(12 * 3600),
             lockout: LockoutSettings::default(),
+            claim_life: Duration::from_secs(24 * 3600),
+            open_claims: 1_000,
+            open_claims_of_network: 50,
+            longest_deadline: Duration::from_secs(30 * 24 * 3600),
+            command_grace: Duration::from_secs(10 * 60),
+            kept_commands: Duration::from_secs(30 * 24 * 3600),
+            longest_config: 256 << 10,
         }
     }
 }
@@ -45,6 +77,9 @@ pub struct Fleet<S> {
     hashing: Semaphore,
     // Rung when a snapshot leaves much to drop.
     unnamed: Notify,
+    // Rung when an agent is removed.
+    removed: Notify,
+    wakes: wake::Wakes,
 }
 
 impl<S: Store> Fleet<S> {
@@ -56,6 +91,8 @@ impl<S: Store> Fleet<S> {
             logins: LoginGuard::new(settings.lockout),
             hashing: Semaphore::new(2),
             unnamed: Notify::new(),
+            removed: Notify::new(),
+            wakes: wake::Wakes::default(),
         }
     }
 

@@ -96,12 +96,17 @@ impl<S: Store> Fleet<S> {
         }
     }
 
-    /// Whose key this is, a revoked one's too.
+    /// Whose key this is, a revoked one's too. The first use of a key that came by a claim is the last moment at which
+    /// the claim hands it out.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn authenticate_agent(&self, key: &str) -> Result<Option<AgentIdentity>, StoreError> {
-        self.store.agent_by_key(TokenHash::of(key)).await
+    pub async fn authenticate_agent(&self, key: &str, now: DateTime<Utc>) -> Result<Option<AgentIdentity>, StoreError> {
+        let agent = self.store.agent_by_key(TokenHash::of(key)).await?;
+        if let Some(agent) = agent.as_ref().filter(|agent| agent.is_key_new) {
+            self.store.key_used(agent.id, now).await?;
+        }
+        Ok(agent)
     }
 
     /// An agent of the file-scanner document tells where and what it is.
@@ -207,7 +212,7 @@ fn health(word: &str) -> HealthStatus {
     status
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), String> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), String> {
     check_text(what, name, 255)?;
     match name.parse::<AgentId>() {
         _ if name.trim().is_empty() => Err(format!("{what} is empty")),
@@ -217,14 +222,14 @@ fn check_name(what: &str, name: &str) -> Result<(), String> {
     }
 }
 
-fn check_text(what: &str, text: &str, longest: usize) -> Result<(), String> {
+pub(super) fn check_text(what: &str, text: &str, longest: usize) -> Result<(), String> {
     if text.len() > longest || text.chars().any(char::is_control) {
         return Err(format!("{what} has up to {longest} bytes and no control characters"));
     }
     Ok(())
 }
 
-fn check(registration: &Registration) -> Result<(), String> {
+pub(super) fn check(registration: &Registration) -> Result<(), String> {
     check_text("hostname", &registration.hostname, 255)?;
     check_text("version", &registration.version, 255)?;
     if registration.capabilities.len() > 256 || registration.scan_paths.len() > 256 {

@@ -1,13 +1,20 @@
 //! The store in one SQLite file: one thread that writes in groups, a few connections that read.
 mod apply;
+mod claims;
+mod commands;
+mod configs;
+mod deliveries;
 mod files;
 mod identity;
 mod ingest;
+mod link;
 mod mark;
 mod open;
 mod readers;
 mod registry;
+mod removal;
 mod rows;
+mod sessions;
 mod snapshot;
 mod stream;
 mod unseen;
@@ -51,6 +58,7 @@ const COMPONENT: Component = Component {
         include_str!("schema.sql"),
         include_str!("snapshot_schema.sql"),
         include_str!("progress_schema.sql"),
+        include_str!("link_schema.sql"),
     ],
 };
 
@@ -185,7 +193,7 @@ impl Store for SqliteStore {
         self.writer.run("note a heartbeat", work).await
     }
 
-    async fn revoke_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    async fn revoke_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> Result<Option<AgentId>, StoreError> {
         let work = move |db: &_| registry::revoke(db, &agent, now);
         self.writer.run("revoke an agent", work).await
     }
@@ -261,12 +269,61 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let work = move |db: &_| identity::sweep(db, now);
+        let work = move |db: &_| {
+            claims::sweep(db, now - chrono::TimeDelta::days(1))?;
+            identity::sweep(db, now)
+        };
         self.writer.run("forget what is over", work).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         let read = |db: &rusqlite::Connection| db.query_row("SELECT 1", [], |_| Ok(()));
         self.readers.run("answer", read).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LinkStore as _, link::SessionKey, link::Standing};
+    use state_sqlite::OpenOptions;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_of_before_the_agent_link_is_brought_up_to_date_with_its_agents() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fleet.db");
+        let database = Database::open(&path, OpenOptions::default()).unwrap();
+        let older = Component {
+            name: COMPONENT.name,
+            migrations: &COMPONENT.migrations[..3],
+        };
+        database.migrate(&[older]).unwrap();
+        let id = AgentId::new(DateTime::UNIX_EPOCH, [1; 10]);
+        let joined = |db: &mut rusqlite::Connection| {
+            db.execute_batch(
+                "INSERT INTO user_account VALUES (x'01', 'admin', '', 'admin', 0);
+                 INSERT INTO join_token VALUES (x'02', '', x'03', 0, x'01', 9, 1, 0, NULL);",
+            )?;
+            db.execute(
+                "INSERT INTO agent (uuid, name, kind, hostname, version, capabilities, scan_paths, key_hash,
+                                    join_token_id, enrolled_at, last_seen)
+                 VALUES (?1, 'a', 'scanner', 'h', '1', '[]', '[]', ?2, x'02', 0, 0)",
+                rusqlite::params![id.as_uuid().as_bytes(), TokenHash::of("key").as_bytes()],
+            )
+        };
+        database.with_writer(joined).unwrap();
+        drop(database);
+        let store = SqliteStore::open(&path, StoreSettings::default()).unwrap();
+        let agent = store.agent_by_key(TokenHash::of("key")).await.unwrap().unwrap();
+        assert_eq!((agent.id, agent.name.as_str(), agent.is_key_new), (id, "a", false));
+        let detail = store.agent(AgentRef::from("a")).await.unwrap().unwrap();
+        assert_eq!(detail.link, crate::LinkStatus::default(), "it has not connected yet");
+        let session = SessionKey { agent: id, epoch: 1 };
+        let standing = store.alive(session, DateTime::UNIX_EPOCH).await.unwrap();
+        assert_eq!(
+            standing,
+            Standing::Superseded,
+            "a session that nobody began is nobody's"
+        );
     }
 }

@@ -2,7 +2,7 @@
 use super::{
     COMPONENT, Readers, SqliteStore, Writer,
     mark::{Mark, Told},
-    registry, stream,
+    registry, sessions, stream,
     writes::Writes,
 };
 use crate::Statistics;
@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Statements that a connection keeps prepared; there are fewer than this.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 /// Page cache of the connection that writes, in KiB: paths arrive in any order, so it should hold much of the file
 /// table's inner pages.
 const WRITER_CACHE_KIB: i64 = 65_536;
@@ -162,6 +162,7 @@ impl SqliteStore {
             .collect::<Result<Vec<_>, OpenError>>()?;
         database.with_writer(|connection| {
             connection.set_prepared_statement_cache_capacity(STATEMENTS);
+            sessions::end_all(connection, now)?;
             connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
             connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
         })?;

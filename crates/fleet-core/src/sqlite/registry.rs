@@ -1,7 +1,8 @@
 //! Agents: joining, calling, being listed.
 use super::{
+    commands,
     identity::use_join_token,
-    stream,
+    sessions, stream,
     value::{from_json, id, micros, optional_time, time, to_json, unsigned},
 };
 use crate::{
@@ -26,11 +27,7 @@ pub(super) fn enroll(
     key: TokenHash,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<Result<(), EnrollRefusal>> {
-    let taken = connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM agent WHERE name = ?1 AND revoked_at IS NULL)",
-        [&agent.name],
-        |row| row.get(0),
-    )?;
+    let taken = is_taken(connection, &agent.name)?;
     // Whoever has no valid token must not learn which names there are, so the token is looked at first; and a name that
     // is taken must not use the token up.
     if taken && token_opens(connection, token, now)? {
@@ -39,11 +36,42 @@ pub(super) fn enroll(
     let Some(join_token) = use_join_token(connection, token, now)? else {
         return Ok(Err(EnrollRefusal::Token));
     };
-    connection.execute(
+    let row = NewRow {
+        id: agent.id,
+        name: &agent.name,
+        kind: &agent.kind,
+        registration: &agent.registration,
+        key,
+        join_token: Some(join_token),
+    };
+    insert(connection, &row, now)?;
+    Ok(Ok(()))
+}
+
+/// Whether an agent has the name.
+pub(super) fn is_taken(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM agent WHERE name = ?1 AND revoked_at IS NULL)";
+    connection.query_row(sql, [name], |row| row.get(0))
+}
+
+/// An agent about to be known.
+pub(super) struct NewRow<'a> {
+    pub(super) id: AgentId,
+    pub(super) name: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) registration: &'a Registration,
+    pub(super) key: TokenHash,
+    /// The token it joined by; none where an operator accepted its claim.
+    pub(super) join_token: Option<[u8; 16]>,
+}
+
+/// The small number by which the store knows it from now on.
+pub(super) fn insert(connection: &Connection, agent: &NewRow<'_>, now: DateTime<Utc>) -> rusqlite::Result<i64> {
+    connection.query_row(
         "INSERT INTO agent (uuid, name, kind, hostname, version, capabilities, scan_paths, key_hash, join_token_id,
                             enrolled_at, last_seen)
          VALUES (:uuid, :name, :kind, :hostname, :version, :capabilities, :scan_paths, :key_hash, :join_token_id,
-                 :now, :now)",
+                 :now, :now) RETURNING id",
         named_params! {
             ":uuid": agent.id.as_uuid().as_bytes(),
             ":name": agent.name,
@@ -52,12 +80,27 @@ pub(super) fn enroll(
             ":version": agent.registration.version,
             ":capabilities": to_json(&agent.registration.capabilities)?,
             ":scan_paths": to_json(&agent.registration.scan_paths)?,
-            ":key_hash": key.as_bytes(),
-            ":join_token_id": join_token,
+            ":key_hash": agent.key.as_bytes(),
+            ":join_token_id": agent.join_token,
             ":now": micros(now),
         },
-    )?;
-    Ok(Ok(()))
+        |row| row.get(0),
+    )
+}
+
+/// The agent that is meant, unless it is being removed: the small number by which the store knows it, and its id.
+pub(super) fn find(connection: &Connection, agent: &AgentRef) -> rusqlite::Result<Option<(i64, AgentId)>> {
+    let found = |row: &Row<'_>| Ok((row.get("id")?, AgentId::from_uuid(id(row, "uuid")?)));
+    let sql = "SELECT id, uuid FROM agent WHERE removed_at IS NULL AND ";
+    match agent {
+        AgentRef::Id(id) => connection
+            .prepare_cached(&format!("{sql} uuid = ?1"))?
+            .query_row([id.as_uuid().as_bytes()], found),
+        AgentRef::Name(name) => connection
+            .prepare_cached(&format!("{sql} name = ?1 AND revoked_at IS NULL"))?
+            .query_row([name], found),
+    }
+    .optional()
 }
 
 fn token_opens(connection: &Connection, token: TokenHash, now: DateTime<Utc>) -> rusqlite::Result<bool> {
@@ -70,14 +113,18 @@ fn token_opens(connection: &Connection, token: TokenHash, now: DateTime<Utc>) ->
 }
 
 pub(super) fn agent_by_key(connection: &Connection, key: TokenHash) -> rusqlite::Result<Option<AgentIdentity>> {
-    let mut statement = connection
-        .prepare_cached("SELECT uuid, name, revoked_at IS NOT NULL AS revoked FROM agent WHERE key_hash = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT uuid, name, revoked_at IS NOT NULL AS revoked,
+                EXISTS (SELECT 1 FROM claim WHERE claim.agent = agent.id AND used_at IS NULL) AS is_new
+         FROM agent WHERE key_hash = ?1",
+    )?;
     statement
         .query_row([key.as_bytes()], |row| {
             Ok(AgentIdentity {
                 id: AgentId::from_uuid(id(row, "uuid")?),
                 name: row.get("name")?,
                 revoked: row.get("revoked")?,
+                is_key_new: row.get("is_new")?,
             })
         })
         .optional()
@@ -127,18 +174,19 @@ pub(super) fn heartbeat(
     }
 }
 
-pub(super) fn revoke(connection: &Connection, agent: &AgentRef, now: DateTime<Utc>) -> rusqlite::Result<bool> {
-    let found = match agent {
-        AgentRef::Id(id) => connection.execute(
-            "UPDATE agent SET revoked_at = COALESCE(revoked_at, ?2) WHERE uuid = ?1",
-            params![id.as_uuid().as_bytes(), micros(now)],
-        ),
-        AgentRef::Name(name) => connection.execute(
-            "UPDATE agent SET revoked_at = ?2 WHERE name = ?1 AND revoked_at IS NULL",
-            params![name, micros(now)],
-        ),
-    }?;
-    Ok(found > 0)
+pub(super) fn revoke(
+    connection: &Connection,
+    agent: &AgentRef,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Option<AgentId>> {
+    let Some((row, uuid)) = find(connection, agent)? else {
+        return Ok(None);
+    };
+    connection.execute(
+        "UPDATE agent SET revoked_at = COALESCE(revoked_at, ?2) WHERE id = ?1",
+        params![row, micros(now)],
+    )?;
+    Ok(Some(uuid))
 }
 
 const AGENT: &str = "SELECT agent.*, COALESCE(present, 0) AS present, COALESCE(deleted, 0) AS deleted,
@@ -152,7 +200,8 @@ pub(super) fn list(
     now: DateTime<Utc>,
     offline_after: Duration,
 ) -> rusqlite::Result<Page<AgentRecord, (String, AgentId)>> {
-    let sql = format!("{AGENT} WHERE ?1 IS NULL OR (name, uuid) > (?1, ?2) ORDER BY name, uuid");
+    let sql =
+        format!("{AGENT} WHERE removed_at IS NULL AND (?1 IS NULL OR (name, uuid) > (?1, ?2)) ORDER BY name, uuid");
     let mut statement = connection.prepare_cached(&sql)?;
     let (name, uuid) = match &page.after {
         Some((name, id)) => (Some(name), Some(id.as_uuid().into_bytes())),
@@ -177,12 +226,14 @@ pub(super) fn detail(connection: &Connection, agent: &AgentRef) -> rusqlite::Res
     let with_row = |row: &Row<'_>| Ok((row.get::<_, i64>("id")?, record(row)?));
     let found = match agent {
         AgentRef::Id(id) => {
-            let mut statement = connection.prepare_cached(&format!("{AGENT} WHERE uuid = ?1"))?;
+            let mut statement =
+                connection.prepare_cached(&format!("{AGENT} WHERE removed_at IS NULL AND uuid = ?1"))?;
             statement.query_row([id.as_uuid().as_bytes()], with_row)
         }
         AgentRef::Name(name) => {
-            let mut statement =
-                connection.prepare_cached(&format!("{AGENT} WHERE name = ?1 AND revoked_at IS NULL"))?;
+            let mut statement = connection.prepare_cached(&format!(
+                "{AGENT} WHERE removed_at IS NULL AND name = ?1 AND revoked_at IS NULL"
+            ))?;
             statement.query_row([name], with_row)
         }
     };
@@ -190,7 +241,8 @@ pub(super) fn detail(connection: &Connection, agent: &AgentRef) -> rusqlite::Res
         return Ok(None);
     };
     let streams = stream::statuses(connection, row_id)?;
-    Ok(Some(AgentDetail { agent, streams }))
+    let link = sessions::status(connection, row_id)?;
+    Ok(Some(AgentDetail { agent, streams, link }))
 }
 
 /// The small number by which the store knows an agent.
@@ -212,7 +264,7 @@ pub(super) fn statistics(
     offline_after: Duration,
 ) -> rusqlite::Result<Statistics> {
     let mut sums = Statistics::default();
-    let mut statement = connection.prepare_cached(AGENT)?;
+    let mut statement = connection.prepare_cached(&format!("{AGENT} WHERE removed_at IS NULL"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let agent = record(row)?;
@@ -232,6 +284,7 @@ pub(super) fn statistics(
         }
     }
     sums.streams_with_gaps = stream::with_gaps(connection)?;
+    sums.deliveries = commands::all_counts(connection)?;
     sums.agents_owing_snapshot = stream::owing_snapshot(connection)?;
     Ok(sums)
 }

@@ -67,7 +67,11 @@ impl Fixture {
             .enroll(enrollment(&token, "host-scanner"), at(0))
             .await
             .unwrap();
-        let known = self.fleet.authenticate_agent(joined.api_key.reveal()).await.unwrap();
+        let known = self
+            .fleet
+            .authenticate_agent(joined.api_key.reveal(), at(0))
+            .await
+            .unwrap();
         known.unwrap()
     }
 }

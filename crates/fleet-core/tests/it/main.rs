@@ -6,11 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod claims;
 mod files;
 mod fixture;
 mod identity;
 mod ingest;
 mod interleaving;
+mod link;
 mod recovery;
 mod registry;
 mod restart;

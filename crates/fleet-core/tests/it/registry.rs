@@ -164,7 +164,7 @@ async fn a_list_is_read_in_pages_that_do_not_shift() {
     let first = list(AgentFilter::default(), None).await;
     // One before the end of the first page comes, one leaves: the second page starts where the first ended.
     fleet.enroll(enrollment(&token, "web-00a"), at(1)).await.unwrap();
-    assert!(fleet.store().revoke_agent("web-09".into(), at(1)).await.unwrap());
+    assert!(fleet.revoke_agent("web-09", at(1)).await.unwrap());
     let second = list(AgentFilter::default(), first.next).await;
     let third = list(AgentFilter::default(), second.next.clone()).await;
     let names: Vec<_> = second
@@ -195,14 +195,14 @@ async fn a_revoked_agent_keeps_its_records_and_frees_its_name() {
     let (admin, _) = fixture.admin().await;
     let token = fixture.join_token(&admin, 3).await;
     let old = fleet.enroll(enrollment(&token, "host"), at(1)).await.unwrap();
-    assert!(fleet.store().revoke_agent("host".into(), at(2)).await.unwrap());
+    assert!(fleet.revoke_agent("host", at(2)).await.unwrap());
     assert!(
-        !fleet.store().revoke_agent("host".into(), at(2)).await.unwrap(),
+        !fleet.revoke_agent("host", at(2)).await.unwrap(),
         "no agent has the name now"
     );
     assert!(
         fleet
-            .authenticate_agent(old.api_key.reveal())
+            .authenticate_agent(old.api_key.reveal(), at(0))
             .await
             .unwrap()
             .unwrap()

@@ -12,7 +12,7 @@ async fn all_that_was_answered_is_there_after_a_restart() {
     let joined = fixture.fleet.enroll(enrollment(&token, "a"), at(0)).await.unwrap();
     let agent = fixture
         .fleet
-        .authenticate_agent(joined.api_key.reveal())
+        .authenticate_agent(joined.api_key.reveal(), at(0))
         .await
         .unwrap()
         .unwrap();
@@ -33,7 +33,7 @@ async fn all_that_was_answered_is_there_after_a_restart() {
             .is_some()
     );
     assert_eq!(
-        fleet.authenticate_agent(joined.api_key.reveal()).await.unwrap(),
+        fleet.authenticate_agent(joined.api_key.reveal(), at(0)).await.unwrap(),
         Some(agent.clone())
     );
     fleet

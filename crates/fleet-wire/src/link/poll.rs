@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct PollRequest {
     /// Its messages, the earliest first.
     pub messages: Vec<Envelope>,
+    /// Of which session they are: WELCOME's epoch. Without it they are taken for those of the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
 }
 
 /// What the controller has to say.

@@ -1,4 +1,6 @@
 //! Errors as the routes tell them: problems (RFC 9457) with a code that programs can rely on.
+mod link;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -12,6 +14,8 @@ use transport_http::problem_response;
 
 /// A disk that is full or failed is seen to by people, not in seconds.
 const RETRY_STORAGE: Duration = Duration::from_secs(30);
+/// Sockets come and go.
+const RETRY_BUSY: Duration = Duration::from_secs(10);
 
 /// An error answer.
 #[derive(Debug)]
@@ -62,6 +66,14 @@ impl ApiError {
         Self {
             retry_after: Some(retry_after),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+        }
+    }
+
+    /// There is no room for another at the moment.
+    pub(crate) fn too_busy(detail: &str) -> Self {
+        Self {
+            retry_after: Some(RETRY_BUSY),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_busy", detail)
         }
     }
 

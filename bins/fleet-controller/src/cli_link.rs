@@ -1,0 +1,125 @@
+//! The command line of claims, commands and agents' configuration.
+use clap::{Args, Subcommand, ValueEnum};
+use core_model::Period;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct ClaimArgs {
+    /// The code that the agent shows.
+    pub(crate) code: String,
+    /// Name the agent so instead of as it asks.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CommandsCommand {
+    /// Send a command to agents. One that is away gets it when it is back, unless the deadline has passed.
+    Send(SendArgs),
+    /// Commands that were sent, the latest first.
+    List(ListArgs),
+    /// A command with what became of it at each agent.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Take a command back: where it has not begun it is not begun, where it runs it is stopped if it can be.
+    Cancel {
+        /// Its id.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// What to do: scan, stop or restart for a scanner.
+    pub(crate) verb: String,
+    /// For these agents, by name or id; can be given more than once.
+    #[arg(long, value_name = "AGENT", num_args = 1.., required_unless_present_any = ["all", "kind"])]
+    pub(crate) to: Vec<String>,
+    /// For all agents that take it.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// For all agents of this kind, such as scanner.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// An argument, such as `paths=["/srv"]`: the value is JSON, or else text.
+    #[arg(long = "arg", value_name = "NAME=VALUE")]
+    pub(crate) args: Vec<String>,
+    /// Not begun later than so long from now.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub(crate) deadline: Period,
+    /// Which of several waiting commands goes first.
+    #[arg(long, value_enum, default_value_t = PriorityChoice::Normal)]
+    pub(crate) priority: PriorityChoice,
+    /// Send it once, however often this is tried with the same key.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// Wait until it has ended everywhere; exit 1 where it was not done.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PriorityChoice {
+    Low,
+    Normal,
+    High,
+    Critical,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only commands for this agent.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Only commands of this verb.
+    #[arg(long)]
+    pub(crate) verb: Option<String>,
+    /// Only those that have not ended everywhere.
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// At most so many; 0 for all that are kept.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentConfigCommand {
+    /// The configuration that the agent should run with, and what it says about that.
+    Get {
+        /// The agent's name or id.
+        agent: String,
+    },
+    /// Set the agent's configuration: a YAML or JSON document. The agent takes it up within seconds, or refuses all of it.
+    Set {
+        /// The agent's name or id.
+        agent: String,
+        /// The document; `-` reads standard input.
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
+        /// What there is to say about it.
+        #[arg(long, default_value = "")]
+        comment: String,
+        /// Only if this is still the latest version; 0: if there is none.
+        #[arg(long, value_name = "VERSION")]
+        follows: Option<u64>,
+    },
+    /// The versions of the agent's configuration, the latest first.
+    History {
+        /// The agent's name or id.
+        agent: String,
+    },
+    /// Set the text of an earlier version anew.
+    Rollback {
+        /// The agent's name or id.
+        agent: String,
+        /// The version.
+        version: u64,
+    },
+    /// Take back what was set: the agent runs with what is on its own machine.
+    Withdraw {
+        /// The agent's name or id.
+        agent: String,
+    },
+}

@@ -1,0 +1,172 @@
+//! `fleet-controller agent-config`.
+use super::{
+    PAGE,
+    agents::{time, word},
+    block_on, explain, files, for_each, print_one, session,
+};
+use crate::{cli::Output, cli_link::AgentConfigCommand};
+use anyhow::Context as _;
+use daemon_kit::{Exit, Table, printable};
+use fleet_api::rest::{ConfigRequest, ConfigStateView, ConfigView, PageQuery, RollbackRequest};
+use fleet_wire::link::ConfigReport;
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
+use tokio_util::sync::CancellationToken;
+use transport_http::{HeaderMap, Method, Request};
+
+pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyhow::Result<Exit> {
+    let client = session::client()?;
+    let path = |agent: &str| format!("/api/v1/agents/{}/config", files::encoded(agent));
+    let set: ConfigView = match command {
+        AgentConfigCommand::Get { agent } => {
+            let state: ConfigStateView = block_on(async { client.get_json(&path(agent)).await.map_err(explain) })?;
+            print_one(output, &state, shown)?;
+            return Ok(Exit::Done);
+        }
+        AgentConfigCommand::History { agent } => {
+            let path = format!("{}/history", path(agent));
+            let mut configs: Vec<ConfigView> = Vec::new();
+            let set = |query: &mut PageQuery, cursor, limit: usize| {
+                query.cursor = cursor;
+                query.limit = Some(limit.min(PAGE));
+            };
+            let each = |config| {
+                configs.push(config);
+                Ok(true)
+            };
+            block_on(for_each(&client, &path, PageQuery::default(), 0, set, each))?;
+            print_one(output, &configs, |configs| table(configs))?;
+            return Ok(Exit::Done);
+        }
+        AgentConfigCommand::Set {
+            agent,
+            file,
+            comment,
+            follows,
+        } => {
+            let request = ConfigRequest {
+                text: read(file)?,
+                comment: comment.clone(),
+                follows: *follows,
+            };
+            let body = serde_json::to_vec(&request)?;
+            let request = Request::new(Method::PUT, path(agent)).with_body("application/json", body);
+            block_on(async { client.send(request, &CancellationToken::new()).await.map_err(explain) })?
+                .json()
+                .map_err(explain)?
+        }
+        AgentConfigCommand::Rollback { agent, version } => {
+            let request = RollbackRequest { version: *version };
+            let path = format!("{}/rollback", path(agent));
+            block_on(async {
+                client
+                    .post_json(&path, &request, HeaderMap::new())
+                    .await
+                    .map_err(explain)
+            })?
+        }
+        AgentConfigCommand::Withdraw { agent } => {
+            let request = Request::new(Method::DELETE, path(agent));
+            block_on(async { client.send(request, &CancellationToken::new()).await.map_err(explain) })?
+                .json()
+                .map_err(explain)?
+        }
+    };
+    print_one(output, &set, |set| match &set.text {
+        Some(_) => format!(
+            "version {} is set; `agent-config get` shows what the agent makes of it\n",
+            set.version
+        ),
+        None => "withdrawn: the agent runs with what is on its own machine\n".to_owned(),
+    })?;
+    Ok(Exit::Done)
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file.as_os_str() == "-" {
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .context("could not read standard input")?;
+        return Ok(text);
+    }
+    fs::read_to_string(file).with_context(|| format!("could not read `{}`", file.display()))
+}
+
+fn shown(state: &ConfigStateView) -> String {
+    let mut text = String::new();
+    // Writing to memory cannot fail.
+    let _ = match &state.latest {
+        None => writeln!(text, "# nothing is set: the agent runs with what is on its own machine"),
+        Some(config) => {
+            let (by, at) = (printable(config.set_by.as_bytes()), time(&config.set_at));
+            let what = if config.text.is_some() { "set" } else { "withdrawn" };
+            writeln!(
+                text,
+                "# version {}, {what} by {by} at {at} {}",
+                config.version,
+                printable(config.comment.as_bytes())
+            )
+        }
+    };
+    if let Some(report) = &state.report {
+        text.push_str(&reported(report));
+    }
+    if let Some(document) = state.latest.as_ref().and_then(|config| config.text.as_ref()) {
+        for line in document.lines() {
+            let _ = writeln!(text, "{}", printable(line.as_bytes()));
+        }
+    }
+    text
+}
+
+fn reported(report: &ConfigReport) -> String {
+    let about = report.about.as_ref().map_or_else(
+        || "its own file".to_owned(),
+        |about| format!("version {}", about.version),
+    );
+    let mut text = format!(
+        "# the agent, at {}: {about} {}\n",
+        time(&report.at),
+        word(&report.outcome)
+    );
+    for problem in &report.problems {
+        let place = match (problem.line, problem.column) {
+            (Some(line), Some(column)) => format!("{line}:{column}: "),
+            (Some(line), None) => format!("{line}: "),
+            _ => String::new(),
+        };
+        let key = problem.key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default();
+        let line = format!("{place}{key}{}", problem.text);
+        // Writing to memory cannot fail.
+        let _ = writeln!(text, "#   {}", printable(line.as_bytes()));
+    }
+    if !report.needs_restart.is_empty() {
+        let keys = report.needs_restart.join(", ");
+        let _ = writeln!(text, "#   at its next start: {}", printable(keys.as_bytes()));
+    }
+    text
+}
+
+fn table(configs: &[ConfigView]) -> String {
+    let mut table = Table::new(&["VERSION", "SET", "BY", "BYTES", "COMMENT"])
+        .right(0)
+        .right(3);
+    for config in configs {
+        table.row([
+            config.version.to_string(),
+            time(&config.set_at),
+            printable(config.set_by.as_bytes()).into_owned(),
+            config
+                .text
+                .as_ref()
+                .map_or_else(|| "withdrawn".to_owned(), |text| text.len().to_string()),
+            printable(config.comment.as_bytes()).into_owned(),
+        ]);
+    }
+    table.to_string()
+}
