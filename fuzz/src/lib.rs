@@ -24,7 +24,7 @@ pub use model::{ids, units};
 pub use settings::conf_load;
 pub use text::{conf_json, conf_toml, conf_yaml};
 pub use times::schedule;
-pub use wire::{file_record, files_v1, ingest_request, join_records, messages, wire_path};
+pub use wire::{file_record, files_v1, ingest_request, join_records, link, messages, wire_path};
 
 /// What a fuzzer calls.
 pub type Target = fn(&[u8]);
@@ -53,6 +53,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ingest_request", ingest_request),
     ("join_records", join_records),
     ("key_path", key_path),
+    ("link", link),
     ("messages", messages),
     ("outbox_run", outbox_run),
     ("redaction", redaction),

@@ -1,8 +1,10 @@
 //! What travels between agents and the controller.
 use crate::text::text;
+use fleet_wire::link::{AgentMessage, ControllerMessage, Envelope, PollRequest, PollResponse};
 use fleet_wire::{
-    EnrollRequest, EnrollResponse, FileChange, Heartbeat, IngestRequest, IngestResponse, Problem, SnapshotBegin,
-    SnapshotEnd, SnapshotReason, WirePath, files_v1 as v1, join_records as join, kind,
+    ClaimPending, ClaimRequest, ClaimResponse, EnrollRequest, EnrollResponse, FileChange, Heartbeat, IngestRequest,
+    IngestResponse, Problem, SnapshotBegin, SnapshotEnd, SnapshotReason, WirePath, files_v1 as v1,
+    join_records as join, kind,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -88,12 +90,47 @@ pub fn files_v1(data: &[u8]) {
 pub fn messages(data: &[u8]) {
     settles::<EnrollRequest>(data);
     settles::<EnrollResponse>(data);
+    settles_equal::<ClaimRequest>(data);
+    settles_equal::<ClaimResponse>(data);
+    settles_equal::<ClaimPending>(data);
     settles_equal::<Heartbeat>(data);
     settles_equal::<IngestResponse>(data);
     settles_equal::<Problem>(data);
     settles_equal::<SnapshotEnd>(data);
     if let Some(begin) = settles_equal::<SnapshotBegin>(data) {
         assert_eq!(SnapshotReason::of_name(begin.reason.name()), begin.reason);
+    }
+}
+
+/// What travels on the link: a frame of the socket, or a poll, read as of either side.
+///
+/// # Panics
+/// When a message is not read again, equal, after it was written, or is of a type that is not on the list.
+pub fn link(data: &[u8]) {
+    if let Some(envelope) = settles::<Envelope>(data) {
+        frame(&envelope);
+    }
+    if let Some(request) = settles::<PollRequest>(data) {
+        request.messages.iter().for_each(frame);
+    }
+    if let Some(response) = settles::<PollResponse>(data) {
+        response.messages.iter().for_each(frame);
+    }
+}
+
+fn frame(envelope: &Envelope) {
+    let is_of = |types: &[(&str, u32)]| types.iter().any(|(kind, v)| *kind == envelope.kind && envelope.v <= *v);
+    if let Ok(message) = AgentMessage::of_envelope(envelope) {
+        assert!(is_of(AgentMessage::TYPES));
+        let again = message.to_envelope(envelope.id).ok();
+        let again = again.and_then(|again| AgentMessage::of_envelope(&again).ok());
+        assert_eq!(again, Some(message));
+    }
+    if let Ok(message) = ControllerMessage::of_envelope(envelope) {
+        assert!(is_of(ControllerMessage::TYPES));
+        let again = message.to_envelope(envelope.id).ok();
+        let again = again.and_then(|again| ControllerMessage::of_envelope(&again).ok());
+        assert_eq!(again, Some(message));
     }
 }
 

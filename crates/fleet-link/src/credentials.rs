@@ -1,11 +1,11 @@
 //! The key that enrolment gave, on disk: readable by the agent alone, never half written.
 
+use crate::private_file::{self, Content};
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, Secret};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
-    io::{self, Read, Write},
+    io,
     path::{Path, PathBuf},
 };
 use url::Url;
@@ -117,19 +117,11 @@ impl CredentialFile {
         let wanted = origin(base_url)?;
         let path = || self.path.clone();
         let failed = |source| CredentialError::Read { path: path(), source };
-        let mut file = match fs::File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        // Of the open file, so that it cannot be exchanged between the look and the read.
-        let mode = platform::mode(&file.metadata().map_err(failed)?);
-        if mode & 0o077 != 0 {
-            return Err(CredentialError::Exposed { path: path(), mode });
+        match private_file::read(&self.path).map_err(failed)? {
+            Content::Missing => Ok(None),
+            Content::Exposed { mode } => Err(CredentialError::Exposed { path: path(), mode }),
+            Content::Text(text) => self.parse(&text, wanted).map(Some),
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
-        self.parse(&text, wanted).map(Some)
     }
 
     /// Reads the file's text: credentials for the server `wanted` or for none.
@@ -166,7 +158,9 @@ impl CredentialFile {
             server: credentials.server.clone(),
             enrolled_at: credentials.enrolled_at,
         };
-        self.write(&on_disk).map_err(|source| CredentialError::Store {
+        let written = serde_json::to_vec_pretty(&on_disk).map_err(io::Error::from);
+        let written = written.and_then(|text| private_file::write(&self.path, &text));
+        written.map_err(|source| CredentialError::Store {
             path: self.path.clone(),
             source,
         })
@@ -174,37 +168,10 @@ impl CredentialFile {
 
     /// Whether [`CredentialFile::store`] could write now. Makes the directory; leaves nothing else.
     pub(crate) fn check_writable(&self) -> Result<(), CredentialError> {
-        let tried = self.begin().and_then(|(_, unfinished)| fs::remove_file(unfinished));
-        tried.map_err(|source| CredentialError::Store {
+        private_file::check_writable(&self.path).map_err(|source| CredentialError::Store {
             path: self.path.clone(),
             source,
         })
-    }
-
-    fn write(&self, on_disk: &OnDisk) -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(on_disk)?;
-        let (mut file, unfinished) = self.begin()?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&unfinished, &self.path)?;
-        platform::sync_dir(self.dir())
-    }
-
-    /// A new and empty file beside the one to replace.
-    fn begin(&self) -> io::Result<(fs::File, PathBuf)> {
-        platform::create_dir(self.dir())?;
-        let unfinished = self.path.with_extension("json.tmp");
-        // What a crash left there may have been made by somebody else, with another mode.
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        Ok((platform::create_private(&unfinished)?, unfinished))
-    }
-
-    fn dir(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
     }
 }
 
@@ -213,55 +180,4 @@ pub(crate) fn origin(base_url: &str) -> Result<String, CredentialError> {
     let url = Url::parse(base_url).ok().filter(Url::has_host);
     url.map(|url| url.origin().ascii_serialization())
         .ok_or_else(|| CredentialError::Server(base_url.to_owned()))
-}
-
-#[cfg(unix)]
-mod platform {
-    use std::{
-        fs, io,
-        os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-        path::Path,
-    };
-
-    pub(super) fn mode(metadata: &fs::Metadata) -> u32 {
-        metadata.mode() & 0o7777
-    }
-
-    pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-    }
-
-    pub(super) fn create_private(path: &Path) -> io::Result<fs::File> {
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-    }
-
-    pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-        fs::File::open(dir)?.sync_all()
-    }
-}
-
-// Other systems have access lists, which a data directory inherits closed, and no directory to flush.
-#[cfg(not(unix))]
-mod platform {
-    use std::{fs, io, path::Path};
-
-    pub(super) fn mode(_: &fs::Metadata) -> u32 {
-        0o600
-    }
-
-    pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
-    }
-
-    pub(super) fn create_private(path: &Path) -> io::Result<fs::File> {
-        fs::OpenOptions::new().write(true).create_new(true).open(path)
-    }
-
-    pub(super) fn sync_dir(_: &Path) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,7 +1,9 @@
-//! An agent's side of a fleet: enrolment, the credentials it gives, delivery of what lies in the outbox, heartbeats.
+//! An agent's side of a fleet: enrolment and claims, the credentials they give, delivery of what lies in the outbox,
+//! heartbeats, and the link for commands and configuration.
 //!
-//! It makes no records and keeps no state but the credentials: what is told to the server was put into a
-//! [`core_model::Queue`] by the product, and the product hears of what was refused. It serves nothing.
+//! It makes no records and keeps no state but the credentials, the token of a claim and the journal of commands: what is
+//! told to the server was put into a [`core_model::Queue`] by the product, and the product hears of what was refused. It
+//! serves nothing.
 //!
 //! ```
 //! use fleet_link::{CredentialFile, Credentials};
@@ -19,19 +21,27 @@
 //! assert!(file.load("https://fleet.example.com/").unwrap().is_some());
 //! assert!(file.load("https://elsewhere.example.com").is_err());
 //! ```
+mod claim;
 mod credentials;
 mod delivery;
 mod enroll;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod link;
 mod presence;
+mod private_file;
 
+pub use claim::{ClaimError, ClaimSettings, claim};
 pub use credentials::{CredentialError, CredentialFile, Credentials};
 pub use delivery::{
     Delivery, DeliveryError, DeliveryReport, DeliverySettings, DeliveryStatus, Hooks, OnRejected, OnSnapshotWanted,
     Refusal,
 };
 pub use enroll::{EnrollError, Enrolled, Introduction, enroll, join_token};
+pub use link::{
+    AfterRestartDecision, CommandContext, CommandError, CommandProgress, Connected, InterruptedCommand, JournalError,
+    Link, LinkError, LinkHooks, LinkParts, LinkSettings, LinkStatus, Transport, TransportChoice, Verb, Verbs,
+};
 pub use presence::{Presence, delivered};
 
 /// The error and all its causes in one line.

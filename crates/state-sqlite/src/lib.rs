@@ -1,5 +1,5 @@
-//! An agent's state in one SQLite file: migrations, checks, backups and recovery, the outbox, the journal, and the tables
-//! of known files.
+//! An agent's state in one SQLite file: migrations, checks, backups and recovery, the outbox, the journals of changes and of
+//! commands, and the tables of known files.
 //!
 //! It knows no product's policy and none of the tables that one product alone needs: those stand with the product, on
 //! [`Database::with_writer`] and [`Component`]. It starts no thread and no task; every call may block on the disk.
@@ -17,6 +17,7 @@
 //! ```
 mod backup;
 mod ballast;
+mod commands;
 mod database;
 mod error;
 mod files;
@@ -31,6 +32,7 @@ mod recover;
 mod tree;
 
 pub use backup::{Backup, Backups};
+pub use commands::{CommandJournal, CommandState, JournaledCommand, Seen};
 pub use database::{Database, Deep, OpenOptions};
 pub use error::{BackupError, LockError, OpenError, StateError};
 pub use files::remove;

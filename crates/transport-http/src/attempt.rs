@@ -41,7 +41,6 @@ impl Bounds<'_> {
 
     async fn judge(&self, answer: reqwest::Response) -> Result<Response, SendError> {
         let status = answer.status();
-        let endpoint = self.endpoint.to_owned();
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             let headers = answer.headers().clone();
             let body = self.read(answer, self.max_response).await?;
@@ -49,21 +48,28 @@ impl Bounds<'_> {
                 status,
                 headers,
                 body,
-                endpoint,
+                endpoint: self.endpoint.to_owned(),
             });
         }
+        Err(self.refusal(answer).await)
+    }
+
+    /// What an answer that is not the one wanted says.
+    pub(crate) async fn refusal(&self, answer: reqwest::Response) -> SendError {
+        let status = answer.status();
+        let endpoint = self.endpoint.to_owned();
         if status.is_redirection() {
             let target = target(&answer);
-            return Err(SendError::Redirected {
+            return SendError::Redirected {
                 endpoint,
                 status,
                 target,
-            });
+            };
         }
         let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = asked.and_then(|text| retry_after::parse(text, Utc::now(), self.retry_after_max));
         let problem = self.problem(answer).await;
-        Err(if status.is_client_error() {
+        if status.is_client_error() {
             SendError::Refused {
                 endpoint,
                 status,
@@ -77,7 +83,7 @@ impl Bounds<'_> {
                 problem,
                 retry_after,
             }
-        })
+        }
     }
 
     async fn read(&self, mut answer: reqwest::Response, limit: u64) -> Result<Bytes, SendError> {
@@ -115,7 +121,7 @@ impl Bounds<'_> {
     }
 
     /// Names what broke. The address is dropped from the library's error because our own message says it.
-    fn broken(&self, error: reqwest::Error) -> SendError {
+    pub(crate) fn broken(&self, error: reqwest::Error) -> SendError {
         let source = error.without_url();
         let (server, endpoint) = (self.server.to_owned(), self.endpoint.to_owned());
         let fault = find(&source, |cause| cause.downcast_ref().map(CertificateFault::of));

@@ -316,7 +316,7 @@ impl fmt::Debug for Client {
     }
 }
 
-fn way(settings: &ClientSettings) -> String {
+pub(crate) fn way(settings: &ClientSettings) -> String {
     let server = origin(&settings.base_url);
     match &settings.proxy {
         Some(proxy) => format!("{server} by way of the proxy {}", origin(proxy)),

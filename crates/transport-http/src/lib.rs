@@ -1,4 +1,4 @@
-//! A resilient HTTP client and a small server with health and metrics.
+//! A resilient HTTP client, a WebSocket client by the same settings, and a small server with health and metrics.
 //!
 //! The client has time-outs on everything, retries with full jitter, a circuit breaker, a bound on parallel requests,
 //! and packs bodies; it refuses to send a key in the clear or to carry it where a redirect points. The server bounds
@@ -50,6 +50,7 @@ mod settings;
 mod setup;
 mod stats;
 mod tls;
+mod websocket;
 
 pub use client::Client;
 pub use error::{Problem, SendError};
@@ -66,3 +67,4 @@ pub use server::{BindError, ServeError, Server};
 pub use settings::{ClientIdentity, ClientSettings, Compression, Observer, SetupError};
 pub use stats::{ClientStats, Observation};
 pub use tls::{CertificateFault, ClientAuth, PeerCertificate, ServerTls, TlsError, TlsFiles, ensure_crypto_provider};
+pub use websocket::{ClosedBy, SocketError, SocketSettings, UpgradeError, WebSocket, WebSocketClient};

@@ -17,7 +17,20 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How long a connection is kept that nothing is sent on.
 const IDLE: Duration = Duration::from_secs(20);
 
+/// For requests, by whichever version of HTTP the server prefers.
 pub(crate) fn build(settings: &ClientSettings) -> Result<reqwest::Client, SetupError> {
+    build_with(settings, |builder| builder)
+}
+
+/// For connections that are to become something else, which only HTTP/1.1 can.
+pub(crate) fn build_for_upgrades(settings: &ClientSettings) -> Result<reqwest::Client, SetupError> {
+    build_with(settings, reqwest::ClientBuilder::http1_only)
+}
+
+fn build_with(
+    settings: &ClientSettings,
+    finish: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client, SetupError> {
     settings.check()?;
     ensure_crypto_provider();
     let authorities = settings.ca_file.as_deref().map(authorities).transpose()?;
@@ -25,7 +38,7 @@ pub(crate) fn build(settings: &ClientSettings) -> Result<reqwest::Client, SetupE
         server: origin(&settings.base_url),
         source,
     };
-    let builder = base(settings)?;
+    let builder = finish(base(settings)?);
     match authorities {
         // Nothing will speak TLS, and gathering the system's certificates costs time and fails where there are none.
         None if settings.base_url.scheme() == "http" && settings.proxy.is_none() => builder.tls_certs_only([]).build(),
@@ -33,7 +46,7 @@ pub(crate) fn build(settings: &ClientSettings) -> Result<reqwest::Client, SetupE
         Some(authorities) => match builder.tls_certs_merge(authorities.clone()).build() {
             Ok(client) => Ok(client),
             // A bare container has no certificates of its own to add these to.
-            Err(_) => base(settings)?.tls_certs_only(authorities).build(),
+            Err(_) => finish(base(settings)?).tls_certs_only(authorities).build(),
         },
     }
     .map_err(wrong)

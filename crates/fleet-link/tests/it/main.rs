@@ -6,11 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod claims;
 mod credentials;
 mod delivery;
 mod enrolment;
 mod faults;
 mod files_v1;
+mod link;
 mod presence;
 mod rig;
 mod scripted;

@@ -9,6 +9,7 @@
 mod backups;
 mod bounds;
 mod checksums;
+mod commands;
 mod crash;
 mod damage;
 mod edges;

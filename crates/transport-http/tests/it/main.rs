@@ -13,3 +13,4 @@ mod peer;
 mod server;
 mod tls;
 mod tls_server;
+mod websocket;

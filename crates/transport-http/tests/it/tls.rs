@@ -128,7 +128,7 @@ async fn a_handshake_that_hangs_ends_with_the_time_to_connect() {
 }
 
 /// A proxy of one connection: takes CONNECT, and gives what it heard in the clear.
-async fn tunnel() -> (String, Arc<Mutex<String>>, JoinSet<()>) {
+pub(crate) async fn tunnel() -> (String, Arc<Mutex<String>>, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://me:pass@{}", listener.local_addr().unwrap());
     let heard = Arc::<Mutex<String>>::default();

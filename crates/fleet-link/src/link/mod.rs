@@ -1,0 +1,243 @@
+//! The agent's end of the link to the controller: commands and their results, heartbeats, configuration.
+//!
+//! Commands run whether or not there is a connection; a connection comes and goes, by WebSocket or by polling, and each
+//! begins by telling the controller where the journal stands.
+mod connection;
+mod desk;
+mod error;
+mod hooks;
+mod ledger;
+mod outgoing;
+mod polling;
+mod report;
+mod runner;
+mod settings;
+mod socket;
+mod status;
+mod talk;
+mod tries;
+mod verb;
+
+pub use error::{JournalError, LinkError};
+pub use hooks::LinkHooks;
+pub use settings::{LinkSettings, TransportChoice};
+pub use status::{Connected, LinkStatus, Transport};
+pub use verb::{AfterRestartDecision, CommandContext, CommandError, CommandProgress, InterruptedCommand, Verb, Verbs};
+
+use crate::Introduction;
+use chrono::{DateTime, TimeDelta, Utc};
+use core_model::{InstanceId, MessageId};
+use desk::Desk;
+use fleet_wire::link::{Config, ConfigReport};
+use ledger::Ledger;
+use outgoing::Outgoing;
+use runner::Runner;
+use state_sqlite::CommandJournal;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use transport_http::{Client, WebSocketClient};
+
+/// What a link is made of.
+#[derive(Debug)]
+pub struct LinkParts {
+    /// For polling; with the agent's key.
+    pub client: Client,
+    /// For the socket; with the same key.
+    pub socket: WebSocketClient,
+    /// The commands of the agent's state file.
+    pub journal: CommandJournal,
+    /// What the agent says of itself.
+    pub introduction: Introduction,
+    /// The machine's own lasting id, hashed, where it has one.
+    pub machine: Option<String>,
+    /// This start of the process.
+    pub instance: InstanceId,
+    /// What it can be told to do.
+    pub verbs: Verbs,
+    /// What the link asks of the product.
+    pub hooks: LinkHooks,
+    /// How it behaves.
+    pub settings: watch::Receiver<LinkSettings>,
+}
+
+/// The agent's end of the link. Clones are the same link.
+///
+/// ```no_run
+/// use core_model::InstanceId;
+/// use fleet_link::{CommandContext, CommandError, Introduction, Link, LinkHooks, LinkParts, LinkSettings, Verb, Verbs};
+/// use fleet_wire::Heartbeat;
+/// use state_sqlite::{CommandJournal, Database};
+/// use tokio::sync::watch;
+/// use transport_http::{Client, ClientSettings, SocketSettings, WebSocketClient};
+///
+/// # async fn scan(cancel: &tokio_util::sync::CancellationToken) -> Option<u64> { None }
+/// # async fn alive() -> Heartbeat { unimplemented!() }
+/// # async fn wire(
+/// #     server: ClientSettings, state: Database, who: Introduction, instance: InstanceId,
+/// #     settings: watch::Receiver<LinkSettings>, stop: tokio_util::sync::CancellationToken,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// let verbs = Verbs::new()
+///     .with("scan", Verb::new(async |_args, command: CommandContext| {
+///         let files = scan(&command.cancel).await.ok_or(CommandError::cancelled())?;
+///         command.progress.tell(files, Some(files), "every file looked at");
+///         Ok(serde_json::json!({ "files": files }))
+///     }).idempotent())
+///     .with("stop", Verb::new(async |_args, _command| Ok(().into())).immediate());
+/// let link = Link::new(LinkParts {
+///     socket: WebSocketClient::new(&server, SocketSettings::default())?,
+///     client: Client::new(server)?,
+///     journal: CommandJournal::open(&state)?,
+///     introduction: who,
+///     machine: None,
+///     instance,
+///     verbs,
+///     hooks: LinkHooks::new(alive),
+///     settings,
+/// });
+/// let health = link.status();
+/// link.run(stop).await;
+/// # drop(health);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Link {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    client: Client,
+    socket: WebSocketClient,
+    ledger: Ledger,
+    introduction: Introduction,
+    machine: Option<String>,
+    verbs: Verbs,
+    hooks: LinkHooks,
+    settings: watch::Receiver<LinkSettings>,
+    desk: Desk,
+    outgoing: Arc<Outgoing>,
+    /// The latest configuration that came and was not looked at yet.
+    config: watch::Sender<Option<Config>>,
+    status: watch::Sender<LinkStatus>,
+    /// Milliseconds that the controller's clock is ahead, as the last WELCOME had it.
+    skew_ms: AtomicI64,
+    /// One at a time: two would run each command twice.
+    run: Mutex<()>,
+}
+
+impl Link {
+    /// A link of these parts. Nothing is opened yet.
+    pub fn new(parts: LinkParts) -> Self {
+        let inner = Inner {
+            client: parts.client,
+            socket: parts.socket,
+            ledger: Ledger {
+                journal: parts.journal,
+                instance: parts.instance,
+            },
+            introduction: parts.introduction,
+            machine: parts.machine,
+            verbs: parts.verbs,
+            hooks: parts.hooks,
+            settings: parts.settings,
+            desk: Desk::default(),
+            outgoing: Arc::default(),
+            config: watch::Sender::default(),
+            status: watch::Sender::default(),
+            skew_ms: AtomicI64::new(0),
+            run: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// How it is, updated as it changes.
+    pub fn status(&self) -> watch::Receiver<LinkStatus> {
+        self.inner.status.subscribe()
+    }
+
+    /// Tells the controller what became of a configuration: of one on this machine too. The latest is told, and again
+    /// with each connection, since a report is answered by nothing that would show its arrival.
+    pub fn report_config(&self, report: ConfigReport) {
+        self.inner.outgoing.config(report);
+    }
+
+    /// Keeps the link, and runs commands, until `stop` is cancelled. Then commands that run are told, their results are
+    /// sent if there is a connection, and it ends when they have. What is dropped instead loses nothing that the journal
+    /// holds.
+    pub async fn run(&self, stop: CancellationToken) {
+        let inner = &self.inner;
+        let _alone = inner.run.lock().await;
+        let mut runner = Runner::new(inner);
+        runner.recover(&stop).await;
+        let drained = CancellationToken::new();
+        let commands = async {
+            runner.run(&stop).await;
+            drained.cancel();
+        };
+        tokio::join!(
+            commands,
+            inner.keep_connected(&stop, &drained),
+            inner.apply_configs(&stop)
+        );
+    }
+}
+
+impl Inner {
+    /// The time by the controller's clock, which deadlines are of.
+    fn controller_now(&self) -> DateTime<Utc> {
+        let skew = TimeDelta::milliseconds(self.skew_ms.load(Relaxed));
+        Utc::now().checked_add_signed(skew).unwrap_or_else(Utc::now)
+    }
+
+    fn welcomed(&self, connected: Connected) {
+        self.skew_ms.store(connected.clock_skew.num_milliseconds(), Relaxed);
+        tracing::info!(
+            transport = connected.transport.name(),
+            epoch = connected.epoch,
+            name = connected.name,
+            "linked with the controller"
+        );
+        self.status.send_modify(|status| {
+            status.connected = Some(connected);
+            status.error = None;
+            status.unauthorized = false;
+            status.next_try = None;
+        });
+    }
+
+    async fn apply_configs(&self, stop: &CancellationToken) {
+        let Some(apply) = &self.hooks.apply_config else {
+            return;
+        };
+        let mut configs = self.config.subscribe();
+        while let Some(Ok(())) = stop.run_until_cancelled(configs.changed()).await {
+            let config = configs.borrow_and_update().clone();
+            // Not cut off by the end: half a configuration is none.
+            if let Some(config) = config {
+                self.outgoing.config(apply(config).await);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("status", &*self.inner.status.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where there is no randomness the ids of messages may repeat, which spoils the log and nothing else.
+fn message_id() -> MessageId {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).ok();
+    MessageId::new(Utc::now(), random)
+}

@@ -1,0 +1,297 @@
+//! Runs commands: what was written into the journal, once each, whatever the connection does meanwhile.
+use super::{
+    Inner,
+    desk::Next,
+    ledger::Noted,
+    report,
+    verb::{CommandContext, CommandError, CommandProgress, InterruptedCommand, Verb},
+};
+use chrono::{DateTime, Utc};
+use core_model::CommandId;
+use fleet_wire::link::{Command, CommandReport, JournalState};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, error, info, info_span, warn};
+
+/// How long until what the disk did not take is offered to it again.
+const RETRY_STORE: Duration = Duration::from_secs(5);
+
+/// The longest sleep until a deadline: a clock that is set meanwhile is noticed after it.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(30);
+
+/// What a task of a command came to.
+enum Came {
+    /// To its end.
+    Ended(CommandReport),
+    /// To the end of the agent; it is decided about after the restart.
+    Left(CommandId),
+    /// To the decision that it runs again.
+    Again(Command),
+}
+
+pub(super) struct Runner<'a> {
+    inner: &'a Arc<Inner>,
+    tasks: JoinSet<Came>,
+    names: HashMap<Id, (CommandId, DateTime<Utc>)>,
+    /// Ends that the disk did not take yet, and when they are offered to it again.
+    unsaved: Vec<CommandReport>,
+    save_at: Instant,
+    /// After the disk did not take a beginning: nothing is begun before.
+    begin_from: Option<Instant>,
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(inner: &'a Arc<Inner>) -> Self {
+        inner.desk.clear();
+        Self {
+            inner,
+            tasks: JoinSet::new(),
+            names: HashMap::new(),
+            unsaved: Vec::new(),
+            save_at: Instant::now(),
+            begin_from: None,
+        }
+    }
+
+    /// Takes up what the journal has of before. Until it is done no command may come, or it would be taken up twice.
+    pub(super) async fn recover(&mut self, stop: &CancellationToken) {
+        let noted = loop {
+            match self.inner.ledger.unconfirmed().await {
+                Ok(noted) => break noted,
+                Err(error) => error!(
+                    error = crate::chain(&error),
+                    "the journal of commands cannot be read; waiting"
+                ),
+            }
+            if stop.run_until_cancelled(sleep(RETRY_STORE)).await.is_none() {
+                return;
+            }
+        };
+        for noted in noted {
+            self.take_up(noted).await;
+        }
+    }
+
+    async fn take_up(&mut self, noted: Noted) {
+        match (noted.state, noted.command) {
+            (JournalState::Ended, _) => {}
+            (_, None) => self.end(report::damaged(noted.id)).await,
+            (JournalState::Accepted, Some(command)) => self.inner.desk.wait(command, false),
+            (JournalState::Started, Some(command)) => {
+                let begun = noted.started;
+                let verb = self.inner.verbs.get(&command.verb);
+                match (verb.and_then(|verb| verb.after_restart.clone()), begun) {
+                    (Some(decide), Some((started_at, by))) => {
+                        let interrupted = InterruptedCommand {
+                            is_same_process: by == self.inner.ledger.instance,
+                            started_at,
+                            command: command.clone(),
+                        };
+                        let (deciding, max) = (decide(interrupted), self.inner.settings.borrow().max_result);
+                        let decided = async move {
+                            let decision = deciding.await;
+                            report::decided(command.command, started_at, decision, max)
+                                .map_or_else(|| Came::Again(command), Came::Ended)
+                        };
+                        self.inner.desk.run_aside(noted.id);
+                        self.spawn(noted.id, started_at, decided);
+                    }
+                    _ => self.end(report::interrupted(noted.id, begun.map(|(at, _)| at))).await,
+                }
+            }
+        }
+    }
+
+    /// Runs commands until `stop` is cancelled, and then until those that run have come to an end.
+    pub(super) async fn run(mut self, stop: &CancellationToken) {
+        loop {
+            if stop.is_cancelled() {
+                self.inner.desk.stop();
+                if self.tasks.is_empty() {
+                    return;
+                }
+            } else {
+                self.begin().await;
+            }
+            self.tell();
+            let until_deadline = if stop.is_cancelled() {
+                LOOK_AT_CLOCK
+            } else {
+                self.until_deadline()
+            };
+            tokio::select! {
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+                Some(came) = self.tasks.join_next_with_id() => self.came(came, stop).await,
+                () = self.inner.desk.changed() => {}
+                () = sleep(until_deadline) => {}
+                () = sleep_until(self.save_at), if !self.unsaved.is_empty() => self.save_again().await,
+            }
+        }
+    }
+
+    /// Begins what may begin, and ends what is too late for it.
+    async fn begin(&mut self) {
+        loop {
+            // After the disk refused one it would refuse the next.
+            let may_begin = self.begin_from.is_none_or(|from| from <= Instant::now());
+            let (desk, now) = (&self.inner.desk, self.inner.controller_now());
+            match desk.next(&self.inner.verbs, now, may_begin) {
+                None => return,
+                Some(Next::Expire(command)) => self.end(report::expired(command.command, command.deadline)).await,
+                Some(Next::Begin {
+                    command,
+                    is_again,
+                    cancel,
+                }) => self.begin_one(command, is_again, cancel).await,
+            }
+        }
+    }
+
+    async fn begin_one(&mut self, command: Command, is_again: bool, cancel: CancellationToken) {
+        let id = command.command;
+        let Some(verb) = self.inner.verbs.get(&command.verb).cloned() else {
+            let known = self.inner.verbs.names();
+            return self.end(report::unknown_verb(id, &command.verb, &known)).await;
+        };
+        match self.inner.ledger.start(id).await {
+            Ok(true) => {}
+            // It is damaged, or ended by other means.
+            Ok(false) => return self.end(report::damaged(id)).await,
+            Err(failure) => {
+                error!(command = %id, error = crate::chain(&failure), "a command waits, for its beginning cannot be noted");
+                self.begin_from = Some(Instant::now() + RETRY_STORE);
+                if !self.inner.desk.is_unwanted(id) {
+                    return self.inner.desk.put_back(command, is_again);
+                }
+            }
+        }
+        if self.inner.desk.is_unwanted(id) {
+            return self.end(report::cancelled_before_it_began(id)).await;
+        }
+        let span = info_span!("command", %id, verb = command.verb);
+        span.in_scope(|| info!("begun"));
+        let started_at = Utc::now();
+        let task = self.task(command, &verb, cancel, started_at).instrument(span);
+        self.spawn(id, started_at, task);
+    }
+
+    fn task(
+        &self,
+        command: Command,
+        verb: &Verb,
+        cancel: CancellationToken,
+        started_at: DateTime<Utc>,
+    ) -> impl Future<Output = Came> + Send + use<> {
+        let id = command.command;
+        let context = CommandContext {
+            command: id,
+            deadline: command.deadline,
+            cancel: cancel.clone(),
+            progress: CommandProgress {
+                command: id,
+                outgoing: Arc::clone(&self.inner.outgoing),
+            },
+        };
+        let running = (verb.handler)(command.args, context);
+        let inner = Arc::clone(self.inner);
+        async move {
+            let result = running.await;
+            let was_stopped = cancel.is_cancelled() && !inner.desk.is_unwanted(id);
+            if was_stopped && matches!(result, Err(CommandError::Cancelled { .. })) {
+                info!("left, for the agent stops");
+                return Came::Left(id);
+            }
+            let max = inner.settings.borrow().max_result;
+            Came::Ended(report::ended(id, started_at, result, max))
+        }
+    }
+
+    fn spawn(&mut self, id: CommandId, started_at: DateTime<Utc>, task: impl Future<Output = Came> + Send + 'static) {
+        let handle = self.tasks.spawn(task);
+        self.names.insert(handle.id(), (id, started_at));
+    }
+
+    async fn came(&mut self, came: Result<(Id, Came), JoinError>, stop: &CancellationToken) {
+        match came {
+            Ok((task, came)) => {
+                self.names.remove(&task);
+                match came {
+                    Came::Ended(report) => self.end(report).await,
+                    Came::Left(id) => self.inner.desk.done(id),
+                    Came::Again(command) => self.again(command, stop).await,
+                }
+            }
+            Err(failure) => {
+                let Some((id, started_at)) = self.names.remove(&failure.id()) else {
+                    return;
+                };
+                error!(command = %id, error = %failure, "what runs a command panicked");
+                self.end(report::panicked(id, started_at)).await;
+            }
+        }
+    }
+
+    async fn again(&mut self, command: Command, stop: &CancellationToken) {
+        let id = command.command;
+        if self.inner.desk.is_unwanted(id) {
+            return self.end(report::cancelled_before_it_began(id)).await;
+        }
+        self.inner.desk.done(id);
+        // In the journal it stays begun, so the next start of the agent asks again.
+        if !stop.is_cancelled() {
+            self.inner.desk.wait(command, true);
+        }
+    }
+
+    /// Notes how a command ended, and has it told.
+    async fn end(&mut self, report: CommandReport) {
+        info!(command = %report.command, outcome = ?report.outcome, code = report.code, "a command ended");
+        match self.inner.ledger.end(&report).await {
+            Ok(true) => self.inner.outgoing.result(report.clone()),
+            Ok(false) => {
+                warn!(command = %report.command, "a command ended that had ended before; the first end counts")
+            }
+            Err(failure) => {
+                error!(command = %report.command, error = crate::chain(&failure), "the end of a command cannot be noted; it is tried again");
+                // The controller can know it all the same. After a crash the journal says that nobody knows, and the
+                // controller holds on to what it heard first.
+                self.inner.outgoing.result(report.clone());
+                self.unsaved.push(report.clone());
+                self.save_at = Instant::now() + RETRY_STORE;
+            }
+        }
+        self.inner.desk.done(report.command);
+    }
+
+    async fn save_again(&mut self) {
+        self.save_at = Instant::now() + RETRY_STORE;
+        for report in std::mem::take(&mut self.unsaved) {
+            if self.inner.ledger.end(&report).await.is_err() {
+                self.unsaved.push(report);
+            }
+        }
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let next = self.inner.desk.next_deadline();
+        let left = next.map(|deadline| (deadline - self.inner.controller_now()).to_std().unwrap_or_default());
+        let begin_from = self.begin_from.filter(|from| *from > Instant::now());
+        let until_begin = begin_from.map_or(LOOK_AT_CLOCK, |from| from - Instant::now());
+        // At least a little: a deadline that is here was dealt with, or could not be.
+        let shortest = Duration::from_millis(5);
+        left.unwrap_or(LOOK_AT_CLOCK).clamp(shortest, until_begin.max(shortest))
+    }
+
+    fn tell(&self) {
+        let (waiting, running) = self.inner.desk.counts();
+        self.inner.status.send_if_modified(|status| {
+            let is_news = (status.waiting, status.running) != (waiting, running);
+            (status.waiting, status.running) = (waiting, running);
+            is_news
+        });
+    }
+}

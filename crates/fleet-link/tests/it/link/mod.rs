@@ -1,0 +1,8 @@
+//! The link against a controller's end of it that the test holds in its hand.
+mod agent;
+mod commands;
+mod connection;
+mod controller;
+mod exchange;
+mod polling;
+mod restart;
