@@ -20,6 +20,8 @@ mod explain;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
+mod fleet;
+#[cfg(unix)]
 mod full;
 mod guard;
 mod journey;

@@ -275,6 +275,11 @@ impl Scanner {
         fs::write(self.home.join("scanner.yaml"), text).context("could not write the configuration")
     }
 
+    /// It starts without its join token from now on.
+    pub fn forget_token(&mut self) {
+        self.token = None;
+    }
+
     /// What it scans.
     pub fn tree(&self) -> PathBuf {
         self.home.join("tree")

@@ -6,7 +6,7 @@ use daemon_kit::{
     HealthSettings, TaskStates,
     telemetry::{OtlpExport, Sent},
 };
-use fleet_link::Delivery;
+use fleet_link::{Delivery, LinkStatus};
 use fsscan::{Progress, RootOutcome, Summary};
 use serde_json::{Map, Value, json};
 use state_sqlite::{Outbox, ResyncReason, Story};
@@ -34,6 +34,8 @@ pub(crate) struct Health {
     /// Bound at the start, so that a port in use is found out at once.
     bound: Mutex<Option<(HealthSettings, Server)>>,
     otlp: Option<OtlpExport<Outbox>>,
+    /// Of the scan that lasts, or of the last one.
+    progress: Mutex<Option<Arc<Progress>>>,
     /// A port that the system chose stays the same when serving starts again.
     chosen: Option<SocketAddr>,
     live: watch::Receiver<Arc<Live>>,
@@ -59,6 +61,28 @@ fn bind(settings: &HealthSettings, chosen: Option<SocketAddr>) -> anyhow::Result
         tracing::info!(address = %server.local_addr(), "health and metrics are served");
     }
     Ok(server)
+}
+
+/// The component `link` of `/health`. The agent works on without its controller, so that being away is no fault of its.
+fn linked(status: &LinkStatus) -> (Status, Map<String, Value>) {
+    let connected = status.connected.as_ref();
+    let block = map(json!({
+        "connected": connected.is_some(),
+        "transport": connected.map(|connected| connected.transport.name()),
+        "since": connected.map(|connected| connected.since),
+        "clock_skew_ms": connected.map(|connected| connected.clock_skew.num_milliseconds()),
+        "last_error": status.error,
+        "commands_waiting": status.waiting,
+        "commands_running": status.running,
+    }));
+    (
+        if status.unauthorized {
+            Status::Degraded
+        } else {
+            Status::Healthy
+        },
+        block,
+    )
 }
 
 /// How the last scan ended, for heartbeats.
@@ -125,6 +149,7 @@ impl Health {
             metrics,
             scan,
             otlp,
+            progress: Mutex::default(),
             chosen,
             bound: Mutex::new(server.map(|server| (settings, server))),
             live: context.changes(),
@@ -281,6 +306,7 @@ impl Health {
 
     /// A scan began; its counters are shown while it runs.
     pub(crate) fn scan_started(&self, at: DateTime<Utc>, progress: Arc<Progress>) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&progress));
         self.registry
             .inform("last_scan", map(json!({"started_at": at, "status": "running"})));
         let started = std::time::Instant::now();
@@ -300,6 +326,17 @@ impl Health {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.errors = last.errors.max(1);
         last.ended_at = Some(ended);
+    }
+
+    /// Files that the scan under way has looked at.
+    pub(crate) fn files_so_far(&self) -> Option<u64> {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.as_ref().map(|progress| progress.files.load(Relaxed))
+    }
+
+    /// Shows how the link to a fleet controller is.
+    pub(crate) fn watch_link(&self, link: watch::Receiver<LinkStatus>) {
+        self.registry.ask("link", move || linked(&link.borrow()));
     }
 
     /// How the last scan ended.

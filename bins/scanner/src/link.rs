@@ -4,6 +4,7 @@ use crate::{
     cli::JoinArgs,
     context::Context,
     health::Health,
+    linking,
     run::AgentParts,
     settings::Live,
     state::State,
@@ -11,11 +12,12 @@ use crate::{
 use anyhow::Context as _;
 use chrono::Utc;
 use core_model::{Backoff, Queue, QueueStats, StreamId};
+use daemon_kit::Dialect;
 use fleet_link::{
-    CredentialFile, Delivery, DeliverySettings, DeliveryStatus, EnrollError, Hooks, Introduction, Presence, delivered,
-    enroll, join_token,
+    ClaimSettings, CredentialFile, Delivery, DeliverySettings, DeliveryStatus, EnrollError, Hooks, Introduction,
+    Presence, claim, delivered, enroll, join_token,
 };
-use fleet_wire::{Delivered, Heartbeat};
+use fleet_wire::{ClaimResponse, Delivered, Heartbeat};
 use fsscan::Summary;
 use state_sqlite::{Database, Outbox, ResyncReason};
 use std::{
@@ -43,6 +45,8 @@ const ENROL: Backoff = Backoff {
 
 /// A server, and us at it.
 pub(crate) struct Link {
+    /// How a fleet controller is reached, for the link; `None` for other servers.
+    reached: Option<ClientSettings>,
     outbox: Outbox,
     database: Database,
     health: Arc<Health>,
@@ -62,13 +66,15 @@ struct Connected {
 
 impl Link {
     /// Finds out who we are at the configured server; `None` where none is configured. `anew` is notified when the server
-    /// wants everything told anew.
+    /// wants everything told anew. With `claims` an agent without credentials waits for an operator to claim it, or for
+    /// that token.
     pub(crate) async fn establish(
         context: &Context,
         join: &JoinArgs,
         state: &Arc<State>,
         health: &Arc<Health>,
         anew: Arc<Notify>,
+        claims: Option<&CancellationToken>,
     ) -> anyhow::Result<Option<Self>> {
         let live = context.live();
         let server = &live.server;
@@ -82,7 +88,7 @@ impl Link {
         let name = if settings.api_key.is_some() {
             context.agent_name()
         } else {
-            match enrolled(context, join, base_url, &settings).await {
+            match enrolled(context, join, base_url, &settings, claims).await {
                 Ok(credentials) => {
                     settings.api_key = Some(credentials.api_key);
                     credentials.name
@@ -95,6 +101,7 @@ impl Link {
                 Err(error) => return Err(error),
             }
         };
+        let reached = settings.clone();
         let client = Client::new(settings)?;
         let (sender, receiver) = watch::channel(delivery_settings(&live));
         let delivery = Delivery::new(
@@ -125,7 +132,9 @@ impl Link {
             presence,
             settings: sender,
         };
-        Ok(Some(Self::new(context, state, health, Some(connected), anew)))
+        let mut link = Self::new(context, state, health, Some(connected), anew);
+        link.reached = (server.dialect == Dialect::Shoal).then_some(reached);
+        Ok(Some(link))
     }
 
     fn new(
@@ -137,6 +146,7 @@ impl Link {
     ) -> Self {
         Self {
             anew,
+            reached: None,
             outbox: state.outbox.clone(),
             database: state.database.clone(),
             health: Arc::clone(health),
@@ -242,13 +252,12 @@ impl Link {
             }
             let detail = format!("the server lacks records of the stream {stream} that it had taken");
             outbox.want_resync(ResyncReason::Wanted, &detail, Utc::now())?;
+            // Said here: whoever waits for this may be cut off by the end of a scan.
+            tracing::warn!(%stream, "the server lacks records that it had taken: everything is told anew");
             Ok(true)
         };
         match crate::run::blocking(wanted).await {
-            Ok(true) => {
-                tracing::warn!(%stream, "the server lacks records that it had taken: everything is told anew");
-                self.anew.notify_one();
-            }
+            Ok(true) => self.anew.notify_one(),
             Ok(false) => {}
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
@@ -272,20 +281,8 @@ impl Link {
     /// Gives whether the server still takes our key and has what we hold for delivered: a run with nothing to deliver has
     /// no other way to find out.
     async fn heartbeat(&self, connected: &Connected, summary: Option<&Summary>) -> bool {
-        let last = self.health.last_scan();
-        let errors = summary.map_or(last.errors, Summary::error_count);
-        let (stats, told) = self.look_at_the_outbox().await;
-        let heartbeat = Heartbeat {
-            status: self.health.heartbeat_status(errors).to_owned(),
-            version: VERSION.to_owned(),
-            last_scan_time: summary.map(|_| Utc::now()).or(last.ended_at),
-            files_processed: summary.map_or(last.files, |summary| summary.files),
-            error_count: errors,
-            outbox_records: stats.records,
-            outbox_dropped: stats.dropped,
-            outbox_damaged: stats.damaged,
-            delivered: told,
-        };
+        let heartbeat = self.how_it_is(summary).await;
+        let told = heartbeat.delivered;
         let memory = telemetry_otel::process_sample().map_or(0, |sample| sample.resident_bytes);
         let error = match connected.presence.heartbeat(&heartbeat, memory).await {
             Ok(answer) => {
@@ -307,6 +304,50 @@ impl Link {
             tracing::warn!(error = chain(&error), "the server did not take the heartbeat");
         }
         !is_refused
+    }
+
+    /// How this agent is.
+    pub(crate) async fn how_it_is(&self, summary: Option<&Summary>) -> Heartbeat {
+        let last = self.health.last_scan();
+        let errors = summary.map_or(last.errors, Summary::error_count);
+        let (stats, told) = self.look_at_the_outbox().await;
+        Heartbeat {
+            status: self.health.heartbeat_status(errors).to_owned(),
+            version: VERSION.to_owned(),
+            last_scan_time: summary.map(|_| Utc::now()).or(last.ended_at),
+            files_processed: summary.map_or(last.files, |summary| summary.files),
+            error_count: errors,
+            outbox_records: stats.records,
+            outbox_dropped: stats.dropped,
+            outbox_damaged: stats.damaged,
+            delivered: told,
+        }
+    }
+
+    /// The controller lacks records that we hold for delivered: everything is told anew.
+    pub(crate) fn lacks_records(&self) {
+        let stream = self.outbox.stream();
+        let wanted = self.outbox.resync().and_then(|wanted| {
+            if wanted.is_none() {
+                let detail = format!("the server lacks records of the stream {stream} that it had taken");
+                self.outbox.want_resync(ResyncReason::Wanted, &detail, Utc::now())?;
+            }
+            Ok(())
+        });
+        match wanted {
+            Ok(()) => self.anew.notify_one(),
+            Err(error) => tracing::error!(%error, "that the server wants a snapshot could not be written down"),
+        }
+    }
+
+    /// The state's file.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// What is told of the run.
+    pub(crate) fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 }
 
@@ -374,7 +415,7 @@ async fn link(parts: AgentParts, join: Arc<JoinArgs>, stop: CancellationToken) -
     let mut failures = 0;
     let (link, delivery) = loop {
         let established = tokio::select! {
-            established = Link::establish(&scanning.context, &join, &scanning.state, &scanning.health, Arc::clone(&parts.wake)) => established,
+            established = Link::establish(&scanning.context, &join, &scanning.state, &scanning.health, Arc::clone(&parts.wake), Some(&stop)) => established,
             () = stop.cancelled() => return Ok(()),
         };
         match established {
@@ -402,11 +443,31 @@ async fn link(parts: AgentParts, join: Arc<JoinArgs>, stop: CancellationToken) -
         }
     };
     *parts.linked.0.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery.wake());
-    tokio::select! {
-        () = link.serve(stop, &parts.linked.0.news) => {}
-        () = watch_status(&parts, delivery.status()) => {}
-    }
-    Ok(())
+    let link = Arc::new(link);
+    let controlled = async {
+        let Some(reached) = &link.reached else {
+            stop.cancelled().await;
+            return Ok(());
+        };
+        let context = &scanning.context;
+        linking::run(
+            context,
+            &link,
+            &parts.orders,
+            reached,
+            introduction(context),
+            stop.clone(),
+        )
+        .await
+    };
+    let served = async {
+        tokio::select! {
+            () = link.serve(stop.clone(), &parts.linked.0.news) => {}
+            () = watch_status(&parts, delivery.status()) => {}
+        }
+        Ok(())
+    };
+    tokio::try_join!(controlled, served).map(drop)
 }
 
 /// Passes on how delivery goes: to whoever waits for the server's return, and into the state for `scanner explain`.
@@ -452,19 +513,47 @@ async fn enrolled(
     join: &JoinArgs,
     base_url: &str,
     settings: &ClientSettings,
+    claims: Option<&CancellationToken>,
 ) -> anyhow::Result<fleet_link::Credentials> {
     let token = join_token(join.join_token_file.as_deref(), "SCANNER", &context.loaded().variables)?;
-    let introduction = Introduction {
+    let introduction = introduction(context);
+    let client = Client::new(settings.clone()).context("the server's settings cannot be used")?;
+    let file = CredentialFile::in_dir(context.data_dir());
+    if let (None, Some(stop)) = (&token, claims) {
+        let show = |claim: &ClaimResponse| {
+            // For whoever looks at the terminal or at the service's log: the code opens nothing without an operator.
+            tracing::warn!(
+                code = claim.code,
+                url = claim.url,
+                "not of a fleet yet: claim this agent by its code at that address, or by `fleet-controller claim {}`",
+                claim.code
+            );
+        };
+        let claimed = claim(
+            &client,
+            &file,
+            base_url,
+            &introduction,
+            ClaimSettings::default(),
+            show,
+            stop,
+        )
+        .await?;
+        return Ok(claimed.credentials);
+    }
+    let enrolled = enroll(&client, &file, base_url, token, &introduction, "SCANNER", Utc::now()).await?;
+    Ok(enrolled.credentials)
+}
+
+/// What this agent says of itself.
+fn introduction(context: &Context) -> Introduction {
+    Introduction {
         name: context.agent_name(),
         kind: "scanner".to_owned(),
         hostname: context.around().hostname.clone(),
         version: VERSION.to_owned(),
         capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
-    };
-    let client = Client::new(settings.clone()).context("the server's settings cannot be used")?;
-    let file = CredentialFile::in_dir(context.data_dir());
-    let enrolled = enroll(&client, &file, base_url, token, &introduction, "SCANNER", Utc::now()).await?;
-    Ok(enrolled.credentials)
+    }
 }
 
 /// What delivery tells: refusals are kept by path, and a server that lost sight is told everything anew.

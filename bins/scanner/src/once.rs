@@ -47,7 +47,7 @@ async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: 
     let health = Arc::new(Health::start(&context, &state)?);
     // Who the agent is must be settled before the scan: a wrong key or name should not be found out hours later. That
     // the server is away is no reason not to scan.
-    let link = Link::establish(&context, join, &state, &health, Arc::default()).await?;
+    let link = Link::establish(&context, join, &state, &health, Arc::default(), None).await?;
     requests::serve(&context, &state)?;
     let scanning = Scanning {
         context,

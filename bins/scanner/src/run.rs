@@ -3,7 +3,9 @@ use crate::{
     cli::{JoinArgs, RunArgs},
     context::Context,
     health::Health,
-    link, once, request, requests,
+    link, once,
+    orders::{self, Orders},
+    request, requests,
     scanning::{self, Scanning},
     session,
     state::State,
@@ -14,7 +16,10 @@ use chrono::{DateTime, Utc};
 use core_model::Backoff;
 use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor};
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::Notify, time};
@@ -37,10 +42,17 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
     }
     // What cannot be scanned at all should be known before anything starts.
     request::of_settings(&context.live().scanner, 0)?;
-    daemon_kit::run(RuntimeSettings::default(), serve(Arc::new(context), args.join.clone()))
+    let wants_restart = Arc::new(AtomicBool::new(false));
+    let serve = serve(Arc::new(context), args.join.clone(), Arc::clone(&wants_restart));
+    let exit = daemon_kit::run(RuntimeSettings::default(), serve)?;
+    // Everything is closed and unlocked by now.
+    if wants_restart.load(Ordering::Relaxed) {
+        return Err(orders::start_again());
+    }
+    Ok(exit)
 }
 
-async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
+async fn serve(context: Arc<Context>, join: JoinArgs, wants_restart: Arc<AtomicBool>) -> anyhow::Result<Exit> {
     // Taken first: checking or restoring a large state takes a while, and ends well when it is cut off.
     let mut signals = Signals::take().context("could not take over the signals of this process")?;
     let own = Arc::clone(&context);
@@ -54,7 +66,10 @@ async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
     let mut agent = Supervisor::new(GRACE);
     let health = Arc::new(Health::start(&context, &state)?);
     health.watch_tasks(&agent.states());
+    let wake = Arc::<Notify>::default();
+    let orders = Orders::new(Arc::clone(&wake), agent.stop());
     let agent_of = AgentParts {
+        orders: orders.clone(),
         scanning: Scanning {
             context: Arc::clone(&context),
             state: Arc::clone(&state),
@@ -63,7 +78,7 @@ async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
             prints: false,
         },
         linked: link::Linked::default(),
-        wake: Arc::default(),
+        wake,
     };
     agent.spawn("configuration", AGAIN, {
         let context = Arc::clone(&context);
@@ -108,6 +123,7 @@ async fn serve(context: Arc<Context>, join: JoinArgs) -> anyhow::Result<Exit> {
     if !stopped.aborted.is_empty() {
         tracing::warn!(tasks = ?stopped.aborted, "ended without them; what they had not stored is scanned again");
     }
+    wants_restart.store(orders.wants_restart(), Ordering::Relaxed);
     Ok(Exit::Done)
 }
 
@@ -117,13 +133,20 @@ pub(crate) struct AgentParts {
     pub(crate) scanning: Scanning,
     /// Whether the server takes records, as delivery says.
     pub(crate) linked: link::Linked,
+    /// What a controller asks for.
+    pub(crate) orders: Orders,
     /// Notified when a scan is wanted before it is due.
     pub(crate) wake: Arc<Notify>,
 }
 
 /// Scans when due, when the server has to be told everything anew, and when somebody asks.
 async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result<()> {
-    let AgentParts { scanning, linked, wake } = parts;
+    let AgentParts {
+        scanning,
+        linked,
+        orders,
+        wake,
+    } = parts;
     let mut timing = Timing::new(scanning.context.agent_name(), last_scan(&scanning)?);
     let mut changes = scanning.context.changes();
     let mut look = time::interval(LOOK);
@@ -137,21 +160,29 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
         }
         let own = scanning.clone();
         let is_asked = blocking(move || requests::serve(&own.context, &own.state)).await?;
+        let asked = orders.take();
+        let is_asked = is_asked || !asked.is_empty();
         let now = Utc::now();
         let is_due = timing.is_due(&scanning.context.live(), now);
         if !is_due && !is_asked && !wants_resync(&scanning, &linked)? {
             continue;
         }
         timing.began(now);
+        orders.scanning(true);
         let scanned = {
             let scan = scanning.scan(linked.is_answering());
             tokio::pin!(scan);
+            let mut is_wanted = true;
             loop {
                 tokio::select! {
                     scanned = &mut scan => break scanned,
                     () = stop.cancelled() => {
                         scanning::stop(&scanning);
                         break scan.await;
+                    }
+                    () = orders.scan_unwanted(&asked), if is_wanted => {
+                        is_wanted = false;
+                        scanning::stop(&scanning);
                     }
                     _ = look.tick() => {
                         if timing.wants_cancel(&scanning.context.live(), Utc::now()) {
@@ -161,7 +192,11 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
                 }
             }
         };
+        orders.scanning(false);
         linked.scan_ended();
+        if !stop.is_cancelled() {
+            asked.into_iter().for_each(|asked| asked.ended(&scanned));
+        }
         if stop.is_cancelled() {
             return Ok(());
         }

@@ -57,10 +57,13 @@ impl Settings for ScannerConfig {
 /// Keys of older documents that have no meaning here, with the reason that the warning gives.
 pub(crate) const MEANINGLESS: &[(&str, &str)] = &[
     ("database.wal_mode", "the state is always in WAL mode"),
-    ("agent.command_poll_interval", "this version takes no commands"),
+    (
+        "agent.command_poll_interval",
+        "commands come by the link, or as often as the controller says",
+    ),
     (
         "agent.config_sync_interval",
-        "this version takes no configuration from a controller",
+        "the controller sends its configuration by itself",
     ),
     ("performance.read_buffer_size", "buffers are sized by what was measured"),
     (

@@ -1,0 +1,164 @@
+//! The link to a fleet controller: commands, heartbeats, and the configuration that it keeps for this agent.
+use crate::{context::Context, link::Link, orders::Orders, settings::ScannerConfig};
+use chrono::Utc;
+use core_model::InstanceId;
+use daemon_kit::live::{ReloadCause, ReloadOutcome, ReloadReport, ReloaderHandle, RemoteConfig};
+use fleet_link::{Introduction, LinkHooks, LinkParts, LinkSettings};
+use fleet_wire::link::{Config, ConfigOutcome, ConfigProblem, ConfigReport, ConfigVersion, HostSample};
+use state_sqlite::CommandJournal;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use transport_http::{Client, ClientSettings, SocketSettings, WebSocketClient};
+
+/// Keeps the link up until `stop`.
+pub(crate) async fn run(
+    context: &Arc<Context>,
+    link: &Arc<Link>,
+    orders: &Orders,
+    settings: &ClientSettings,
+    introduction: Introduction,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let reloader = context.reloader().handle();
+    let (asked, of_config, in_force) = (Arc::clone(link), reloader.clone(), reloader.report());
+    let hooks = LinkHooks::new(move || {
+        let link = Arc::clone(&asked);
+        async move { link.how_it_is(None).await }
+    })
+    .with_sample(async || sample())
+    .with_config(
+        move || in_force.borrow().remote.clone().map(version),
+        move |config| apply(of_config.clone(), config),
+    )
+    .on_snapshot_wanted({
+        let link = Arc::clone(link);
+        move || link.lacks_records()
+    });
+    // The defaults hold for the life of the process.
+    let (_kept, link_settings) = watch::channel(LinkSettings::default());
+    let controller = fleet_link::Link::new(LinkParts {
+        client: Client::new(settings.clone())?,
+        socket: WebSocketClient::new(settings, SocketSettings::default())?,
+        journal: CommandJournal::open(link.database())?,
+        introduction,
+        machine: machine(),
+        instance: instance(),
+        verbs: orders.verbs(link.health()),
+        hooks,
+        settings: link_settings,
+    });
+    link.health().watch_link(controller.status());
+    let mut reports = reloader.report();
+    let tell = async {
+        // What the controller itself asked for is answered by the hook.
+        while reports.changed().await.is_ok() {
+            let report = reports.borrow_and_update().clone();
+            if report.cause != ReloadCause::Controller {
+                controller.report_config(told(&report, None));
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = controller.run(stop) => {}
+        () = tell => {}
+    }
+    Ok(())
+}
+
+/// Runs with what the controller wants, or says why not.
+async fn apply(reloader: ReloaderHandle<ScannerConfig>, config: Config) -> ConfigReport {
+    let Config { version: about, text } = config;
+    let wanted = about.clone().map(|about| RemoteConfig {
+        version: about.version,
+        sha256: about.sha256,
+        text,
+    });
+    match reloader.set_remote(wanted).await {
+        Ok(report) => told(&report, about),
+        Err(error) => {
+            let error = crate::link::chain(&error);
+            tracing::error!(error, "the controller's configuration could not be kept");
+            let running = reloader.report().borrow().remote.clone().map(version);
+            ConfigReport {
+                running,
+                about,
+                outcome: ConfigOutcome::Refused,
+                problems: vec![ConfigProblem {
+                    key: None,
+                    file: None,
+                    line: None,
+                    column: None,
+                    text: error,
+                }],
+                needs_restart: Vec::new(),
+                at: Utc::now(),
+            }
+        }
+    }
+}
+
+fn told(report: &ReloadReport, about: Option<ConfigVersion>) -> ConfigReport {
+    let small = |number: Option<usize>| number.and_then(|number| u32::try_from(number).ok());
+    let (outcome, problems) = match &report.outcome {
+        ReloadOutcome::Applied { .. } => (ConfigOutcome::Applied, Vec::new()),
+        ReloadOutcome::Refused { problems, .. } => {
+            let problems = problems.iter().map(|problem| ConfigProblem {
+                key: problem.key.clone(),
+                file: problem.file.clone(),
+                line: small(problem.line),
+                column: small(problem.column),
+                text: problem.text.clone(),
+            });
+            (ConfigOutcome::Refused, problems.collect())
+        }
+    };
+    ConfigReport {
+        running: report.remote.clone().map(version),
+        about,
+        outcome,
+        problems,
+        needs_restart: report.needs_restart.clone(),
+        at: report.at,
+    }
+}
+
+fn version((version, sha256): (u64, String)) -> ConfigVersion {
+    ConfigVersion { version, sha256 }
+}
+
+/// How this process is; of the host the product that is about hosts tells more.
+fn sample() -> Option<HostSample> {
+    let process = telemetry_otel::process_sample()?;
+    Some(HostSample {
+        at: Utc::now(),
+        cpu_percent: None,
+        load_1m: None,
+        memory_used_bytes: None,
+        memory_total_bytes: None,
+        process_resident_bytes: Some(process.resident_bytes),
+        process_cpu_secs: Some(process.cpu_seconds),
+        uptime_secs: None,
+    })
+}
+
+/// This start of the process.
+fn instance() -> InstanceId {
+    static INSTANCE: OnceLock<InstanceId> = OnceLock::new();
+    *INSTANCE.get_or_init(|| {
+        let mut random = [0; 10];
+        // Without randomness the instant alone tells starts apart.
+        let _ = getrandom::fill(&mut random);
+        InstanceId::new(Utc::now(), random)
+    })
+}
+
+/// The machine's own id, hashed: it tells hosts apart and says nothing of them.
+fn machine() -> Option<String> {
+    let id = std::fs::read_to_string("/etc/machine-id").ok()?;
+    let id = id.trim();
+    (!id.is_empty())
+        .then(|| blake3::derive_key("shoal agent machine", id.as_bytes()))
+        .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())
+}

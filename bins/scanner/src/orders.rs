@@ -1,0 +1,208 @@
+//! What a fleet controller can have this agent do: `scan`, `stop`, `restart`. It can name no path and no program.
+use crate::{health::Health, report::Report};
+use fleet_link::{AfterRestartDecision, CommandContext, CommandError, Verb, Verbs};
+use fsscan::Summary;
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, oneshot},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How often it is told how far a scan is.
+const TELL: Duration = Duration::from_secs(1);
+
+/// A scan that was asked for.
+pub(crate) struct Asked {
+    cancel: CancellationToken,
+    ended: oneshot::Sender<Result<Ended, String>>,
+}
+
+struct Ended {
+    was_stopped: bool,
+    report: Value,
+}
+
+/// Where commands and the loop of scans meet. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Orders(Arc<Inner>);
+
+struct Inner {
+    asked: Mutex<Vec<Asked>>,
+    wake: Arc<Notify>,
+    /// Cancelled when `stop` comes; there while a scan lasts.
+    scan: Mutex<Option<CancellationToken>>,
+    wants_restart: AtomicBool,
+    stop_agent: CancellationToken,
+}
+
+impl Orders {
+    /// `wake` wakes the loop of scans, `stop_agent` ends the agent.
+    pub(crate) fn new(wake: Arc<Notify>, stop_agent: CancellationToken) -> Self {
+        Self(Arc::new(Inner {
+            asked: Mutex::default(),
+            wake,
+            scan: Mutex::default(),
+            wants_restart: AtomicBool::new(false),
+            stop_agent,
+        }))
+    }
+
+    /// Whether the agent ends in order to be started again.
+    pub(crate) fn wants_restart(&self) -> bool {
+        self.0.wants_restart.load(Relaxed)
+    }
+
+    /// The scans that were asked for since the last call and are still wanted.
+    pub(crate) fn take(&self) -> Vec<Asked> {
+        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = std::mem::take(&mut *asked);
+        asked.retain(|asked| !asked.cancel.is_cancelled());
+        asked
+    }
+
+    /// A scan begins or has ended.
+    pub(crate) fn scanning(&self, is_scanning: bool) {
+        *self.current() = is_scanning.then(CancellationToken::new);
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<CancellationToken>> {
+        self.0.scan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the scan that lasts is wanted no longer: by `stop`, or because the command was cancelled.
+    pub(crate) async fn scan_unwanted(&self, asked: &[Asked]) {
+        let cancelled = async {
+            match asked.first() {
+                Some(asked) => asked.cancel.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        let current = self.current().clone().unwrap_or_default();
+        tokio::select! {
+            () = current.cancelled() => tracing::info!("the scan is stopped, as the controller asked"),
+            () = cancelled => {}
+        }
+    }
+
+    /// What the agent can be told to do.
+    pub(crate) fn verbs(&self, health: &Arc<Health>) -> Verbs {
+        let (scan, stop, restart) = (self.clone(), self.clone(), self.clone());
+        let health = Arc::clone(health);
+        Verbs::new()
+            .with(
+                "scan",
+                Verb::new(move |args, context| scan.clone().scan(args, Arc::clone(&health), context))
+                    // What a scan has found is stored: to go on from there is the same scan.
+                    .idempotent(),
+            )
+            .with("stop", Verb::new(move |_, _| stop.clone().stop()).immediate())
+            .with(
+                "restart",
+                Verb::new(move |_, context| restart.clone().restart(context)).after_restart(async |interrupted| {
+                    if interrupted.is_same_process {
+                        AfterRestartDecision::Unknown
+                    } else {
+                        AfterRestartDecision::Done(json!({"version": env!("CARGO_PKG_VERSION")}))
+                    }
+                }),
+            )
+    }
+
+    async fn scan(self, args: Value, health: Arc<Health>, context: CommandContext) -> Result<Value, CommandError> {
+        if args.as_object().is_some_and(|args| !args.is_empty()) {
+            return Err(CommandError::invalid_args(
+                "this agent scans all of its paths at a time: leave `paths` out",
+            ));
+        }
+        let (ended, mut wait) = oneshot::channel();
+        let asked = Asked {
+            cancel: context.cancel.clone(),
+            ended,
+        };
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        self.0.wake.notify_one();
+        let mut tell = time::interval(TELL);
+        loop {
+            tokio::select! {
+                ended = &mut wait => return match ended {
+                    Ok(Ok(Ended { was_stopped: true, report })) if context.cancel.is_cancelled() => {
+                        Err(CommandError::Cancelled { body: report })
+                    }
+                    Ok(Ok(Ended { was_stopped: true, report })) => Err(CommandError::Failed {
+                        code: "stopped".to_owned(),
+                        detail: "the scan was stopped before its end; the next one goes on from there".to_owned(),
+                        body: report,
+                    }),
+                    Ok(Ok(Ended { report, .. })) => Ok(report),
+                    Ok(Err(why)) => Err(CommandError::failed("scan_failed", why)),
+                    // It was not begun, or the agent ends.
+                    Err(_) => Err(CommandError::cancelled()),
+                },
+                _ = tell.tick() => {
+                    if let Some(files) = health.files_so_far().filter(|_| self.current().is_some()) {
+                        context.progress.tell(files, None, format!("{files} files looked at"));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn stop(self) -> Result<Value, CommandError> {
+        let current = self.current().clone();
+        current.iter().for_each(CancellationToken::cancel);
+        Ok(json!({"stopped": current.is_some()}))
+    }
+
+    async fn restart(self, context: CommandContext) -> Result<Value, CommandError> {
+        tracing::info!(command = %context.command, "restarting, as the controller asked");
+        self.0.wants_restart.store(true, Relaxed);
+        self.0.stop_agent.cancel();
+        context.cancel.cancelled().await;
+        Err(CommandError::cancelled())
+    }
+}
+
+impl Asked {
+    /// Tells whoever asked how the scan ended.
+    pub(crate) fn ended(self, scanned: &anyhow::Result<Summary>) {
+        let ended = match scanned {
+            Ok(summary) => match serde_json::to_value(Report::new(summary)) {
+                Ok(report) => Ok(Ended {
+                    was_stopped: summary.stopped,
+                    report,
+                }),
+                Err(error) => Err(error.to_string()),
+            },
+            Err(error) => Err(format!("{error:#}")),
+        };
+        // Nobody waits any longer where the link ended meanwhile: the journal knows.
+        let _ = self.ended.send(ended);
+    }
+}
+
+/// Starts this program again in the place of this process, as it was started.
+#[cfg(unix)]
+pub(crate) fn start_again() -> anyhow::Error {
+    use anyhow::Context as _;
+    use std::{os::unix::process::CommandExt as _, process::Command};
+    let program = match std::env::current_exe().context("could not find this program's own file") {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
+    anyhow::Error::new(error).context(format!("could not start `{}` again", program.display()))
+}
+
+/// Nothing here starts a program in the place of this one: the service manager does.
+#[cfg(not(unix))]
+pub(crate) fn start_again() -> anyhow::Error {
+    anyhow::anyhow!("ended in order to be started again by the service manager")
+}

@@ -1,0 +1,223 @@
+//! A scanner as one of a fleet: claimed, commanded, configured and renamed by its controller.
+use e2e::{Fleet, Scanner, Signal, send};
+use serde_json::Value;
+use std::fs;
+use testkit::{Daemon, eventually};
+
+const SELDOM: [&str; 4] = [
+    "--set",
+    "scanner.scan_interval=6h",
+    "--set",
+    "agent.heartbeat_interval=1s",
+];
+
+fn start(scanner: &Scanner) -> Daemon {
+    let daemon = scanner
+        .program(&[&["run"], &SELDOM[..]].concat())
+        .unwrap()
+        .start()
+        .unwrap();
+    daemon.wait_for_text("scanner is up").unwrap();
+    daemon
+}
+
+fn is_told(fleet: &Fleet, agent: &str, files: usize) {
+    eventually("files at the controller", || {
+        Ok(fleet.paths(agent).is_ok_and(|paths| paths.len() == files).then_some(()))
+    })
+    .unwrap();
+}
+
+fn command(fleet: &Fleet, args: &[&str]) -> Value {
+    fleet.json(&[&["commands"], args].concat()).unwrap()
+}
+
+/// Waits until the controller holds the agent's link for open.
+fn linked(daemon: &Daemon) {
+    daemon.wait_for_text("linked with the controller").unwrap();
+}
+
+#[test]
+fn a_command_scans_now_and_its_result_comes_back() {
+    let fleet = Fleet::start().unwrap();
+    let scanner = Scanner::new(&fleet, "web", "").unwrap();
+    fs::write(scanner.tree().join("first"), "x").unwrap();
+    let daemon = start(&scanner);
+    is_told(&fleet, "web", 1);
+    fs::write(scanner.tree().join("second"), "x").unwrap();
+    let sent = fleet
+        .client(&["commands", "send", "scan", "--to", "web", "--wait", "--output", "json"])
+        .unwrap()
+        .success()
+        .unwrap();
+    assert!(
+        sent.stdout().contains("\"created\":1") || sent.stdout().contains("\"created\": 1"),
+        "{sent}"
+    );
+    is_told(&fleet, "web", 2);
+    // Nothing is scanned at this instant: there is nothing to stop, and that is no failure.
+    fleet
+        .client(&["commands", "send", "stop", "--to", "web", "--wait"])
+        .unwrap()
+        .success()
+        .unwrap();
+    let list = command(&fleet, &["list"]);
+    assert_eq!(list.as_array().map(Vec::len), Some(2), "{list}");
+    assert!(daemon.stop().unwrap().success());
+}
+
+#[test]
+fn an_agent_that_was_away_does_what_it_was_told_when_it_is_back() {
+    let fleet = Fleet::start().unwrap();
+    let scanner = Scanner::new(&fleet, "away", "").unwrap();
+    fs::write(scanner.tree().join("first"), "x").unwrap();
+    let daemon = start(&scanner);
+    is_told(&fleet, "away", 1);
+    assert!(daemon.stop().unwrap().success());
+    fs::write(scanner.tree().join("second"), "x").unwrap();
+    fleet
+        .client(&["commands", "send", "scan", "--to", "away"])
+        .unwrap()
+        .success()
+        .unwrap();
+    let daemon = start(&scanner);
+    is_told(&fleet, "away", 2);
+    eventually("a result", || {
+        let list = fleet.json(&["commands", "list"])?.to_string();
+        Ok(list.contains("done").then_some(()))
+    })
+    .unwrap();
+    assert!(daemon.stop().unwrap().success());
+}
+
+#[test]
+fn a_restart_is_reported_by_the_process_that_comes_after() {
+    let fleet = Fleet::start().unwrap();
+    let scanner = Scanner::new(&fleet, "again", "").unwrap();
+    fs::write(scanner.tree().join("first"), "x").unwrap();
+    let daemon = start(&scanner);
+    is_told(&fleet, "again", 1);
+    linked(&daemon);
+    fleet
+        .client(&["commands", "send", "restart", "--to", "again", "--wait"])
+        .unwrap()
+        .success()
+        .unwrap();
+    fs::write(scanner.tree().join("second"), "x").unwrap();
+    fleet
+        .client(&["commands", "send", "scan", "--to", "again", "--wait"])
+        .unwrap()
+        .success()
+        .unwrap();
+    is_told(&fleet, "again", 2);
+    // The same process id: it took its own place.
+    send(&daemon, Signal::TERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
+}
+
+#[test]
+fn a_killed_agent_ends_its_scan_after_the_restart_and_the_command_with_it() {
+    let fleet = Fleet::start().unwrap();
+    let scanner = Scanner::new(&fleet, "killed", "").unwrap();
+    fs::write(scanner.tree().join("first"), "x").unwrap();
+    let hashing = ["run", "--set", "scanner.change_detection=hash"];
+    let slow = || {
+        scanner
+            .program(&[&hashing[..], &SELDOM[..]].concat())
+            .unwrap()
+            .start()
+            .unwrap()
+    };
+    let daemon = slow();
+    is_told(&fleet, "killed", 1);
+    // A scan that cannot end by itself.
+    let endless = scanner.tree().join("endless");
+    fs::File::create(&endless).unwrap().set_len(1 << 40).unwrap();
+    fleet
+        .client(&["commands", "send", "scan", "--to", "killed"])
+        .unwrap()
+        .success()
+        .unwrap();
+    eventually("a command that runs", || {
+        Ok(fleet
+            .json(&["commands", "list"])?
+            .to_string()
+            .contains("running")
+            .then_some(()))
+    })
+    .unwrap();
+    daemon.kill_hard().unwrap();
+    fs::File::create(&endless).unwrap();
+    let daemon = slow();
+    eventually("a command that is done", || {
+        Ok(fleet
+            .json(&["commands", "list"])?
+            .to_string()
+            .contains("done")
+            .then_some(()))
+    })
+    .unwrap();
+    is_told(&fleet, "killed", 2);
+    assert!(daemon.stop().unwrap().success());
+}
+
+#[test]
+fn an_agent_without_a_token_is_claimed_by_its_code() {
+    let fleet = Fleet::start().unwrap();
+    let mut scanner = Scanner::new(&fleet, "claimed", "").unwrap();
+    scanner.forget_token();
+    fs::write(scanner.tree().join("first"), "x").unwrap();
+    let daemon = start(&scanner);
+    let code = daemon
+        .wait_for("a code", |line| {
+            let code = line.split("code=").nth(1)?.split_whitespace().next()?;
+            Some(code.trim_matches('"').to_owned())
+        })
+        .unwrap();
+    fleet.client(&["claim", &code]).unwrap().success().unwrap();
+    is_told(&fleet, "claimed", 1);
+    fleet.client(&["claim", &code]).unwrap().assert_code(4);
+    assert!(daemon.stop().unwrap().success());
+}
+
+#[test]
+fn a_configuration_of_the_controller_takes_effect_and_a_wrong_one_is_told() {
+    let fleet = Fleet::start().unwrap();
+    let scanner = Scanner::new(&fleet, "configured", "").unwrap();
+    fs::write(scanner.tree().join("first"), "x").unwrap();
+    let daemon = start(&scanner);
+    is_told(&fleet, "configured", 1);
+    let wish = fleet.home().join("wish.yaml");
+    let set = |text: &str| {
+        fs::write(&wish, text).unwrap();
+        fleet
+            .client(&["agent-config", "set", "configured", wish.to_str().unwrap()])
+            .unwrap()
+            .success()
+            .unwrap()
+    };
+    set("scanner:\n  ignore_patterns: ['*.log']\n");
+    daemon.wait_for_text("scanner.ignore_patterns").unwrap();
+    fs::write(scanner.tree().join("a.log"), "x").unwrap();
+    fs::write(scanner.tree().join("second"), "x").unwrap();
+    fleet
+        .client(&["commands", "send", "scan", "--to", "configured", "--wait"])
+        .unwrap()
+        .success()
+        .unwrap();
+    is_told(&fleet, "configured", 2);
+    // What an agent never lets its controller do.
+    set("server:\n  base_url: https://elsewhere.example\nscanner:\n  scan_paths: [/etc]\n");
+    daemon.wait_for_text("the running one stays").unwrap();
+    eventually("a report of the refusal", || {
+        let shown = fleet.json(&["agent-config", "get", "configured"])?.to_string();
+        Ok((shown.contains("refused") && shown.contains("server")).then_some(()))
+    })
+    .unwrap();
+    // It holds without the controller, after a restart.
+    assert!(daemon.stop().unwrap().success());
+    let explained = scanner
+        .command(&["explain", scanner.tree().join("a.log").to_str().unwrap()])
+        .unwrap();
+    assert!(explained.stdout().contains("*.log"), "{explained}");
+}
