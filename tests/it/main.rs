@@ -10,6 +10,8 @@
 mod bounds;
 mod configuration;
 #[cfg(unix)]
+mod controller;
+#[cfg(unix)]
 mod daemon;
 #[cfg(unix)]
 mod damage;

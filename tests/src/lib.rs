@@ -33,6 +33,8 @@ pub struct Fleet {
     authority: Option<PathBuf>,
 }
 
+const CONFIG_FILE: &str = "fleet-controller.yaml";
+
 /// The password of the admin, kept for signing in again.
 const PASSWORD_FILE: &str = "password";
 
@@ -61,6 +63,19 @@ impl Fleet {
         Ok(Self::start_with(Some((certificate, key, authority)), |_| Ok(()))?.0)
     }
 
+    /// The same with this configuration, in YAML or JSON.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_configured(config: &str) -> Result<Self> {
+        Ok(Self::start_with(None, |data| Ok(fs::write(data.with_file_name(CONFIG_FILE), config)?))?.0)
+    }
+
+    /// Its configuration file, where it was started with one.
+    pub fn config_file(&self) -> PathBuf {
+        self.home().join(CONFIG_FILE)
+    }
+
     fn start_with<T>(
         tls: Option<(&Path, &Path, &Path)>,
         prepare: impl FnOnce(&Path) -> Result<T>,
@@ -81,6 +96,9 @@ impl Fleet {
             fleet.authority = Some(authority.to_owned());
         }
         let prepared = prepare(&fleet.data())?;
+        if fleet.config_file().exists() {
+            fleet.options.extend(["--config".to_owned(), CONFIG_FILE.to_owned()]);
+        }
         let daemon = fleet.serve("127.0.0.1:0")?;
         let password = daemon.wait_for("the password", |line| {
             line.strip_prefix("admin password: ").map(str::to_owned)
@@ -106,6 +124,14 @@ impl Fleet {
     /// The folder of everything, removed at the end.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// The controller's process.
+    ///
+    /// # Errors
+    /// When it was ended.
+    pub fn daemon(&self) -> Result<&Daemon> {
+        self.daemon.as_ref().context("the controller does not run")
     }
 
     /// Host and port of the controller.

@@ -1,14 +1,21 @@
 //! What the commands on the controller's own machine begin with: the configuration, the data directory, the log.
 use crate::{
     cli::Common,
-    settings::{ControllerConfig, OTHER_NAMES, SHORT_NAMES},
+    settings::{Boot, ControllerConfig, Live, OTHER_NAMES, SHORT_NAMES},
 };
 use daemon_kit::{
     ConfigFinder, ConfigSpec, LoggingSettings, Override,
     cli::{Product, Started},
+    live::Reloader,
 };
 use state_sqlite::Backups;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use telemetry_otel::Telemetry;
+use tokio::sync::watch;
 
 /// The name of the store in the data directory.
 pub(crate) const STORE: &str = "fleet.db";
@@ -32,10 +39,11 @@ impl Product for ControllerConfig {
 
 /// What `serve` and `store` run with.
 pub(crate) struct Context {
-    pub(crate) config: ControllerConfig,
+    /// What takes effect at a start.
+    pub(crate) boot: Boot,
     pub(crate) database: PathBuf,
-    // Flushes the log when it is dropped.
-    _started: Started<ControllerConfig>,
+    reloader: Reloader<ControllerConfig>,
+    started: Started<ControllerConfig>,
 }
 
 impl Context {
@@ -50,26 +58,57 @@ impl Context {
     }
 
     /// Loads the configuration and starts the log.
-    fn new(common: &Common, level: &str, listen: Option<SocketAddr>) -> anyhow::Result<Self> {
+    fn new(common: &Common, level: &'static str, listen: Option<SocketAddr>) -> anyhow::Result<Self> {
         let of_listen = |address: SocketAddr| Override {
             option: "--listen",
             key: "server.listen".into(),
             value: address.to_string(),
         };
-        let more: Vec<Override<'_>> = listen.map(of_listen).into_iter().collect();
+        let more: Vec<Override<'static>> = listen.map(of_listen).into_iter().collect();
         let started = common.begin::<ControllerConfig>(level, &more)?;
-        let config = started.settings().clone();
-        let database = started.path("store.path", config.store.path.as_deref(), STORE);
+        let reloader = Reloader::begin(common, level, &more, &started)?;
+        let boot = reloader.handle().boot().clone();
+        let database = started.path("store.path", boot.store.path.as_deref(), STORE);
         Ok(Self {
-            config,
+            boot,
             database,
-            _started: started,
+            reloader,
+            started,
         })
+    }
+
+    /// What keeps the configuration current while the controller serves.
+    pub(crate) fn reloader(&self) -> &Reloader<ControllerConfig> {
+        &self.reloader
+    }
+
+    /// What is in force now. To be asked for at the beginning of each round, and kept for that round only.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.changes().borrow())
+    }
+
+    /// The same for who waits for changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Live>> {
+        self.reloader.handle().live()
+    }
+
+    /// The log.
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.started.telemetry
+    }
+
+    /// Where everything lies for which the configuration names no other place.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.started.data_dir.path
     }
 
     /// Where the backups of the store lie, and how many are kept.
     pub(crate) fn backups(&self) -> Backups {
-        let settings = &self.config.store;
-        Backups::new(settings.backup_dir(&self.database), settings.max_backups as usize)
+        backups(&self.live(), &self.database)
     }
+}
+
+/// Where the backups of the store at `database` lie, and how many are kept.
+pub(crate) fn backups(live: &Live, database: &Path) -> Backups {
+    Backups::new(live.store.dir(database), live.store.max_backups as usize)
 }

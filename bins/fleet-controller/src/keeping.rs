@@ -1,17 +1,19 @@
 //! What keeps the store well while it serves: backups, room given back, snapshots seen through, and a word for `/health`
 //! when it is not well.
-use crate::context::Context;
+use crate::{
+    context::{self, Context},
+    settings::Live,
+};
 use chrono::{DateTime, TimeDelta, Utc};
-use daemon_kit::DatabaseSettings;
 use fleet_core::{Fleet, Opened, SqliteStore, Statistics};
 use serde_json::{Map, Value, json};
-use state_sqlite::{Backups, Story};
+use state_sqlite::Story;
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time;
+use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 use transport_http::Status;
 
@@ -24,8 +26,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(10);
 pub(crate) struct Keeper {
     store: SqliteStore,
     file: PathBuf,
-    backups: Backups,
-    settings: DatabaseSettings,
+    live: watch::Receiver<Arc<Live>>,
     opened: Opened,
     seen: Mutex<Seen>,
 }
@@ -43,13 +44,16 @@ struct Seen {
 
 impl Keeper {
     pub(crate) fn new(context: &Context, store: SqliteStore, opened: Opened) -> Arc<Self> {
-        let backups = context.backups();
-        let newest = backups.list().unwrap_or_default().first().map(|backup| backup.taken_at);
+        let newest = context
+            .backups()
+            .list()
+            .unwrap_or_default()
+            .first()
+            .map(|backup| backup.taken_at);
         Arc::new(Self {
             store,
             file: context.database.clone(),
-            backups,
-            settings: context.config.store.clone(),
+            live: context.changes(),
             seen: Mutex::new(Seen {
                 last_backup: newest,
                 owing: opened.agents_asked,
@@ -62,20 +66,24 @@ impl Keeper {
     /// Takes backups and gives room back, until `stop`. What is under way then is left: a backup that did not end is
     /// none.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut live = self.live.clone();
         loop {
-            if stop.run_until_cancelled(self.keep(Utc::now())).await.is_none() {
+            let now = Arc::clone(&live.borrow_and_update());
+            if stop.run_until_cancelled(self.keep(&now, Utc::now())).await.is_none() {
                 return Ok(());
             }
-            if stop.run_until_cancelled(time::sleep(ROUND)).await.is_none() {
+            let next = async { drop(time::timeout(ROUND, live.changed()).await) };
+            if stop.run_until_cancelled(next).await.is_none() {
                 return Ok(());
             }
         }
     }
 
     /// Takes a backup where one is due, and gives back what nobody uses.
-    async fn keep(&self, now: DateTime<Utc>) {
-        if self.is_due(now) {
-            match self.store.back_up(self.backups.clone(), now).await {
+    async fn keep(&self, live: &Live, now: DateTime<Utc>) {
+        if self.is_due(live, now) {
+            let backups = context::backups(live, &self.file);
+            match self.store.back_up(backups, now).await {
                 Ok(backup) => {
                     tracing::info!(file = %backup.path.display(), bytes = backup.bytes, "took a backup of the store");
                     let mut seen = self.seen();
@@ -157,11 +165,11 @@ impl Keeper {
         (status, block)
     }
 
-    fn is_due(&self, now: DateTime<Utc>) -> bool {
-        let interval = TimeDelta::from_std(self.settings.backup_interval.get()).unwrap_or(TimeDelta::MAX);
+    fn is_due(&self, live: &Live, now: DateTime<Utc>) -> bool {
+        let interval = TimeDelta::from_std(live.store.backup_interval.get()).unwrap_or(TimeDelta::MAX);
         let last = self.seen().last_backup;
         // A backup from the future is of a clock that was set back since.
-        self.settings.backup_enabled && last.is_none_or(|last| now - last >= interval || last > now)
+        live.store.backup_enabled && last.is_none_or(|last| now - last >= interval || last > now)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

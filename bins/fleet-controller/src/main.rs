@@ -7,6 +7,7 @@ mod doctor;
 mod encryption;
 mod keeping;
 mod links;
+mod rules;
 mod serve;
 mod settings;
 mod store_file;

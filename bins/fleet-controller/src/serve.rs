@@ -4,22 +4,24 @@ use crate::{
     context::Context,
     encryption,
     keeping::{Keeper, see_removals_through, see_snapshots_through},
-    links,
+    links, rules,
     sweeping::Sweeper,
 };
 use anyhow::Context as _;
 use chrono::Utc;
 use core_model::{Backoff, Secret};
-use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor};
-use fleet_api::{ApiSettings, AppState, LinkSettings, Links, router};
-use fleet_core::{Fleet, FleetSettings, Opened, SqliteStore, StoreSettings};
+use daemon_kit::{
+    Exit, Restart, RuntimeSettings, Signals, Supervisor,
+    telemetry::{Recorded, Recording},
+};
+use fleet_api::{ApiSettings, AppState, Links, router};
+use fleet_core::{Fleet, Opened, SqliteStore, StoreSettings};
 use state_sqlite::{RunLock, Story};
 use std::{
     io::Write,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use telemetry_otel::Metrics;
 use tokio::task;
 use transport_http::{HealthRegistry, Server, ServerLimits, ServerTls};
 
@@ -30,21 +32,21 @@ const AGAIN: Restart = Restart::Backoff(Backoff {
 
 pub(crate) fn run(common: &Common, args: &ServeArgs) -> anyhow::Result<Exit> {
     let context = Context::serving(common, args.listen)?;
-    daemon_kit::run(RuntimeSettings::default(), serve(&context))
+    daemon_kit::run(RuntimeSettings::default(), serve(Arc::new(context)))
 }
 
-async fn serve(context: &Context) -> anyhow::Result<Exit> {
+async fn serve(context: Arc<Context>) -> anyhow::Result<Exit> {
     // Taken first: checking or restoring a large store takes a while, and ends well when it is cut off.
     let mut signals = Signals::take().context("could not take over the signals of this process")?;
     let started = tokio::select! {
-        started = Started::begin(context) => started?,
+        started = Started::begin(&context) => started?,
         signal = signals.next() => {
             tracing::info!(%signal, "stopping before everything had started");
             return Ok(Exit::Done);
         }
     };
     // Held until everything has ended.
-    let (supervisor, _lock) = started.into_supervisor(context)?;
+    let (supervisor, _lock) = started.into_supervisor(&context)?;
     let stopped = supervisor.join(signals).await?;
     tracing::info!(cause = ?stopped.cause, "stopped");
     Ok(Exit::Done)
@@ -61,7 +63,7 @@ struct Started {
 
 impl Started {
     async fn begin(context: &Context) -> anyhow::Result<Self> {
-        let config = &context.config;
+        let config = &context.boot;
         // Two controllers on one file would each believe to be the only one that writes.
         let lock = RunLock::acquire(&context.database)?;
         // Before the store, which may take long to open: what is wrong with a certificate should be said at once.
@@ -69,14 +71,7 @@ impl Started {
         let (store, opened) = open(context).await?;
         tell(&opened);
         let keeper = Keeper::new(context, store.clone(), opened);
-        let settings = FleetSettings {
-            offline_after: config.agents.offline_after.get(),
-            session_life: config.auth.session.get(),
-            claim_life: config.agents.claim_life.get(),
-            kept_commands: config.agents.keep_commands.get(),
-            ..FleetSettings::default()
-        };
-        let fleet = Arc::new(Fleet::new(store, settings));
+        let fleet = Arc::new(Fleet::new(store, rules::of_fleet(&context.live())));
         // Bound before the admin is made: a password printed by a controller that then cannot start would be lost.
         let mut server = Server::bind(config.server.listen)?.with_limits(ServerLimits {
             request_timeout: config.server.request_timeout.get(),
@@ -102,7 +97,7 @@ impl Started {
     }
 
     /// Starts every task.
-    fn into_supervisor(self, context: &Context) -> anyhow::Result<(Supervisor, RunLock)> {
+    fn into_supervisor(self, context: &Arc<Context>) -> anyhow::Result<(Supervisor, RunLock)> {
         let Self {
             lock,
             fleet,
@@ -110,7 +105,7 @@ impl Started {
             server,
             tls,
         } = self;
-        let config = &context.config;
+        let config = &context.boot;
         let health = HealthRegistry::new(env!("CARGO_PKG_VERSION"), None);
         let kept = Arc::clone(&keeper);
         health.ask("store", move || kept.health());
@@ -118,15 +113,12 @@ impl Started {
         if let Some(tls) = tls {
             health.ask("tls", move || encryption::health(&tls, Utc::now()));
         }
-        let metrics = Metrics::new(&[])?;
+        let reports = context.reloader().handle().report();
+        health.ask("configuration", move || reports.borrow().health());
+        let recording = Arc::new(record(context, &health)?);
+        let metrics = recording.metrics.clone();
         metrics.observe_process("fleet");
-        let agent_links = Links::new(LinkSettings {
-            heartbeat: config.agents.heartbeat.get(),
-            // Two heartbeats may be lost on the way.
-            stale_after: config.agents.heartbeat.get() * 3,
-            max_sockets: config.agents.max_links as usize,
-            ..LinkSettings::default()
-        });
+        let agent_links = Links::new(rules::of_links(&context.live()));
         let watched = agent_links.clone();
         health.ask("agent_link", move || links::health(&watched));
         links::observe(&agent_links, &metrics);
@@ -137,9 +129,12 @@ impl Started {
             metrics: Arc::new(move || render.render()),
             links: agent_links.clone(),
             check_config: Arc::new(check_config),
+            public_url: {
+                let live = context.changes();
+                Arc::new(move || live.borrow().server.public_url.clone())
+            },
             settings: ApiSettings {
                 max_body: body_limit(config.server.max_body),
-                public_url: config.server.public_url.clone(),
                 is_encrypted,
                 ..ApiSettings::default()
             },
@@ -160,6 +155,21 @@ impl Started {
         let sweeper = Sweeper::new(Arc::clone(&fleet), &metrics, Arc::clone(&keeper));
         supervisor.spawn("sweep", AGAIN, move |stop| Arc::clone(&sweeper).run(stop));
         supervisor.spawn("keep", AGAIN, move |stop| Arc::clone(&keeper).run(stop));
+        supervisor.spawn("configuration", AGAIN, {
+            let context = Arc::clone(context);
+            move |stop| {
+                let context = Arc::clone(&context);
+                async move { context.reloader().run(stop).await }
+            }
+        });
+        supervisor.spawn("rules", AGAIN, {
+            let (live, fleet, links) = (context.changes(), Arc::clone(&fleet), agent_links.clone());
+            move |stop| rules::follow(live.clone(), Arc::clone(&fleet), links.clone(), stop)
+        });
+        supervisor.spawn("telemetry", AGAIN, move |stop| {
+            let recording = Arc::clone(&recording);
+            async move { recording.run(stop).await }
+        });
         let of_links = Arc::clone(&fleet);
         supervisor.spawn("links", AGAIN, move |stop| {
             links::run(agent_links.clone(), Arc::clone(&of_links), stop)
@@ -179,6 +189,18 @@ impl Started {
         health.set_ready(true);
         Ok((supervisor, lock))
     }
+}
+
+/// What is measured and logged, and where it goes.
+fn record(context: &Context, health: &HealthRegistry) -> anyhow::Result<Recording> {
+    let of = Recorded {
+        service: "fleet-controller",
+        version: env!("CARGO_PKG_VERSION"),
+        prefix: "fleet",
+        agent_id: None,
+        data_dir: context.data_dir(),
+    };
+    Recording::start(of, &context.boot.telemetry.otlp, context.telemetry(), health)
 }
 
 /// Opens the store where it may block: every page is read, and a backup may have to be put in its place.

@@ -1,10 +1,10 @@
 //! How the run is, over HTTP where that is switched on: `/health` and `/metrics`.
-use crate::{context::Context, exporting::Exporting, settings::Live, state::State};
+use crate::{context::Context, settings::Live, state::State};
 use chrono::{DateTime, Utc};
 use core_model::{BreakerState, Queue};
 use daemon_kit::{
     HealthSettings, TaskStates,
-    telemetry::{OtlpExport, Sent},
+    telemetry::{Recorded, Recording},
 };
 use fleet_link::{Delivery, LinkStatus};
 use fsscan::{Progress, RootOutcome, Summary};
@@ -33,7 +33,7 @@ pub(crate) struct Health {
     scan: ScanMetrics,
     /// Bound at the start, so that a port in use is found out at once.
     bound: Mutex<Option<(HealthSettings, Server)>>,
-    otlp: Option<OtlpExport<Outbox>>,
+    recording: Recording,
     /// Of the scan that lasts, or of the last one.
     progress: Mutex<Option<Arc<Progress>>>,
     /// A port that the system chose stays the same when serving starts again.
@@ -104,7 +104,15 @@ impl Health {
     pub(crate) fn start(context: &Context, state: &Arc<State>) -> anyhow::Result<Self> {
         let name = context.agent_name();
         let registry = HealthRegistry::new(env!("CARGO_PKG_VERSION"), Some(name.clone()));
-        let Exporting { metrics, otlp } = Exporting::start(context, &name, &registry)?;
+        let of = Recorded {
+            service: "scanner",
+            version: env!("CARGO_PKG_VERSION"),
+            prefix: "scanner",
+            agent_id: Some(&name),
+            data_dir: context.data_dir(),
+        };
+        let recording = Recording::start(of, &context.boot.telemetry.otlp, context.telemetry(), &registry)?;
+        let metrics = recording.metrics.clone();
         metrics.observe_process("scanner");
         observe_state(&metrics, state);
         let scan = ScanMetrics {
@@ -148,7 +156,7 @@ impl Health {
             api: Mutex::default(),
             metrics,
             scan,
-            otlp,
+            recording,
             progress: Mutex::default(),
             chosen,
             bound: Mutex::new(server.map(|server| (settings, server))),
@@ -202,23 +210,12 @@ impl Health {
 
     /// Sends metrics, traces and the log until `stop`; where no receiver is configured, it only waits.
     pub(crate) async fn export(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        match &self.otlp {
-            Some(otlp) => Ok(otlp.run(stop).await?),
-            None => {
-                stop.cancelled().await;
-                Ok(())
-            }
-        }
+        Ok(self.recording.run(stop).await?)
     }
 
     /// Sends what was recorded of a run that is over; what the receiver does not take goes with the next run.
     pub(crate) async fn export_once(&self, stop: &CancellationToken) {
-        let Some(otlp) = &self.otlp else { return };
-        match otlp.send_once(stop).await {
-            Ok(Sent::All) => {}
-            Ok(sent) => tracing::warn!(?sent, "telemetry waits for the next run"),
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "telemetry could not be sent"),
-        }
+        self.recording.send_once(stop).await;
     }
 
     /// Shows every task of the supervisor.

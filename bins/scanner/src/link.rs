@@ -15,14 +15,14 @@ use core_model::{Backoff, Queue, QueueStats, StreamId};
 use daemon_kit::Dialect;
 use fleet_link::{
     ClaimSettings, CredentialFile, Delivery, DeliverySettings, DeliveryStatus, EnrollError, Hooks, Introduction,
-    Presence, claim, delivered, enroll, join_token,
+    LinkStatus, Presence, claim, delivered, enroll, join_token,
 };
 use fleet_wire::{ClaimResponse, Delivered, Heartbeat};
 use fsscan::Summary;
 use state_sqlite::{Database, Outbox, ResyncReason};
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -55,6 +55,8 @@ pub(crate) struct Link {
     live: watch::Receiver<Arc<Live>>,
     /// Notified when the server wants everything told anew.
     anew: Arc<Notify>,
+    /// How the link to a fleet controller is, once there is one.
+    controlled: OnceLock<watch::Receiver<LinkStatus>>,
 }
 
 struct Connected {
@@ -146,6 +148,7 @@ impl Link {
     ) -> Self {
         Self {
             anew,
+            controlled: OnceLock::new(),
             reached: None,
             outbox: state.outbox.clone(),
             database: state.database.clone(),
@@ -173,9 +176,13 @@ impl Link {
         let Some(connected) = &self.connected else { return };
         let beat = async {
             let mut live = self.live.clone();
+            let mut is_news = true;
             loop {
-                // Whether it was refused is said by the last heartbeat.
-                let _ = self.heartbeat(connected, None).await;
+                // A controller on the link hears there that we are alive.
+                if is_news || !self.is_controlled() {
+                    // Whether it was refused is said by the last heartbeat.
+                    let _ = self.heartbeat(connected, None).await;
+                }
                 let last = time::Instant::now();
                 loop {
                     let now = Arc::clone(&live.borrow_and_update());
@@ -183,8 +190,14 @@ impl Link {
                     let interval = now.agent.heartbeat_interval.get().max(Duration::from_secs(1));
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        () = news.notified() => break,
-                        () = time::sleep_until(last + interval) => break,
+                        () = news.notified() => {
+                            is_news = true;
+                            break;
+                        }
+                        () = time::sleep_until(last + interval) => {
+                            is_news = false;
+                            break;
+                        }
                         // Another interval counts from the last heartbeat.
                         Ok(()) = live.changed() => {}
                     }
@@ -338,6 +351,18 @@ impl Link {
             Ok(()) => self.anew.notify_one(),
             Err(error) => tracing::error!(%error, "that the server wants a snapshot could not be written down"),
         }
+    }
+
+    /// Shows how the link to the controller is.
+    pub(crate) fn watch(&self, status: watch::Receiver<LinkStatus>) {
+        // There is one link for each of us.
+        let _ = self.controlled.set(status);
+    }
+
+    /// Whether the link to the controller is up.
+    fn is_controlled(&self) -> bool {
+        let status = self.controlled.get();
+        status.is_some_and(|status| status.borrow().connected.is_some())
     }
 
     /// The state's file.

@@ -49,6 +49,7 @@ pub(crate) async fn run(
         settings: link_settings,
     });
     link.health().watch_link(controller.status());
+    link.watch(controller.status());
     let mut reports = reloader.report();
     let tell = async {
         // What the controller itself asked for is answered by the hook.

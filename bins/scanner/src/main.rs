@@ -8,7 +8,6 @@ mod context;
 mod doctor;
 mod encode;
 mod explain;
-mod exporting;
 mod health;
 mod history;
 mod known;

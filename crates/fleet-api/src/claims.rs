@@ -118,7 +118,7 @@ pub(crate) async fn page_for_people() -> &'static str {
 
 /// Where an operator learns how to type the code.
 fn url<S>(shared: &Shared<S>, headers: &HeaderMap) -> String {
-    if let Some(base) = &shared.public_url {
+    if let Some(base) = (shared.public_url)() {
         return format!("{}/claim", base.trim_end_matches('/'));
     }
     // As the agent itself reached this controller; what it makes of it harms nobody else.

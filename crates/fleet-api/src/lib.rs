@@ -18,6 +18,7 @@
 //!     metrics: Arc::new(String::new),
 //!     links: Links::new(LinkSettings::default()),
 //!     check_config: Arc::new(|_| Ok(())),
+//!     public_url: Arc::new(|| None),
 //!     settings: ApiSettings::default(),
 //! });
 //! # let _ = app;
@@ -45,4 +46,4 @@ mod throttle;
 
 pub use link::{LinkSettings, Links};
 pub use routes::{OPERATOR_ROUTES, OperatorRoute, router};
-pub use state::{ApiSettings, AppState, ConfigCheck};
+pub use state::{ApiSettings, AppState, ConfigCheck, PublicUrl};

@@ -144,7 +144,7 @@ pub fn router<S: Store>(state: AppState<S>) -> Router {
         polls: Arc::new(Throttle::new(state.settings.polls_per_minute)),
         links: state.links,
         check_config: state.check_config,
-        public_url: state.settings.public_url.map(Into::into),
+        public_url: state.public_url,
         is_encrypted: state.settings.is_encrypted,
     };
     let operators = OPERATOR_ROUTES

@@ -15,9 +15,7 @@ pub struct ApiSettings {
     pub claims_per_minute: u32,
     /// So many polls of claims a minute are answered to one network.
     pub polls_per_minute: u32,
-    /// Where people and agents reach this controller, without a path; else as the agent that asks did.
-    pub public_url: Option<String>,
-    /// Whether it is reached by TLS, where `public_url` does not say.
+    /// Whether it is reached by TLS, where `AppState::public_url` does not say.
     pub is_encrypted: bool,
 }
 
@@ -29,7 +27,6 @@ impl Default for ApiSettings {
             logins_per_minute: 20,
             claims_per_minute: 10,
             polls_per_minute: 300,
-            public_url: None,
             is_encrypted: false,
         }
     }
@@ -47,9 +44,14 @@ pub struct AppState<S> {
     pub links: Links,
     /// Looks whether a text is a document that can be a configuration.
     pub check_config: ConfigCheck,
+    /// Where people and agents reach this controller, without a path; where it gives none, as the agent that asks did.
+    pub public_url: PublicUrl,
     /// What can be set.
     pub settings: ApiSettings,
 }
+
+/// Gives the address that people and agents are told, as it is now.
+pub type PublicUrl = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Says what is wrong with a text that is no document, for people: with line, column and remedy.
 pub type ConfigCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -63,7 +65,7 @@ pub(crate) struct Shared<S> {
     pub(crate) polls: Arc<Throttle>,
     pub(crate) links: Links,
     pub(crate) check_config: ConfigCheck,
-    pub(crate) public_url: Option<Arc<str>>,
+    pub(crate) public_url: PublicUrl,
     pub(crate) is_encrypted: bool,
 }
 
@@ -77,7 +79,7 @@ impl<S> Clone for Shared<S> {
             polls: Arc::clone(&self.polls),
             links: self.links.clone(),
             check_config: Arc::clone(&self.check_config),
-            public_url: self.public_url.clone(),
+            public_url: Arc::clone(&self.public_url),
             is_encrypted: self.is_encrypted,
         }
     }

@@ -135,29 +135,14 @@ fn real(path: &std::path::Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
+    use daemon_kit::live::keys_of;
     use std::collections::BTreeSet;
-
-    fn keys(value: &impl Serialize) -> BTreeSet<String> {
-        fn descend(at: &str, value: &Value, keys: &mut BTreeSet<String>) {
-            match value {
-                Value::Object(map) if !map.is_empty() => {
-                    map.iter()
-                        .for_each(|(name, value)| descend(&format!("{at}.{name}"), value, keys));
-                }
-                _ => drop(keys.insert(at.to_owned())),
-            }
-        }
-        let mut keys = BTreeSet::new();
-        descend("", &serde_json::to_value(value).unwrap(), &mut keys);
-        keys
-    }
 
     #[test]
     fn every_key_is_either_reloadable_or_needs_a_restart() {
-        let all = keys(&ScannerConfig::default());
+        let all = keys_of(&ScannerConfig::default());
         let (boot, live) = ScannerConfig::default().split();
-        let (boot, live) = (keys(&boot), keys(&live));
+        let (boot, live) = (keys_of(&boot), keys_of(&live));
         assert!(boot.is_disjoint(&live));
         assert_eq!(boot.union(&live).cloned().collect::<BTreeSet<_>>(), all);
     }

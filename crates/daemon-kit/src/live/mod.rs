@@ -10,6 +10,7 @@ mod remote;
 mod report;
 mod watcher;
 
+pub use keys::keys_of;
 pub use reloader::{Reloader, ReloaderHandle, StartError};
 pub use remote::{RemoteConfig, RemoteError};
 pub use report::{ReloadCause, ReloadOutcome, ReloadProblem, ReloadReport};

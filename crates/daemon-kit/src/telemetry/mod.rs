@@ -5,21 +5,25 @@
 //! may arrive twice. The bounds of the queue hold whatever happens, and what they cost is counted.
 //!
 //! ```no_run
-//! use daemon_kit::telemetry::{OtlpExport, TelemetrySettings, open_queue};
-//! use std::{path::Path, sync::Arc};
-//! use telemetry_otel::{Exporter, Metrics, Telemetry};
+//! use daemon_kit::telemetry::{Recorded, Recording, TelemetrySettings};
+//! use std::path::Path;
+//! use telemetry_otel::Telemetry;
 //! use tokio_util::sync::CancellationToken;
+//! use transport_http::HealthRegistry;
 //!
-//! # async fn of_a_product(settings: TelemetrySettings, telemetry: Telemetry) -> Result<(), Box<dyn std::error::Error>> {
-//! let exporter = Exporter::new(settings.otlp.export_settings("scanner", "1.0.0", Some("web-1")));
-//! telemetry.export(&exporter);
-//! let metrics = Metrics::with_export(&[("agent_id", "web-1")], &exporter)?;
-//!
-//! let queue = Arc::new(open_queue(Path::new("/var/lib/shoal/telemetry.db"), &settings.otlp.queue)?);
-//! if let Some(export) = OtlpExport::new(&settings.otlp, exporter, queue)? {
-//!     export.observe(&metrics, "scanner");
-//!     export.run(CancellationToken::new()).await?;
-//! }
+//! # async fn of_a_product(settings: TelemetrySettings, telemetry: Telemetry) -> anyhow::Result<()> {
+//! let health = HealthRegistry::new("1.0.0", Some("web-1".to_owned()));
+//! let of = Recorded {
+//!     service: "scanner",
+//!     version: "1.0.0",
+//!     prefix: "scanner",
+//!     agent_id: Some("web-1"),
+//!     data_dir: Path::new("/var/lib/scanner"),
+//! };
+//! let recording = Recording::start(of, &settings.otlp, &telemetry, &health)?;
+//! let scans = recording.metrics.counter("scanner_scans_total", "Scans that came to their end.");
+//! scans.add(1, &[]);
+//! recording.run(CancellationToken::new()).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -27,12 +31,14 @@ mod deliver;
 mod export;
 mod failure;
 mod queue;
+mod recording;
 mod report;
 mod settings;
 mod transport;
 
 pub use export::{OtlpError, OtlpExport, Sent};
 pub use queue::open_queue;
+pub use recording::{Recorded, Recording};
 pub use report::OtlpStatus;
 pub use settings::{OtlpCompression, OtlpProtocol, OtlpQueueSettings, OtlpSettings, OtlpSignal, TelemetrySettings};
 pub use transport::OtlpSetupError;

@@ -1,9 +1,15 @@
 //! All sockets of this process: how many there may be, and their common end.
 use chrono::Utc;
 use fleet_core::{Fleet, Store};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time,
 };
 use tokio_util::{
@@ -61,13 +67,22 @@ impl Default for LinkSettings {
     }
 }
 
+/// How often an agent is wanted to be heard of: by a heartbeat, by a sample of the host.
+pub(super) type Rhythm = (Duration, Duration);
+
+impl LinkSettings {
+    pub(super) const fn rhythm(&self) -> Rhythm {
+        (self.heartbeat, self.telemetry)
+    }
+}
+
 /// The sockets of agents. Clones are the same.
 #[derive(Clone)]
 pub struct Links(Arc<Inner>);
 
 struct Inner {
-    settings: LinkSettings,
-    places: Arc<Semaphore>,
+    settings: watch::Sender<LinkSettings>,
+    taken: AtomicUsize,
     handshakes: Arc<Semaphore>,
     open: TaskTracker,
     leaving: CancellationToken,
@@ -75,25 +90,46 @@ struct Inner {
 
 /// A socket's place among the others.
 pub(super) struct Place {
-    _place: OwnedSemaphorePermit,
+    links: Links,
     _tracked: TaskTrackerToken,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.links.0.taken.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Links {
     /// None yet.
     pub fn new(settings: LinkSettings) -> Self {
         Self(Arc::new(Inner {
-            settings,
-            places: Arc::new(Semaphore::new(settings.max_sockets.min(Semaphore::MAX_PERMITS))),
+            settings: watch::Sender::new(settings),
+            taken: AtomicUsize::new(0),
             handshakes: Arc::new(Semaphore::new(settings.handshakes.clamp(1, Semaphore::MAX_PERMITS))),
             open: TaskTracker::new(),
             leaving: CancellationToken::new(),
         }))
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &LinkSettings {
-        &self.0.settings
+    /// The settings now.
+    pub fn settings(&self) -> LinkSettings {
+        *self.0.settings.borrow()
+    }
+
+    /// Goes by other settings from now on, but for `handshakes`, which stays as it was at the start. Agents on a socket are
+    /// told at once how often to be heard of; where fewer sockets may be open than are, those that are stay.
+    pub fn set(&self, settings: LinkSettings) {
+        self.0.settings.send_if_modified(|current| {
+            let is_other = *current != settings;
+            *current = settings;
+            is_other
+        });
+    }
+
+    /// The settings for who waits for changes.
+    pub(super) fn changes(&self) -> watch::Receiver<LinkSettings> {
+        self.0.settings.subscribe()
     }
 
     /// Open sockets.
@@ -132,9 +168,12 @@ impl Links {
         if self.is_leaving() {
             return None;
         }
-        let place = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
+        let most = self.settings().max_sockets;
+        let one_more = |taken: usize| (taken < most).then_some(taken + 1);
+        let taken = &self.0.taken;
+        taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
         Some(Place {
-            _place: place,
+            links: self.clone(),
             _tracked: self.0.open.token(),
         })
     }

@@ -5,6 +5,7 @@ mod poll;
 mod session;
 mod socket;
 
+use hub::Rhythm;
 pub use hub::{LinkSettings, Links};
 pub(crate) use poll::messages;
 pub(crate) use socket::connect;

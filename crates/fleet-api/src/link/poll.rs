@@ -52,7 +52,7 @@ async fn answer<S: Store>(
     request: PollRequest,
     now: DateTime<Utc>,
 ) -> Result<(Vec<ControllerMessage>, bool), ApiError> {
-    let settings = *shared.links.settings();
+    let settings = shared.links.settings();
     if shared.links.is_leaving() {
         return Ok((vec![leaving(&settings)], false));
     }

@@ -1,12 +1,13 @@
 //! One session of one agent, whatever carries it: what comes in, what is answered, what goes out.
-use super::LinkSettings;
+use super::{LinkSettings, Rhythm};
 use chrono::{DateTime, TimeDelta, Utc};
 use fleet_core::{
     AgentIdentity, Fleet, HelloError, HelloOutcome, ResultTaken, SessionKey, Standing, Store, StoreError, Transport,
     message_id,
 };
 use fleet_wire::link::{
-    AgentMessage, Cancel, Confirm, ControllerMessage, Envelope, ErrorMessage, GoAway, Hello, ReadError, Welcome,
+    AgentMessage, Cancel, Confirm, ControllerMessage, Envelope, ErrorMessage, GoAway, Hello, ReadError, Throttle,
+    Welcome,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -98,6 +99,11 @@ impl<S: Store> Session<S> {
             Err(HelloError::Invalid(detail)) => Err(Step::end(vec![error("invalid_payload", detail, Some(first))])),
             Err(HelloError::Store(store)) => Err(Step::end(vec![unavailable(&store, first)])),
         }
+    }
+
+    /// What the agent was told of how often to be heard of.
+    pub(super) fn told(&self) -> Rhythm {
+        self.settings.rhythm()
     }
 
     /// A session that was let in before, by polling.
@@ -284,6 +290,14 @@ async fn greet<S: Store>(
 pub(super) fn leaving(settings: &LinkSettings) -> ControllerMessage {
     let within = seconds(settings.come_back_within);
     go_away("shutdown", within, "the controller is shutting down or starting anew")
+}
+
+/// How often the agent is wanted to be heard of from now on.
+pub(super) fn throttle(settings: &LinkSettings) -> ControllerMessage {
+    ControllerMessage::Throttle(Throttle {
+        telemetry_secs: seconds(settings.telemetry),
+        heartbeat_secs: Some(seconds(settings.heartbeat)),
+    })
 }
 
 /// A message came before any HELLO.

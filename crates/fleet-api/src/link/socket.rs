@@ -3,7 +3,7 @@ use super::{
     Links,
     bucket::Bucket,
     hub::Place,
-    session::{Caller, Session, Step, envelopes, no_message},
+    session::{Caller, Session, Step, envelopes, no_message, throttle},
 };
 use crate::{auth, error::ApiError, state::Shared};
 use axum::{
@@ -98,7 +98,7 @@ impl Wire {
     /// HELLO and WELCOME. Many at a time would only wait for one another, so some wait before the door.
     async fn let_in<S: Store>(&mut self, fleet: &Arc<Fleet<S>>, caller: Caller) -> Result<Session<S>, Broken> {
         let turn = self.links.turn().await;
-        let settings = *self.links.settings();
+        let settings = self.links.settings();
         let first = time::timeout(settings.patience, self.envelope()).await;
         let first = match first.map_err(|_| Broken::Silent)?? {
             Ok(first) => first,
@@ -124,12 +124,19 @@ impl Wire {
 
     /// Until either side ends it.
     async fn talk<S: Store>(&mut self, session: &Session<S>, waker: &Waker) -> Result<(), Broken> {
-        let settings = *self.links.settings();
+        let mut changes = self.links.changes();
+        let mut settings = *changes.borrow_and_update();
+        // It may have changed since WELCOME told the agent.
+        let mut told = session.told();
         let mut bucket = Bucket::new(settings.messages_per_second, settings.burst);
         let mut heard_at = Instant::now();
         let mut is_pinged = false;
         let mut look_at = self.send_waiting(session).await?;
         loop {
+            if settings.rhythm() != told {
+                told = settings.rhythm();
+                self.say(&[throttle(&settings)]).await?;
+            }
             let silence = if is_pinged {
                 settings.stale_after
             } else {
@@ -137,6 +144,11 @@ impl Wire {
             };
             let step = tokio::select! {
                 () = self.links.leaving() => session.leaving(),
+                Ok(()) = changes.changed() => {
+                    settings = *changes.borrow_and_update();
+                    bucket = Bucket::new(settings.messages_per_second, settings.burst);
+                    continue;
+                }
                 () = waker.woken() => {
                     look_at = self.send_waiting(session).await?;
                     continue;

@@ -120,7 +120,6 @@ async fn claims_are_counted_by_network_and_bounded() {
     let settings = ApiSettings {
         claims_per_minute: 3,
         polls_per_minute: 2,
-        public_url: Some("https://fleet.example.com/".to_owned()),
         ..ApiSettings::default()
     };
     let fleet = FleetSettings {
@@ -137,6 +136,7 @@ async fn claims_are_counted_by_network_and_bounded() {
         ))
         .await
     };
+    *app.public_url.lock().unwrap() = Some("https://fleet.example.com/".to_owned());
     let first = ask(1, "192.0.2.1:9").await.json();
     assert_eq!(first["url"], "https://fleet.example.com/claim");
     let ended = poll(&app, &first["claim_id"], Some("st_1")).await;

@@ -10,7 +10,11 @@ use core_model::Secret;
 use fleet_api::{ApiSettings, AppState, LinkSettings, Links, router};
 use fleet_core::{Fleet, FleetSettings, SqliteStore, StoreSettings};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tempfile::TempDir;
 use tower::ServiceExt;
 use transport_http::HealthRegistry;
@@ -20,6 +24,8 @@ pub(crate) struct App {
     pub(crate) password: Secret,
     pub(crate) fleet: Arc<Fleet<SqliteStore>>,
     pub(crate) links: Links,
+    /// What the controller is told to call itself.
+    pub(crate) public_url: Arc<Mutex<Option<String>>>,
     _dir: TempDir,
 }
 
@@ -74,6 +80,8 @@ impl App {
         let fleet = Arc::new(Fleet::new(store, fleet));
         let password = fleet.ensure_admin(Utc::now()).await.unwrap().unwrap();
         let links = Links::new(links);
+        let public_url = Arc::<Mutex<Option<String>>>::default();
+        let shown = Arc::clone(&public_url);
         let router = router(AppState {
             fleet: Arc::clone(&fleet),
             health: HealthRegistry::new("0.1.0", None),
@@ -83,6 +91,7 @@ impl App {
                 let parsed = conf::parse("configuration", text, conf::Format::Yaml);
                 parsed.map(drop).map_err(|problems| problems.render(false))
             }),
+            public_url: Arc::new(move || shown.lock().unwrap().clone()),
             settings,
         });
         Self {
@@ -90,6 +99,7 @@ impl App {
             password,
             fleet,
             links,
+            public_url,
             _dir: dir,
         }
     }

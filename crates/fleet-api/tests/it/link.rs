@@ -294,6 +294,40 @@ async fn a_message_that_is_too_long_ends_the_socket() {
 }
 
 #[tokio::test]
+async fn settings_that_change_hold_for_sockets_that_are_open() {
+    let app = App::new().await;
+    let operator = app.operator().await;
+    let (who, other) = (app.agent(&operator, "a").await, app.agent(&operator, "b").await);
+    served(&app, async |address, _| {
+        let (mut agent, welcome) = Agent::hello(address, &who, hello(1)).await;
+        assert_eq!(Agent::is(&welcome, "WELCOME")["heartbeat_secs"], 30);
+        let fewer = LinkSettings {
+            heartbeat: Duration::from_secs(7),
+            max_sockets: 1,
+            ..app.links.settings()
+        };
+        app.links.set(fewer);
+        let told = agent.expect("THROTTLE").await;
+        assert_eq!(
+            (&told["heartbeat_secs"], &told["telemetry_secs"]),
+            (&json!(7), &json!(60))
+        );
+        let As::Agent(key) = &other else { panic!() };
+        let Err(Error::Http(refused)) = Agent::try_connect(address, key).await else {
+            panic!("there is no place left")
+        };
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        app.links.set(LinkSettings {
+            max_sockets: 2,
+            ..fewer
+        });
+        let (_agent, welcome) = Agent::hello(address, &other, hello(2)).await;
+        assert_eq!(Agent::is(&welcome, "WELCOME")["heartbeat_secs"], 7);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_newer_session_a_revocation_and_a_shutdown_send_an_agent_away() {
     let app = App::new().await;
     let operator = app.operator().await;

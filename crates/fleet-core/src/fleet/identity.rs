@@ -128,7 +128,7 @@ impl<S: Store> Fleet<S> {
         };
         self.logins.succeeded(user);
         let token = TokenKind::Session.generate().map_err(PasswordError::from)?;
-        let life = TimeDelta::from_std(self.settings.session_life).unwrap_or(TimeDelta::days(1));
+        let life = TimeDelta::from_std(self.settings().session_life).unwrap_or(TimeDelta::days(1));
         let session = NewSession {
             id: TokenId::new(now, random().map_err(PasswordError::from)?),
             user: stored.id,

@@ -19,7 +19,10 @@ pub use wake::Waker;
 
 use crate::{LockoutSettings, LoginGuard, Store, StoreError};
 use chrono::{DateTime, Utc};
-use std::time::Duration;
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 use tokio::sync::{Notify, Semaphore};
 
 /// The rules that can be set.
@@ -71,7 +74,7 @@ impl Default for FleetSettings {
 /// The time is handed in, so that everything that ends can be tested.
 pub struct Fleet<S> {
     store: S,
-    settings: FleetSettings,
+    settings: RwLock<FleetSettings>,
     logins: LoginGuard,
     // One argon2id takes 19 MiB and a core for tens of milliseconds: a crowd at the door must not take more.
     hashing: Semaphore,
@@ -87,7 +90,7 @@ impl<S: Store> Fleet<S> {
     pub fn new(store: S, settings: FleetSettings) -> Self {
         Self {
             store,
-            settings,
+            settings: RwLock::new(settings),
             logins: LoginGuard::new(settings.lockout),
             hashing: Semaphore::new(2),
             unnamed: Notify::new(),
@@ -96,9 +99,14 @@ impl<S: Store> Fleet<S> {
         }
     }
 
-    /// The settings it works by.
-    pub const fn settings(&self) -> &FleetSettings {
-        &self.settings
+    /// The settings it works by now.
+    pub fn settings(&self) -> FleetSettings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works by other settings from now on, but for `lockout`, which stays as it was at the start.
+    pub fn set(&self, settings: FleetSettings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     /// The store, for what needs no rule: lists and single things to look at.

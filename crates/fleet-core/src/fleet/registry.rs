@@ -203,7 +203,7 @@ impl<S: Store> Fleet<S> {
 
     /// How an agent is at `now`.
     pub fn status(&self, agent: &AgentRecord, now: DateTime<Utc>) -> AgentStatus {
-        agent.status(now, self.settings.offline_after)
+        agent.status(now, self.settings().offline_after)
     }
 }
 

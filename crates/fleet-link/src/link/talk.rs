@@ -124,6 +124,10 @@ impl<'a> Talk<'a> {
             Ok(ControllerMessage::Config(config)) => self.config(config, envelope.id),
             Ok(ControllerMessage::Throttle(throttle)) => {
                 self.every(throttle.telemetry_secs);
+                if let Some(heartbeat_secs) = throttle.heartbeat_secs {
+                    debug!(heartbeat_secs, "the controller wants heartbeats at another interval");
+                    self.beat_every(heartbeat_secs);
+                }
                 Heard::default()
             }
             Ok(ControllerMessage::GoAway(goaway)) => Heard {
@@ -153,11 +157,9 @@ impl<'a> Talk<'a> {
     }
 
     fn welcome(&mut self, welcome: &Welcome) -> Heard {
-        let now = Instant::now();
         self.epoch = Some(welcome.epoch);
         self.max_message = welcome.max_message_bytes.max(4096);
-        self.heartbeat.every = Duration::from_secs(welcome.heartbeat_secs.clamp(1, LONGEST_INTERVAL).into());
-        self.heartbeat.at = now + self.heartbeat.every;
+        self.beat_every(welcome.heartbeat_secs);
         self.every(welcome.telemetry_secs);
         self.inner.welcomed(Connected::new(self.transport, welcome, Utc::now()));
         if welcome.snapshot_wanted {
@@ -175,6 +177,11 @@ impl<'a> Talk<'a> {
             every,
             at: last.map_or_else(Instant::now, |last| last + every),
         });
+    }
+
+    fn beat_every(&mut self, heartbeat_secs: u32) {
+        self.heartbeat.every = Duration::from_secs(heartbeat_secs.clamp(1, LONGEST_INTERVAL).into());
+        self.heartbeat.at = Instant::now() + self.heartbeat.every;
     }
 
     async fn command(&mut self, command: Command, message: MessageId) -> Heard {

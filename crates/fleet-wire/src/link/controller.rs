@@ -17,7 +17,7 @@ messages! {
         Confirm(Confirm) = "CONFIRM", 1;
         /// The agent's configuration.
         Config(Config) = "CONFIG", 1;
-        /// Send less often.
+        /// Send less often, or more often again.
         Throttle(Throttle) = "THROTTLE", 1;
         /// The connection is about to be closed: come back, here or elsewhere.
         GoAway(GoAway) = "GOAWAY", 1;
@@ -78,11 +78,14 @@ pub struct Config {
     pub text: String,
 }
 
-/// Send less often.
+/// Send as often as this from now on, rather than as WELCOME said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throttle {
-    /// Seconds between two samples of the host from now on.
+    /// Seconds between two samples of the host; 0: none.
     pub telemetry_secs: u32,
+    /// Seconds between two heartbeats; as before where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_secs: Option<u32>,
 }
 
 /// The connection is about to be closed.

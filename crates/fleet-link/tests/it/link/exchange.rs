@@ -63,8 +63,11 @@ async fn heartbeats_and_samples_come_as_often_as_they_are_wanted() {
         // Of samples none was wanted.
         assert_eq!(peer.hear().await, Some(AgentMessage::Heartbeat(heartbeat())));
     }
-    peer.say(ControllerMessage::Throttle(Throttle { telemetry_secs: 1 }))
-        .await;
+    peer.say(ControllerMessage::Throttle(Throttle {
+        telemetry_secs: 1,
+        heartbeat_secs: None,
+    }))
+    .await;
     let mut samples = 0;
     while samples < 2 {
         match peer.hear().await.unwrap() {

@@ -1,7 +1,11 @@
 //! What can be configured, and what is wrong with it.
+mod live;
+
+pub(crate) use live::{Boot, Live};
+
 use conf::{Check, Settings};
 use core_model::{ByteSize, Period};
-use daemon_kit::{DatabaseSettings, LoggingSettings};
+use daemon_kit::{DatabaseSettings, LoggingSettings, telemetry::TelemetrySettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
@@ -23,6 +27,8 @@ pub(crate) struct ControllerConfig {
     pub(crate) auth: AuthSettings,
     /// What is logged, and where.
     pub(crate) logging: LoggingSettings,
+    /// Where metrics and the log go besides.
+    pub(crate) telemetry: TelemetrySettings,
 }
 
 /// Where the controller listens.
@@ -119,7 +125,7 @@ impl TlsSettings {
 }
 
 /// Agents.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct AgentsSettings {
     /// An agent not heard of for so long is offline.
@@ -147,7 +153,7 @@ impl Default for AgentsSettings {
 }
 
 /// Operators.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct AuthSettings {
     /// How long a sign-in lasts.
@@ -165,6 +171,7 @@ impl Default for AuthSettings {
 impl Settings for ControllerConfig {
     fn check(&self, check: &mut Check<'_>) {
         self.logging.check("logging", check);
+        self.telemetry.check("telemetry", check);
         let server = &self.server;
         self.tls.check(check);
         self.store.check("store", check);
