@@ -20,11 +20,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 use state_sqlite::{Backups, Database, OpenError, RunLock};
-use std::{
-    io,
-    net::TcpListener,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 use transport_http::{ServerTls, TlsFiles};
 
 pub(crate) fn run(common: &Common, args: &DoctorArgs) -> anyhow::Result<Exit> {
@@ -41,7 +37,12 @@ pub(crate) fn run(common: &Common, args: &DoctorArgs) -> anyhow::Result<Exit> {
             }
             checkup.report.add(backups(&config, &file));
         }
-        checkup.report.add(address(&config, is_running));
+        checkup.report.add(doctor::listen_address(
+            "address",
+            config.server.listen,
+            "server.listen",
+            is_running,
+        ));
         certificate(&mut checkup, &config);
     }
     let version = concat!("fleet-controller ", env!("CARGO_PKG_VERSION"));
@@ -139,31 +140,6 @@ fn backups(config: &ControllerConfig, file: &Path) -> Finding {
         );
     }
     Finding::ok(CHECK, found)
-}
-
-/// Whether the address can be listened on, unless the controller itself does.
-fn address(config: &ControllerConfig, is_running: bool) -> Finding {
-    const CHECK: &str = "address";
-    let listen = config.server.listen;
-    match TcpListener::bind(listen) {
-        Ok(_) => Finding::ok(CHECK, format!("{listen} is free")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_running => {
-            Finding::ok(CHECK, format!("{listen} is in use, and the controller is running"))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Finding::failure(
-            CHECK,
-            format!("{listen} is in use by another program"),
-            format!(
-                "end it (`ss -ltnp 'sport = :{}'` names it), or set `server.listen`",
-                listen.port()
-            ),
-        ),
-        Err(error) => Finding::failure(
-            CHECK,
-            format!("{listen}: {error}"),
-            "name an address of this machine in `server.listen`; ports below 1024 need CAP_NET_BIND_SERVICE",
-        ),
-    }
 }
 
 fn certificate(checkup: &mut Checkup<ControllerConfig>, config: &ControllerConfig) {

@@ -118,13 +118,22 @@ impl Context {
     pub(crate) fn open_state(&self, asked: Option<Which>) -> anyhow::Result<Database> {
         let which = self.which(asked);
         let hint = match which {
-            Which::Run => "`scanner run --once` makes it",
-            Which::Scan => "`scanner scan PATH` or `scanner run --once` makes one",
+            Which::Run => "nothing was scanned yet; `scanner run --once` does",
+            Which::Scan => "nothing was scanned yet; `scanner scan PATH` or `scanner run --once` does",
         };
         let opened = Database::open_read_only(&self.state_file(which));
         opened.map_err(|error| match &error {
             OpenError::Missing { .. } => anyhow::Error::new(error).context(hint),
+            _ if error.is_damage() => anyhow::Error::new(error).context(mended_by(which)),
             _ => error.into(),
         })
+    }
+}
+
+/// What mends a damaged state.
+pub(crate) const fn mended_by(which: Which) -> &'static str {
+    match which {
+        Which::Run => "the next `scanner run` moves it aside and restores the newest sound backup, or scans anew",
+        Which::Scan => "`scanner scan --fresh PATH` begins another",
     }
 }

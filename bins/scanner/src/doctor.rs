@@ -1,5 +1,11 @@
 //! `scanner doctor`: what is wrong with this set-up, and the remedy of each.
-use crate::{cli::Common, request, settings::ScannerConfig};
+use crate::{
+    cli::{Common, Which},
+    context::mended_by,
+    health::PORT,
+    request,
+    settings::ScannerConfig,
+};
 use chrono::{TimeDelta, Utc};
 use core_model::{ByteSize, Secret};
 use daemon_kit::{
@@ -8,7 +14,7 @@ use daemon_kit::{
     doctor::{self, Finding},
 };
 use fleet_link::CredentialFile;
-use state_sqlite::{Backups, Database, OpenError, Outbox};
+use state_sqlite::{Backups, Database, OpenError, Outbox, RunLock};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -27,8 +33,14 @@ pub(crate) fn run(common: &Common, args: &DoctorArgs) -> anyhow::Result<Exit> {
     if let Some(config) = checkup.settings().cloned() {
         scan_paths(&mut checkup, &config);
         let file = checkup.path("database.path", config.database.path.as_deref(), "state.db");
+        let mut is_running = false;
         if let Some(file) = file {
+            is_running = RunLock::is_held(&file);
             state(&mut checkup, &config, &file);
+        }
+        if let Some(address) = config.health.listen(PORT) {
+            let finding = doctor::listen_address("health", address, "health.port", is_running);
+            checkup.report.add(finding);
         }
         server(&mut checkup, &config)?;
     }
@@ -92,7 +104,7 @@ fn state(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig, file: &Pa
         Err(error) => {
             let remedy = match &error {
                 OpenError::TooNew { .. } => "install the newer version again, or name another file in `database.path`",
-                _ if error.is_damage() => "the next `scanner run` moves it aside and restores the newest sound backup",
+                _ if error.is_damage() => mended_by(Which::Run),
                 _ => "see that the user of the agent may read and write it",
             };
             return checkup
@@ -104,7 +116,7 @@ fn state(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig, file: &Pa
     let sound = database
         .check()
         .map(|()| format!("{} is sound ({size})", file.display()));
-    let remedy = "the next `scanner run` moves it aside and restores the newest sound backup";
+    let remedy = mended_by(Which::Run);
     checkup
         .report
         .add(doctor::outcome("state", sound.map_err(|error| chain(&error)), remedy));

@@ -6,6 +6,7 @@ use crate::{
     encode::wire_kind,
     request,
     session::{self, Session},
+    settings::{ScanPath, ScannerSettings},
 };
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -78,12 +79,12 @@ struct Owed {
 pub(crate) fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result<Exit> {
     let path = request::absolute(&args.path)?;
     let bytes = path.as_os_str().as_encoded_bytes();
-    let scan = decision(context, &path)?;
     let database = match context.open_state(args.state.state) {
         Ok(database) => Some(database),
         Err(error) if is_missing(&error) => None,
         Err(error) => return Err(error),
     };
+    let scan = decision(context, &settings(context, database.as_ref())?, &path)?;
     let mut explained = Explained {
         path: WirePath::from_bytes(bytes.to_vec()),
         scan,
@@ -116,8 +117,25 @@ fn is_missing(error: &anyhow::Error) -> bool {
         .any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Missing { .. })))
 }
 
-fn decision(context: &Context, path: &Path) -> anyhow::Result<Decision> {
-    let request = request::of_settings(&context.live().scanner, 0)?;
+/// What scans go by. Where no paths are configured, those that `scanner scan` looked at last.
+fn settings(context: &Context, database: Option<&Database>) -> anyhow::Result<ScannerSettings> {
+    let mut settings = context.live().scanner.clone();
+    if let (true, Some(database)) = (settings.scan_paths.is_empty(), database) {
+        let roots = SqliteTree::overlay(database)?.roots()?;
+        settings.scan_paths = roots
+            .into_iter()
+            .filter_map(|root| String::from_utf8(root.path).ok())
+            .map(|path| ScanPath {
+                path: path.into(),
+                ..ScanPath::default()
+            })
+            .collect();
+    }
+    Ok(settings)
+}
+
+fn decision(context: &Context, settings: &ScannerSettings, path: &Path) -> anyhow::Result<Decision> {
+    let request = request::of_settings(settings, 0)?;
     let said = fsscan::explain::<StateError>(&request, path)?;
     let (verdict, detail) = match &said.verdict {
         Verdict::Scanned => ("scanned", "scanned".to_owned()),
@@ -162,7 +180,7 @@ fn placed(context: &Context, rule: &Rule, root: Option<&Path>) -> String {
         Rule::OfAllRoots { pattern, index } => in_configuration(pattern, format!("scanner.ignore_patterns[{index}]")),
         Rule::OfRoot { pattern, index } => {
             let paths = &context.live().scanner.scan_paths;
-            let is_it = |path: &crate::settings::ScanPath| request::absolute(&path.path).ok().as_deref() == root;
+            let is_it = |path: &ScanPath| request::absolute(&path.path).ok().as_deref() == root;
             let place = paths.iter().position(is_it).unwrap_or_default();
             in_configuration(pattern, format!("scanner.scan_paths[{place}].ignore_patterns[{index}]"))
         }
@@ -371,9 +389,6 @@ fn write_state(out: &mut String, state: &InState) -> fmt::Result {
             writeln!(out)?;
         }
         None => writeln!(out, "state    not known as a file of {}", state.root)?,
-    }
-    if let Some(digest) = &state.directory_digest {
-        writeln!(out, "         digest of its directory: {digest}")?;
     }
     if let Some(side) = state.waits_as {
         writeln!(

@@ -23,7 +23,7 @@ use transport_http::{
 };
 
 /// The scanner's port for health and metrics.
-const PORT: u16 = 7604;
+pub(crate) const PORT: u16 = 7604;
 
 /// What is told of the run.
 pub(crate) struct Health {

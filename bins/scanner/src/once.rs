@@ -72,7 +72,9 @@ async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: 
             Some(link) => link.finish(summary.as_ref(), &stop.token).await,
             None => true,
         };
-        let is_whole = is_told && summary.is_none_or(|summary| summary.held == 0);
+        // On a full disk it cannot even be written down what the server took.
+        let is_kept = !scanning.state.database.is_disk_short();
+        let is_whole = is_told && is_kept && summary.is_none_or(|summary| summary.held == 0);
         Ok(if !is_whole && exit == Exit::Done {
             Exit::Partial
         } else {

@@ -2,7 +2,7 @@
 use crate::{
     changes::Printer,
     cli::{Output, ScanArgs, Which},
-    context::Context,
+    context::{Context, mended_by},
     progress::Bar,
     report::{self, Report, Text},
     request, session, stop,
@@ -24,7 +24,10 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
     if args.fresh {
         forget(&file)?;
     }
-    let database = Database::open(&file, OpenOptions::default())?;
+    let database = match Database::open(&file, OpenOptions::default()) {
+        Err(error) if error.is_damage() => return Err(anyhow::Error::new(error).context(mended_by(Which::Scan))),
+        opened => opened?,
+    };
     database.migrate(&[session::COMPONENT])?;
     let mut tree = SqliteTree::open(&database)?;
     let started = Utc::now();

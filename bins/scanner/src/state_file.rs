@@ -1,7 +1,7 @@
 //! `scanner state`: check, back up and restore what the agent remembers.
 use crate::{
     cli::{Output, StateCommand, Which},
-    context::Context,
+    context::{Context, mended_by},
     requests::{self, Request},
     state,
 };
@@ -56,7 +56,7 @@ fn check(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     }
     checked.sound = checked.damage.is_none() && checked.damaged_directories + checked.damaged_runs == 0;
     let text = match &checked.damage {
-        Some(damage) => format!("{damage}\nthe next `scanner run` restores the newest sound backup by itself"),
+        Some(damage) => format!("{damage}\n{}", mended_by(Which::Run)),
         None if checked.sound => format!(
             "{} is sound: every page, {} directories and {} runs of records were read",
             checked.state_file, checked.directories, checked.runs

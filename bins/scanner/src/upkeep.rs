@@ -8,30 +8,43 @@ use tokio_util::sync::CancellationToken;
 /// How often the outbox is looked through for what has waited too long, and space is given back.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether a full disk has room again.
+const WHILE_FULL: Duration = Duration::from_secs(5);
+
 /// Runs until `stop`.
 pub(crate) async fn run(scanning: Scanning, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut round = time::interval(ROUND);
-    round.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     let mut changes = scanning.context.changes();
+    let mut due = time::Instant::now();
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = round.tick() => {}
-            Ok(()) = changes.changed() => {}
+        let is_due = time::Instant::now() >= due;
+        if is_due {
+            due = time::Instant::now() + ROUND;
         }
         let own = scanning.clone();
         blocking(move || {
-            let now = Utc::now();
-            expire(&own, now)?;
-            // A backup that cannot be written is said, and is no reason to leave the rest undone.
-            if let Err(error) = back_up(&own, now) {
-                tracing::error!(error = format!("{error:#}"), "no backup of the state could be taken");
-                own.health.backup_failed(&format!("{error:#}"));
+            if is_due {
+                look_after(&own, Utc::now())?;
             }
             Ok(own.state.database.tidy()?)
         })
         .await?;
+        let is_full = scanning.state.database.is_disk_short();
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = time::sleep(if is_full { WHILE_FULL } else { ROUND }) => {}
+            Ok(()) = changes.changed() => due = time::Instant::now(),
+        }
     }
+}
+
+fn look_after(scanning: &Scanning, now: DateTime<Utc>) -> anyhow::Result<()> {
+    expire(scanning, now)?;
+    // A backup that cannot be written is said, and is no reason to leave the rest undone.
+    if let Err(error) = back_up(scanning, now) {
+        tracing::error!(error = format!("{error:#}"), "no backup of the state could be taken");
+        scanning.health.backup_failed(&format!("{error:#}"));
+    }
+    Ok(())
 }
 
 fn expire(scanning: &Scanning, now: DateTime<Utc>) -> anyhow::Result<()> {

@@ -58,7 +58,7 @@ pub enum CredentialError {
     /// The key was given by another server.
     #[error(
         "the credentials `{path}` are for {theirs}, not for {wanted}: set `server.base_url` back, or move the file away \
-         and enrol at the new server"
+         and enrol at the new server; if it is the same server under another name, write that name into the file"
     )]
     OtherServer {
         /// The file.
@@ -129,7 +129,7 @@ impl CredentialFile {
         let path = || self.path.clone();
         let found: OnDisk =
             serde_json::from_str(text).map_err(|source| CredentialError::Content { path: path(), source })?;
-        if found.server != wanted {
+        if !is_same_server(&found.server, &wanted) {
             return Err(CredentialError::OtherServer {
                 path: path(),
                 theirs: found.server,
@@ -173,6 +173,16 @@ impl CredentialFile {
             source,
         })
     }
+}
+
+/// Whether what was given by `theirs` may go to `wanted`: the same server, or that host since it speaks TLS, where a key
+/// is safer than before.
+fn is_same_server(theirs: &str, wanted: &str) -> bool {
+    let (Ok(theirs), Ok(wanted)) = (Url::parse(theirs), Url::parse(wanted)) else {
+        return false;
+    };
+    theirs.origin() == wanted.origin()
+        || (theirs.scheme() == "http" && wanted.scheme() == "https" && theirs.host() == wanted.host())
 }
 
 /// Scheme, host and port of an address: what a key is bound to.

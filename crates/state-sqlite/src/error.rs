@@ -60,7 +60,7 @@ pub enum OpenError {
     },
     /// The file is damaged.
     #[error(
-        "the state file `{}` is damaged: {detail}; move it away (with its -wal and -shm): a new scan builds another",
+        "the state file `{}` is damaged: {detail}",
         path.display()
     )]
     Corrupt {

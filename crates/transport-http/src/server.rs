@@ -135,7 +135,7 @@ impl Server {
             stop: stop.clone(),
         });
         let mut connections = JoinSet::new();
-        tracing::info!(%address, "listening");
+        tracing::debug!(%address, "listening");
         while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &places)).await {
             match accepted {
                 Ok((stream, peer, place)) => {

@@ -3,6 +3,7 @@ use crate::request;
 use conf::Check;
 use core_model::{ByteSize, Period, Share};
 use daemon_kit::ScheduleSettings;
+use fsscan::{RootRequest, Rules, ScanRequest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{collections::BTreeMap, fmt, path::PathBuf};
@@ -114,6 +115,14 @@ impl ScannerSettings {
             );
         }
         self.schedule.check("scanner.schedule", check);
+        check_patterns("scanner.ignore_patterns", &self.ignore_patterns, check);
+        for (n, path) in self.scan_paths.iter().enumerate() {
+            check_patterns(
+                &format!("scanner.scan_paths[{n}].ignore_patterns"),
+                &path.ignore_patterns,
+                check,
+            );
+        }
         self.check_overlaps(check);
         for (n, path) in self.scan_paths.iter().enumerate() {
             if path.path.as_os_str().is_empty() {
@@ -148,6 +157,17 @@ impl ScannerSettings {
                 );
                 check.warning(&key, message, Some("write an absolute path"));
             }
+        }
+    }
+}
+
+fn check_patterns(at: &str, patterns: &[String], check: &mut Check<'_>) {
+    for (n, pattern) in patterns.iter().enumerate() {
+        let mut root = RootRequest::new("/");
+        root.ignore = vec![pattern.clone()];
+        if let Err(error) = Rules::new(&ScanRequest::new(Vec::new()), &root) {
+            let help = Some("write it as in a .gitignore; a backslash before a character takes its meaning away");
+            check.problem(&format!("{at}[{n}]"), format!("{error}: {}", error.source), help);
         }
     }
 }

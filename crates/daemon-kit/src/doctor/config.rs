@@ -40,7 +40,7 @@ pub fn configuration<T>(loaded: Result<&Loaded<T>, &ConfigError>) -> Finding {
     Finding::warning(
         CONFIGURATION,
         found,
-        "remove or correct the keys named; they have no effect as they stand",
+        "see to each of them: what a warning names has no effect, or not the one that was meant",
     )
 }
 

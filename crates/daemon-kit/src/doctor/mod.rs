@@ -17,6 +17,7 @@
 //!
 //! Nothing here repairs anything, and no finding holds a secret.
 
+mod address;
 mod config;
 mod files;
 mod finding;
@@ -26,6 +27,7 @@ mod resolve;
 mod server;
 mod style;
 
+pub use address::listen_address;
 pub use config::{config_permissions, configuration};
 pub use files::{credentials, data_dir, disk};
 pub use finding::{Finding, Verdict, outcome};

@@ -69,9 +69,15 @@ impl Database {
 pub(super) fn quick_check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     match connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)) {
         Ok(found) if found == "ok" => Ok(()),
-        Ok(detail) => Err(OpenError::Corrupt {
+        Ok(found) => Err(OpenError::Corrupt {
             path: path.to_owned(),
-            detail,
+            // It begins with a line that names the database, which the path does better.
+            detail: found
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.starts_with("***"))
+                .collect::<Vec<_>>()
+                .join("; "),
         }),
         Err(error) => Err(damaged_or(path, "check", error)),
     }

@@ -124,11 +124,16 @@ impl Database {
     /// reader.
     ///
     /// # Errors
-    /// [`OpenError::Missing`] where there is none; it is not made.
+    /// [`OpenError::Missing`] where there is none; it is not made. One without a byte is damaged.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         match fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() => return Err(OpenError::NotAFile { path: path.to_owned() }),
-            Ok(metadata) if metadata.len() == 0 => return Err(OpenError::Missing { path: path.to_owned() }),
+            Ok(metadata) if metadata.len() == 0 => {
+                return Err(OpenError::Corrupt {
+                    path: path.to_owned(),
+                    detail: "it is empty".to_owned(),
+                });
+            }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(OpenError::Missing { path: path.to_owned() });

@@ -72,9 +72,10 @@ impl Outbox {
         if !shared.ballast.is_there()
             && let Err(error) = shared.ballast.make()
         {
-            tracing::warn!(%error, "could not make the ballast beside the state");
             if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
                 shared.was_short();
+            } else {
+                tracing::warn!(%error, "could not make the ballast beside the state");
             }
         }
         Ok(outbox)

@@ -24,21 +24,21 @@ pub enum Story {
     New,
     /// It was as it had been left.
     Sound,
-    /// It was damaged, and a backup took its place.
+    /// It was damaged or gone, and a backup took its place.
     Restored {
         /// The backup.
         backup: PathBuf,
         /// When it was taken.
         taken_at: DateTime<Utc>,
-        /// Where the damaged file lies now; its log and the rest lie beside it.
-        aside: PathBuf,
+        /// Where the damaged file lies now, if there was one; its log and the rest lie beside it.
+        aside: Option<PathBuf>,
         /// What was found.
         why: String,
     },
-    /// It was damaged and there was no sound backup; a new one took its place.
+    /// It was damaged or gone and there was no sound backup; a new one took its place.
     Rebuilt {
-        /// Where the damaged file lies now; its log and the rest lie beside it.
-        aside: PathBuf,
+        /// Where the damaged file lies now, if there was one; its log and the rest lie beside it.
+        aside: Option<PathBuf>,
         /// What was found.
         why: String,
     },
@@ -59,20 +59,31 @@ impl fmt::Display for Story {
                 taken_at,
                 aside,
                 why,
-            } => write!(
-                f,
-                "the state was damaged ({why}): restored the backup `{}` of {}, moved the damaged one to `{}`",
-                backup.display(),
-                taken_at.to_rfc3339_opts(SecondsFormat::Secs, true),
-                aside.display()
-            ),
-            Self::Rebuilt { aside, why } => write!(
-                f,
-                "the state was damaged ({why}) and there was no sound backup: began a new one, moved the damaged one to `{}`",
-                aside.display()
-            ),
+            } => {
+                let at = taken_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                write!(
+                    f,
+                    "the state was damaged ({why}): restored the backup `{}` of {at}",
+                    backup.display()
+                )?;
+                moved(f, aside.as_deref())
+            }
+            Self::Rebuilt { aside, why } => {
+                write!(
+                    f,
+                    "the state was damaged ({why}) and there was no sound backup: began a new one"
+                )?;
+                moved(f, aside.as_deref())
+            }
             Self::RolledBack { why } => write!(f, "the state went back in time: {why}"),
         }
+    }
+}
+
+fn moved(f: &mut fmt::Formatter<'_>, aside: Option<&Path>) -> fmt::Result {
+    match aside {
+        Some(aside) => write!(f, ", moved the damaged one to `{}`", aside.display()),
+        None => Ok(()),
     }
 }
 
@@ -80,8 +91,9 @@ impl fmt::Display for Story {
 /// holds the [`RunLock`](crate::RunLock).
 ///
 /// - A file of an older version is backed up before it is brought up to date.
-/// - A damaged one, or one that is empty though there are backups, is moved aside with its log, and the newest sound
-///   backup takes its place, or else a new state. The two newest of what was moved aside stay.
+/// - A damaged one is moved aside with its log, and the newest sound backup takes its place, or else a new state. The two
+///   newest of what was moved aside stay. One that is empty or gone, though its mark or backups of it are there, counts as
+///   damaged: whoever wants to begin anew takes those away as well.
 /// - Directories that are damaged in themselves are made such that the next scan looks at them anew.
 ///
 /// Where the server's picture may be wrong afterwards, [`Outbox::resync`] says so.
@@ -115,12 +127,13 @@ fn damage_seen(path: &Path, backups: &Backups) -> Result<Option<String>, OpenErr
     if files::beside(path, restore::READY).exists() {
         return Ok(Some("a backup was being restored when it was cut off".to_owned()));
     }
-    let is_empty = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
-    if is_empty {
-        let had_more = files::beside(path, files::MARK).exists() || !backups.list().is_ok_and(|list| list.is_empty());
-        return Ok(had_more.then(|| "the file is empty".to_owned()));
-    }
-    Ok(None)
+    let why = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => "the file is empty",
+        Err(error) if error.kind() == ErrorKind::NotFound => "the file is gone",
+        _ => return Ok(None),
+    };
+    let had_more = files::beside(path, files::MARK).exists() || !backups.list().is_ok_and(|list| list.is_empty());
+    Ok(had_more.then(|| why.to_owned()))
 }
 
 fn is_absent(path: &Path) -> Result<bool, OpenError> {
@@ -221,7 +234,7 @@ fn recover(
             }
         }
     }
-    let aside = aside::move_aside(path, aside::DAMAGED, now)?;
+    let aside = Some(aside::move_aside(path, aside::DAMAGED, now)?).filter(|aside| aside.exists());
     let Some(backup) = chosen else {
         files::remove_if_there(&files::beside(path, restore::READY)).map_err(|source| OpenError::File {
             path: path.to_owned(),

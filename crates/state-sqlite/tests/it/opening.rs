@@ -128,7 +128,7 @@ fn half_a_file_is_damaged() {
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let error = refused(&path);
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
-    assert!(error.to_string().contains("move it away"), "{error}");
+    assert!(!error.to_string().contains('\n'), "{error}");
 }
 
 #[test]

@@ -110,6 +110,7 @@ fn the_newest_sound_backup_takes_the_place_of_a_damaged_state() {
     else {
         panic!("{story}")
     };
+    let aside = aside.as_ref().unwrap();
     assert_eq!((backup, taken_at), (&newest.path, &newest.taken_at));
     assert!(why.contains("something other than"), "{why}");
     let line = story.to_string();
@@ -164,6 +165,34 @@ fn a_backup_that_is_damaged_too_is_passed_over() {
         "{story}"
     );
     assert_eq!(notes(&database), "one");
+}
+
+#[test]
+fn a_state_that_is_gone_is_not_taken_for_a_new_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let (path, backups) = lived(temp.path());
+    fs::remove_file(&path).unwrap();
+    let (database, story) = opened(&path, &backups);
+    assert!(
+        matches!(&story, Story::Restored { why, aside: None, .. } if why == "the file is gone"),
+        "{story}"
+    );
+    assert_eq!(notes(&database), "one two");
+    drop(database);
+
+    // Without backups the mark beside it is what tells.
+    let none = Backups::new(temp.path().join("none"), 1);
+    fs::remove_file(&path).unwrap();
+    let (database, story) = opened(&path, &none);
+    assert!(matches!(&story, Story::Rebuilt { aside: None, .. }), "{story}");
+    assert_eq!(reason(&database), Some(ResyncReason::Rebuilt));
+    drop(database);
+
+    for name in ["", ".mark"] {
+        fs::remove_file(beside(&path, name)).unwrap();
+    }
+    let (_, story) = opened(&path, &none);
+    assert_eq!(story, Story::New);
 }
 
 #[test]
