@@ -239,3 +239,47 @@ fn a_controller_s_picture_follows_a_state_that_was_lost_or_replaced() {
         assert_eq!(fleet.paths("unlucky").unwrap(), expected, "{said}");
     }
 }
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let beside = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &beside);
+        } else {
+            fs::copy(&path, &beside).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_whole_directory_that_was_put_back_is_noticed_by_what_the_controller_has() {
+    let fleet = Fleet::start().unwrap();
+    let scanner = Scanner::new(&fleet, "snapshot", "").unwrap();
+    let (tree, state) = (scanner.tree(), scanner.home().join("state"));
+    let earlier = scanner.home().join("earlier");
+    for n in 0..50 {
+        fs::write(tree.join(format!("file-{n}")), "x").unwrap();
+    }
+    scanner.round(0).unwrap();
+    copy(&state, &earlier);
+    // As after the return to a machine's snapshot: with a record more than then, with as many, and with none.
+    for news in [2, 1] {
+        fs::write(tree.join("forgotten"), "x").unwrap();
+        scanner.round(0).unwrap();
+        fs::remove_dir_all(&state).unwrap();
+        copy(&earlier, &state);
+        fs::remove_file(tree.join("forgotten")).unwrap();
+        for n in 0..news {
+            fs::write(tree.join(format!("new-{news}-{n}")), "x").unwrap();
+        }
+        let said = scanner.round(0).unwrap();
+        let mut expected: Vec<Vec<u8>> = fs::read_dir(&tree)
+            .unwrap()
+            .map(|entry| entry.unwrap().path().into_os_string().into_encoded_bytes())
+            .collect();
+        expected.sort();
+        assert_eq!(fleet.paths("snapshot").unwrap(), expected, "{news} new: {said}");
+    }
+}

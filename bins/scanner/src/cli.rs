@@ -39,7 +39,7 @@ Exit codes: 0 done; 1 differences found (diff); 2 wrong usage; 3 wrong configura
 pub(crate) enum Command {
     /// Look at directories and print what changed since the last look. Needs no server.
     Scan(ScanArgs),
-    /// Scan the configured paths, now and every `scanner.scan_interval`, and tell the server what changed.
+    /// Scan the configured paths every `scanner.scan_interval` or by `scanner.schedule`, and tell the server what changed.
     Run(RunArgs),
     /// Go on with a scan that was interrupted, deliver what waits, and exit. Nothing to resume is no failure.
     Resume(ResumeArgs),

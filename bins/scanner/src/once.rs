@@ -67,11 +67,17 @@ async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: 
                 return Ok(Exit::Partial);
             }
         }
+        let mut is_told = told(link.as_ref(), summary.as_ref(), &stop.token).await;
+        if scans && !is_told && wants_all(&scanning, link.as_ref(), &stop.token)? {
+            // What the server lacks is found out by telling it something: it is set right in this run, not in the next.
+            tracing::info!("scanning again, to tell the server everything");
+            summary = scan(&scanning, link.as_ref()).await?;
+            if summary.is_none() {
+                return Ok(Exit::Partial);
+            }
+            is_told = told(link.as_ref(), summary.as_ref(), &stop.token).await;
+        }
         let exit = summary.as_ref().map_or(Exit::Done, report::exit);
-        let is_told = match &link {
-            Some(link) => link.finish(summary.as_ref(), &stop.token).await,
-            None => true,
-        };
         // On a full disk it cannot even be written down what the server took.
         let is_kept = !scanning.state.database.is_disk_short();
         let is_whole = is_told && is_kept && summary.is_none_or(|summary| summary.held == 0);
@@ -87,6 +93,19 @@ async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: 
     };
     health.export_once(&stop.token).await;
     exit
+}
+
+async fn told(link: Option<&Link>, summary: Option<&Summary>, stop: &CancellationToken) -> bool {
+    match link {
+        Some(link) => link.finish(summary, stop).await,
+        None => true,
+    }
+}
+
+/// Whether the server answers and wants everything told anew.
+fn wants_all(scanning: &Scanning, link: Option<&Link>, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let can_be_told = link.is_some_and(Link::is_answering) && !stop.is_cancelled();
+    Ok(can_be_told && scanning.state.outbox.resync()?.is_some())
 }
 
 /// Scans, and delivers meanwhile; `None` when the scan waited for room in the outbox and nobody takes records away.

@@ -133,9 +133,11 @@ impl<'t> Reader<'t> {
             // One variable is one line: lists are written with commas in it.
             Value::Plain(text) if self.node.at.source.kind().is_single() => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                let parts = bracketed(text).unwrap_or_else(|| parts.map(str::to_owned).collect());
                 let nodes: Vec<Node> = parts
+                    .into_iter()
                     .map(|part| Node {
-                        value: Value::Plain(part.to_owned()),
+                        value: Value::Plain(part),
                         ..self.node.clone()
                     })
                     .collect();
@@ -173,6 +175,25 @@ impl<'t> Reader<'t> {
     fn placed<T>(self, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         read().map_err(|error| error.at(self.node.id, false))
     }
+}
+
+/// The texts of a list that is written as in a file, `["a", "b"]`. Without quotes the brackets may belong to the text, as
+/// in a pattern.
+fn bracketed(text: &str) -> Option<Vec<String>> {
+    let mut rest = text.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\''))?;
+        let (part, after) = rest.strip_prefix(quote)?.split_once(quote)?;
+        parts.push(part.to_owned());
+        let after = after.trim_start();
+        rest = match after.strip_prefix(',') {
+            Some(next) => next.trim_start(),
+            None if after.is_empty() => after,
+            None => return None,
+        };
+    }
+    Some(parts)
 }
 
 fn integer<'de, V: Visitor<'de>>(number: i128, visitor: V) -> Result<V::Value, Error> {

@@ -147,6 +147,19 @@ fn variables_name_keys_in_any_case_and_fill_lists_and_maps() {
 }
 
 #[test]
+fn a_list_in_a_variable_is_written_with_commas_or_as_in_a_file() {
+    let patterns = |text: &str| {
+        let config = environment(&[("SCANNER__SCANNER__IGNORE_PATTERNS", text)]).unwrap();
+        config.scanner.ignore_patterns
+    };
+    assert_eq!(patterns(r#"["*.a", 'b,c' ,"d"]"#), ["*.a", "b,c", "d"]);
+    assert_eq!(patterns(" [ ] "), Vec::<String>::new());
+    // What may be a pattern stays one.
+    assert_eq!(patterns("[ab],*.c"), ["[ab]", "*.c"]);
+    assert_eq!(patterns("[ab]"), ["[ab]"]);
+}
+
+#[test]
 fn variables_that_name_no_key_are_problems() {
     let problems = environment(&[
         ("SCANNER__SCANNER__BATCH_SISE", "5"),

@@ -34,7 +34,7 @@ where
     /// Where the state lies [default: /var/lib/PROGRAM for root, $XDG_STATE_HOME/PROGRAM otherwise].
     #[arg(long, global = true, value_name = "DIR", help_heading = HEADING, value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
-    /// Set any key of the configuration, such as `--set logging.level=debug`; may be given again.
+    /// Set any key of the configuration, such as `--set logging.level=debug`, a list with commas; may be given again.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value, help_heading = HEADING)]
     pub set: Vec<(String, String)>,
     /// How results are printed.

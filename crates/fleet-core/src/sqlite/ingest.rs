@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     agent::StreamFace,
-    batch::{Batch, Effect},
+    batch::{Batch, Effect, Entry},
     files_v1::{FilesV1Batch, FilesV1Receipt},
     store::{FilesRefusal, IngestRefusal, Taken},
 };
@@ -39,6 +39,23 @@ pub(super) fn ingest(
         (Some(stream), _) => stream,
     };
     let fresh = stream::mark_seen(connection, &stream, batch.seqs, now)?;
+    let is_repeat = |seq: u64| !fresh.iter().any(|range| (range.first..=range.last).contains(&seq));
+    // The store keeps microseconds.
+    let is_later = |entry: &Entry| stream.latest.is_some_and(|latest| micros(entry.time) > micros(latest));
+    let is_other = |entry: &&Entry| is_later(entry) && is_repeat(entry.seq);
+    if let Some(entry) = batch.entries.iter().find(is_other) {
+        // An agent whose state was put back, as with a machine's snapshot, gives numbers again for other records.
+        tracing::warn!(
+            stream = %batch.stream,
+            number = entry.seq,
+            "an agent's state went back in time: it is asked for a full snapshot"
+        );
+        stream::close(connection, &stream, now)?;
+        return Ok(Err(IngestRefusal::SnapshotWanted));
+    }
+    if let Some(latest) = batch.entries.iter().map(|entry| entry.time).max() {
+        stream::reach(connection, &stream, latest)?;
+    }
     // What an older stream says is superseded from the instant at which a newer one begins to name everything.
     let has_newer = newest.is_some_and(|newest| newest.ordinal > stream.ordinal);
     if has_newer && snapshot::is_superseded(connection, agent, &stream)? {

@@ -59,6 +59,7 @@ const COMPONENT: Component = Component {
         include_str!("snapshot_schema.sql"),
         include_str!("progress_schema.sql"),
         include_str!("link_schema.sql"),
+        include_str!("latest_schema.sql"),
     ],
 };
 

@@ -20,6 +20,8 @@ pub(super) struct Stream {
     pub(super) face: StreamFace,
     /// Whether records that it brings are refused until its agent has sent a snapshot in a newer one.
     pub(super) is_closed: bool,
+    /// The latest time that a record of it bears, by the agent's clock; `None` where that is not known.
+    pub(super) latest: Option<DateTime<Utc>>,
 }
 
 /// The stream of this id.
@@ -97,6 +99,21 @@ pub(super) fn mark_seen(
         .prepare_cached("UPDATE stream SET last_seen = MAX(last_seen, ?2) WHERE id = ?1")?
         .execute(params![stream.id, micros(now)])?;
     Ok(merged.fresh)
+}
+
+/// Notes the latest time that a record bears.
+pub(super) fn reach(connection: &Connection, stream: &Stream, latest: DateTime<Utc>) -> rusqlite::Result<()> {
+    if stream.latest.is_some_and(|known| known >= latest) {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached("UPDATE stream SET latest = ?2 WHERE id = ?1")?;
+    statement.execute(params![stream.id, micros(latest)]).map(drop)
+}
+
+/// Closes one stream: its agent is asked for a snapshot.
+pub(super) fn close(connection: &Connection, stream: &Stream, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE stream SET closed_at = ?2 WHERE id = ?1")?;
+    statement.execute(params![stream.id, micros(now)]).map(drop)
 }
 
 /// Closes every stream whose records agents number: some that were taken may be lost here, and an agent sends none of
@@ -196,6 +213,7 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Stream> {
             StreamFace::FilesV1
         },
         is_closed: row.get::<_, Option<i64>>("closed_at")?.is_some(),
+        latest: Some(time(row, "latest")?).filter(|latest| *latest > DateTime::UNIX_EPOCH),
     })
 }
 

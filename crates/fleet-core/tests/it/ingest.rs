@@ -225,6 +225,28 @@ async fn a_stream_that_does_not_start_at_its_beginning_is_asked_for_a_snapshot()
 }
 
 #[tokio::test]
+async fn an_agent_that_gives_numbers_again_for_later_records_is_asked_for_a_snapshot() {
+    let fixture = Fixture::new();
+    let agent = fixture.agent().await;
+    let ingest = |request| fixture.fleet.ingest(&agent, request, at(1));
+    let first = [created(b"/a", 1), created(b"/b", 1), created(b"/c", 1)];
+    ingest(request(stream(0), 1, &first)).await.unwrap();
+    // A repeat, whole or in part, bears the times of the records that it repeats.
+    ingest(request(stream(0), 2, &first[1..])).await.unwrap();
+    // The agent's state was put back to where it had given number 1, and it went on from there.
+    let mut other = request(stream(0), 2, &[created(b"/x", 1)]);
+    other.records[0].time = at(9);
+    let refused = ingest(other).await;
+    assert!(matches!(refused, Err(IngestError::SnapshotWanted)), "{refused:?}");
+    let known = |path: &[u8]| fixture.fleet.store().file(agent.id, path.to_vec());
+    assert!(known(b"/x").await.unwrap().is_none() && known(b"/c").await.unwrap().is_some());
+    // Nothing of that stream is believed any more, whatever numbers it bears.
+    let later = ingest(request(stream(0), 4, &[created(b"/y", 1)])).await;
+    assert!(matches!(later, Err(IngestError::SnapshotWanted)), "{later:?}");
+    ingest(request(stream(1), 1, &[created(b"/x", 1)])).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_request_that_is_wrong_as_a_whole_leaves_nothing() {
     let fixture = Fixture::new();
     let agent = fixture.agent().await;
