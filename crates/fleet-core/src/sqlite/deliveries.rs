@@ -242,8 +242,9 @@ pub(super) fn reported(
     Ok(ResultTaken::Stored)
 }
 
-/// Ends what time has ended: what no agent had taken by its deadline, and what an agent had taken that was not heard of
-/// since `silent_since` and whose deadline passed before `overdue`. How many.
+/// Ends what time has ended: what no agent had taken by its deadline, and what an agent had taken and told no end of
+/// although its deadline passed before `overdue`, where the agent was not heard of since `silent_since` or after as long
+/// again. How many.
 pub(super) fn expire(
     connection: &Connection,
     now: DateTime<Utc>,
@@ -259,10 +260,16 @@ pub(super) fn expire(
     )?;
     let lost = connection.execute(
         "UPDATE delivery SET state = 8, ended_at = ?1, code = 'not_heard_of',
-                detail = 'the agent had taken it and was not heard of since: it may or may not have run'
+                detail = 'the agent had taken it and told no end of it: it may or may not have run'
          WHERE state IN (2, 3) AND deadline <= ?2
-             AND NOT EXISTS (SELECT 1 FROM agent_session AS s WHERE s.agent = delivery.agent AND s.last_seen > ?3)",
-        params![micros(now), micros(overdue), micros(silent_since)],
+             AND (deadline <= ?4 OR NOT EXISTS (
+                 SELECT 1 FROM agent_session AS s WHERE s.agent = delivery.agent AND s.last_seen > ?3))",
+        params![
+            micros(now),
+            micros(overdue),
+            micros(silent_since),
+            micros(overdue - (now - overdue))
+        ],
     )?;
     Ok((expired + lost) as u64)
 }

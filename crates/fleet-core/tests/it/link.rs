@@ -330,7 +330,13 @@ async fn every_command_ends_in_time() {
         0,
         "an agent that is there will tell"
     );
-    assert_eq!(fleet.expire_commands(at(831)).await.unwrap(), 1);
+    let alive = fleet.store().alive(session, at(1301)).await.unwrap();
+    assert_eq!(alive, Standing::Current);
+    let stuck = fleet.expire_commands(at(1302)).await.unwrap();
+    assert_eq!(
+        stuck, 1,
+        "after twenty minutes nobody waits for an agent that tells nothing"
+    );
     assert_eq!(link.delivery(taken).await.code.as_deref(), Some("not_heard_of"));
     link.ack(session, sent, 900).await;
     assert_eq!(

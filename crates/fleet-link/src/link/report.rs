@@ -22,6 +22,17 @@ pub(super) fn expired(command: CommandId, deadline: DateTime<Utc>) -> CommandRep
     report(command, Outcome::Expired, Some("deadline_passed"), detail)
 }
 
+/// What a verb that was stopped at its deadline had done until then.
+pub(super) fn overdue(command: CommandId, started_at: DateTime<Utc>, body: Value, max_body: ByteSize) -> CommandReport {
+    let detail = "it was stopped at its deadline";
+    let made = CommandReport {
+        body,
+        started_at: Some(started_at),
+        ..report(command, Outcome::Failed, Some("deadline_passed"), detail)
+    };
+    within(made, max_body.bytes())
+}
+
 pub(super) fn cancelled_before_it_began(command: CommandId) -> CommandReport {
     let detail = "it was cancelled before it began";
     report(command, Outcome::Cancelled, Some("not_begun"), detail)

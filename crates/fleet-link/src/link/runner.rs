@@ -198,14 +198,31 @@ impl<'a> Runner<'a> {
         };
         let running = (verb.handler)(command.args, context);
         let inner = Arc::clone(self.inner);
+        let deadline = command.deadline;
         async move {
-            let result = running.await;
+            tokio::pin!(running);
+            let in_time = tokio::select! {
+                result = &mut running => Some(result),
+                () = passed(&inner, deadline) => None,
+            };
+            let is_late = in_time.is_none();
+            let result = match in_time {
+                Some(result) => result,
+                None => {
+                    warn!("stopped, for its deadline has passed");
+                    cancel.cancel();
+                    running.await
+                }
+            };
+            let max = inner.settings.borrow().max_result;
+            if let (true, Err(CommandError::Cancelled { body })) = (is_late, &result) {
+                return Came::Ended(report::overdue(id, started_at, body.clone(), max));
+            }
             let was_stopped = cancel.is_cancelled() && !inner.desk.is_unwanted(id);
             if was_stopped && matches!(result, Err(CommandError::Cancelled { .. })) {
                 info!("left, for the agent stops");
                 return Came::Left(id);
             }
-            let max = inner.settings.borrow().max_result;
             Came::Ended(report::ended(id, started_at, result, max))
         }
     }
@@ -293,5 +310,15 @@ impl<'a> Runner<'a> {
             (status.waiting, status.running) = (waiting, running);
             is_news
         });
+    }
+}
+
+/// Waits until the controller's clock says that a deadline is here.
+async fn passed(inner: &Inner, deadline: DateTime<Utc>) {
+    loop {
+        match (deadline - inner.controller_now()).to_std() {
+            Ok(left) if !left.is_zero() => sleep(left.min(LOOK_AT_CLOCK)).await,
+            _ => return,
+        }
     }
 }

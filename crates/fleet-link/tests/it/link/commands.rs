@@ -192,6 +192,19 @@ async fn what_is_too_late_is_not_begun() {
 }
 
 #[tokio::test]
+async fn one_that_runs_past_its_deadline_is_stopped_and_told_for_failed() {
+    let (held, mut begins) = Held::new();
+    let mut rig = Rig::new(Plan::with(Verbs::new().with("scan", held.verb()))).await;
+    let short = command_by("scan", in_secs(1));
+    rig.order(&short).await;
+    begins.recv().await.unwrap();
+    let told = rig.result(&short).await;
+    assert_eq!(ended(&told), (Outcome::Failed, "deadline_passed"));
+    assert_eq!(told.body, json!({"n": 1}), "with what it had done");
+    rig.agent.stop().await;
+}
+
+#[tokio::test]
 async fn a_deadline_is_of_the_controllers_clock() {
     let dir = tempfile::tempdir().unwrap();
     let mut controller = Controller::start().await;
