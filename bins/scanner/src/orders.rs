@@ -15,12 +15,15 @@ use tokio::{
     time,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 /// How often it is told how far a scan is.
 const TELL: Duration = Duration::from_secs(1);
 
 /// A scan that was asked for.
 pub(crate) struct Asked {
+    /// The command's, whose trace the scan belongs to.
+    span: Span,
     cancel: CancellationToken,
     ended: oneshot::Sender<Result<Ended, String>>,
 }
@@ -124,6 +127,7 @@ impl Orders {
         }
         let (ended, mut wait) = oneshot::channel();
         let asked = Asked {
+            span: Span::current(),
             cancel: context.cancel.clone(),
             ended,
         };
@@ -171,6 +175,11 @@ impl Orders {
 }
 
 impl Asked {
+    /// The span of the command that asked.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
     /// Tells whoever asked how the scan ended.
     pub(crate) fn ended(self, scanned: &anyhow::Result<Summary>) {
         let ended = match scanned {

@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     health::Health,
     link, once,
-    orders::{self, Orders},
+    orders::{self, Asked, Orders},
     request, requests,
     scanning::{self, Scanning},
     session,
@@ -24,6 +24,7 @@ use std::{
 };
 use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 /// So long tasks get to end; systemd's own limit is 90 seconds.
 const GRACE: Duration = Duration::from_secs(20);
@@ -170,7 +171,8 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
         timing.began(now);
         orders.scanning(true);
         let scanned = {
-            let scan = scanning.scan(linked.is_answering());
+            let asked_by = asked.first().map_or_else(Span::current, Asked::span);
+            let scan = scanning.scan(linked.is_answering()).instrument(asked_by);
             tokio::pin!(scan);
             let mut is_wanted = true;
             loop {

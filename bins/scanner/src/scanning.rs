@@ -41,7 +41,8 @@ impl Scanning {
     /// Scans on a thread where it may block. `is_answering` is whether the server takes records at the moment.
     pub(crate) async fn scan(&self, is_answering: bool) -> anyhow::Result<Summary> {
         let own = self.clone();
-        let scanned = tokio::task::spawn_blocking(move || own.scan_here(is_answering)).await;
+        let current = tracing::Span::current();
+        let scanned = tokio::task::spawn_blocking(move || current.in_scope(|| own.scan_here(is_answering))).await;
         match scanned {
             Ok(scanned) => scanned,
             // A fault of this program: whoever supervises has to see it as one.

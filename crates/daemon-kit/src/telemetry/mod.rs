@@ -41,4 +41,5 @@ pub use queue::open_queue;
 pub use recording::{Recorded, Recording};
 pub use report::OtlpStatus;
 pub use settings::{OtlpCompression, OtlpProtocol, OtlpQueueSettings, OtlpSettings, OtlpSignal, TelemetrySettings};
+pub use telemetry_otel::RUN;
 pub use transport::OtlpSetupError;

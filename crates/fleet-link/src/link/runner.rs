@@ -8,6 +8,7 @@ use super::{
 };
 use chrono::{DateTime, Utc};
 use core_model::CommandId;
+use daemon_kit::telemetry::RUN;
 use fleet_wire::link::{Command, CommandReport, JournalState};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
@@ -172,7 +173,7 @@ impl<'a> Runner<'a> {
         if self.inner.desk.is_unwanted(id) {
             return self.end(report::cancelled_before_it_began(id)).await;
         }
-        let span = info_span!("command", %id, verb = command.verb);
+        let span = info_span!(target: RUN, "command", %id, verb = command.verb);
         span.in_scope(|| info!("begun"));
         let started_at = Utc::now();
         let task = self.task(command, &verb, cancel, started_at).instrument(span);
