@@ -35,6 +35,12 @@ impl Cost {
     }
 }
 
+/// Of sorted figures, the one that such a share of them does not pass.
+pub(super) fn share(sorted: &[f64], share: f64) -> f64 {
+    let index = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(index.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
 /// Runs it to its end, which must be one of `codes`; what it prints goes nowhere.
 pub(crate) fn run(command: &mut Command, codes: &[i32]) -> Result<Cost> {
     command

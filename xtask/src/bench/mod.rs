@@ -1,7 +1,11 @@
 //! `cargo xtask bench`: whole products beside their peers, as ratios in one run, CPU seconds first.
 mod daemons;
 mod measure;
+mod procfs;
+mod reload;
 mod scanner;
+mod site;
+mod storm;
 mod walk;
 
 use anyhow::Result;
@@ -12,6 +16,10 @@ pub(crate) enum Command {
     Scanner(scanner::Args),
     /// The daemons: how soon they are ready, and what they cost at rest.
     Daemons(daemons::Args),
+    /// From a changed configuration to its effect.
+    Reload(reload::Args),
+    /// Hundreds of agents whose controller goes and comes back.
+    Storm(storm::Args),
     /// A bare walk: every directory listed, every file looked at, nothing kept. For the bench itself.
     #[command(hide = true)]
     Walk(walk::Args),
@@ -21,6 +29,8 @@ pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Scanner(args) => scanner::run(&args),
         Command::Daemons(args) => daemons::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Storm(args) => storm::run(&args),
         Command::Walk(args) => walk::run(&args),
     }
 }
