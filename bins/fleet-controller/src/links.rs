@@ -10,8 +10,9 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use transport_http::Status;
 
-/// How often it is looked which commands time has ended.
-const END_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked which commands time has ended. An agent ends its own to the second; this is for those that are
+/// away.
+const END_EVERY: Duration = Duration::from_secs(5);
 
 /// Looks after the sockets until `stop`, then sends all agents away.
 pub(crate) async fn run(links: Links, fleet: Arc<Fleet<SqliteStore>>, stop: CancellationToken) -> anyhow::Result<()> {

@@ -43,6 +43,9 @@ const ENROL: Backoff = Backoff {
     longest: Duration::from_secs(300),
 };
 
+/// How often delivery looks into the outbox although nobody said that there is something.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// A server, and us at it.
 pub(crate) struct Link {
     /// How a fleet controller is reached, for the link; `None` for other servers.
@@ -64,6 +67,7 @@ struct Connected {
     presence: Presence,
     // Delivery rereads its settings at each round.
     settings: watch::Sender<DeliverySettings>,
+    look_every: Duration,
 }
 
 impl Link {
@@ -105,7 +109,9 @@ impl Link {
         };
         let reached = settings.clone();
         let client = Client::new(settings)?;
-        let (sender, receiver) = watch::channel(delivery_settings(&live));
+        // A daemon tells delivery when there is something; `run --once` only has it look.
+        let look_every = if claims.is_some() { QUIET } else { Duration::from_secs(5) };
+        let (sender, receiver) = watch::channel(delivery_settings(&live, look_every));
         let delivery = Delivery::new(
             Arc::new(state.outbox.clone()),
             client.clone(),
@@ -133,6 +139,7 @@ impl Link {
             delivery,
             presence,
             settings: sender,
+            look_every,
         };
         let mut link = Self::new(context, state, health, Some(connected), anew);
         link.reached = (server.dialect == Dialect::Shoal).then_some(reached);
@@ -186,7 +193,7 @@ impl Link {
                 let last = time::Instant::now();
                 loop {
                     let now = Arc::clone(&live.borrow_and_update());
-                    connected.settings.send_replace(delivery_settings(&now));
+                    connected.settings.send_replace(delivery_settings(&now, connected.look_every));
                     let interval = now.agent.heartbeat_interval.get().max(Duration::from_secs(1));
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -376,8 +383,9 @@ impl Link {
     }
 }
 
-fn delivery_settings(live: &Live) -> DeliverySettings {
+fn delivery_settings(live: &Live, look_every: Duration) -> DeliverySettings {
     DeliverySettings {
+        interval: look_every,
         batch_size: live.scanner.batch_size as usize,
         concurrent_api_calls: usize::from(live.scanner.concurrent_api_calls),
         ..DeliverySettings::default()
@@ -405,6 +413,11 @@ impl Linked {
     /// A scan has ended: there may be something to deliver, and the server should hear of it.
     pub(crate) fn scan_ended(&self) {
         self.0.news.notify_one();
+        self.found();
+    }
+
+    /// There may be something to deliver.
+    pub(crate) fn found(&self) {
         let wake = self.0.wake.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(wake) = &*wake {
             wake.notify_one();

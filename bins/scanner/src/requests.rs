@@ -1,14 +1,14 @@
-//! What an operator asks of a running agent on its own machine: rows in the state that the agent looks for every few
-//! seconds, because the agent alone may change what it knows.
+//! What an operator asks of a running agent on its own machine: rows in the state, because the agent alone may
+//! change what it knows, and a bell that it hears.
 use crate::{accept, context::Context, state::State};
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use core_model::Queue as _;
-use daemon_kit::Exit;
+use daemon_kit::{Exit, bell::ring};
 use rusqlite::{Connection, OptionalExtension};
 use state_sqlite::{Database, LockError, OpenOptions, Outbox, ResyncReason, RunLock, rusqlite};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -50,6 +50,10 @@ pub(crate) fn ask(file: &Path, request: &Request) -> anyhow::Result<(Exit, Strin
             Ok(connection.last_insert_rowid())
         })
         .context("could not ask the running agent: does it have this version? Restart it first")?;
+    // Unheard, it is seen all the same, a little later.
+    if let Err(error) = ring(&bell(file)) {
+        tracing::debug!(%error, "the agent's bell could not be rung");
+    }
     let asked = Instant::now();
     while asked.elapsed() < PATIENCE {
         let sql = "SELECT result FROM request WHERE id = ?1 AND done_ms IS NOT NULL";
@@ -66,6 +70,13 @@ pub(crate) fn ask(file: &Path, request: &Request) -> anyhow::Result<(Exit, Strin
     }
     let text = "the running agent was asked and is busy with a scan: it acts when the scan has ended".to_owned();
     Ok((Exit::Partial, text))
+}
+
+/// The bell beside the state.
+pub(crate) fn bell(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".bell");
+    name.into()
 }
 
 /// Does what was asked; gives whether a scan should follow at once.

@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use core_model::Backoff;
-use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor};
+use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor, bell::Bell};
 use std::{
     sync::{
         Arc,
@@ -29,8 +29,14 @@ use tracing::{Instrument as _, Span};
 /// So long tasks get to end; systemd's own limit is 90 seconds.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How often what was asked for on this machine is looked for.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often it is looked, besides, whether something is due or asked for: a clock may be set, a ring unheard.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// And no more often than this, whatever the clock does.
+const SHORTEST_REST: Duration = Duration::from_millis(10);
+
+/// The same while a scan lasts; delivery takes what was found meanwhile as often.
+const LOOK_WHILE_SCANNING: Duration = Duration::from_secs(2);
 
 const AGAIN: Restart = Restart::Backoff(Backoff {
     first: Duration::from_secs(1),
@@ -150,24 +156,32 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
     } = parts;
     let mut timing = Timing::new(scanning.context.agent_name(), last_scan(&scanning)?);
     let mut changes = scanning.context.changes();
-    let mut look = time::interval(LOOK);
-    look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    let bell = Bell::hang(&requests::bell(&scanning.state.file));
+    let mut rest = Duration::ZERO;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = wake.notified() => {}
+            () = bell.rung() => {}
             Ok(()) = changes.changed() => {}
-            _ = look.tick() => {}
+            () = time::sleep(rest.clamp(SHORTEST_REST, LOOK)) => {}
         }
         let own = scanning.clone();
-        let is_asked = blocking(move || requests::serve(&own.context, &own.state)).await?;
+        let is_answering = linked.is_answering();
+        let is_asked = blocking(move || {
+            let is_asked = requests::serve(&own.context, &own.state)?;
+            Ok(is_asked || wants_resync(&own, is_answering)?)
+        });
+        let is_asked = is_asked.await?;
         let asked = orders.take();
         let is_asked = is_asked || !asked.is_empty();
         let now = Utc::now();
-        let is_due = timing.is_due(&scanning.context.live(), now);
-        if !is_due && !is_asked && !wants_resync(&scanning, &linked)? {
+        let live = scanning.context.live();
+        if !timing.is_due(&live, now) && !is_asked {
+            rest = timing.rest(&live, now);
             continue;
         }
+        rest = Duration::ZERO;
         timing.began(now);
         orders.scanning(true);
         let scanned = {
@@ -186,7 +200,8 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
                         is_wanted = false;
                         scanning::stop(&scanning);
                     }
-                    _ = look.tick() => {
+                    () = time::sleep(LOOK_WHILE_SCANNING) => {
+                        linked.found();
                         if timing.wants_cancel(&scanning.context.live(), Utc::now()) {
                             scanning::stop(&scanning);
                         }
@@ -217,8 +232,8 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
 }
 
 /// Whether everything has to be told anew, and can be.
-fn wants_resync(scanning: &Scanning, linked: &link::Linked) -> anyhow::Result<bool> {
-    if scanning.context.live().server.base_url.is_none() || !linked.is_answering() {
+fn wants_resync(scanning: &Scanning, is_answering: bool) -> anyhow::Result<bool> {
+    if scanning.context.live().server.base_url.is_none() || !is_answering {
         return Ok(false);
     }
     Ok(scanning.state.outbox.resync()?.is_some())

@@ -3,6 +3,7 @@ use crate::settings::Live;
 use chrono::{DateTime, TimeDelta, Utc};
 use daemon_kit::ScheduleSettings;
 use schedule::{Planner, SkipReason, Skipped, Step};
+use std::time::Duration;
 
 /// A scan that failed is tried again after this at the latest.
 const RETRY: TimeDelta = TimeDelta::minutes(5);
@@ -20,6 +21,8 @@ pub(crate) struct Timing {
 struct Planned {
     settings: ScheduleSettings,
     planner: Planner,
+    /// When it has something to say next, as it said last.
+    next: Option<DateTime<Utc>>,
 }
 
 impl Timing {
@@ -46,6 +49,21 @@ impl Timing {
         };
         // A clock that was set back must not put the next scan off for years.
         is_planned || now >= due || due - now > interval.max(RETRY)
+    }
+
+    /// How long nothing is due, as far as is known now: after [`Timing::is_due`] said that nothing is.
+    pub(crate) fn rest(&self, live: &Live, now: DateTime<Utc>) -> Duration {
+        let due = match (self.retry, self.last, &self.planned) {
+            (Some(retry), _, Some(planned)) => planned.next.map_or(retry, |next| next.min(retry)),
+            (Some(retry), _, None) => retry,
+            (None, _, Some(planned)) => match planned.next {
+                Some(next) => next,
+                None => return Duration::MAX,
+            },
+            (None, Some(last), None) => last + interval(live),
+            (None, None, None) => now,
+        };
+        (due - now).to_std().unwrap_or_default()
     }
 
     /// A scan begins, whether it was due or somebody asked for it.
@@ -91,6 +109,7 @@ impl Timing {
                 self.planned = Some(Planned {
                     settings: settings.clone(),
                     planner: Planner::new(plan, self.last, now),
+                    next: None,
                 });
             }
         }
@@ -103,7 +122,10 @@ impl Timing {
         };
         loop {
             match planned.planner.next_step(now) {
-                Step::Wait(_) => return wishes,
+                Step::Wait(next) => {
+                    planned.next = next;
+                    return wishes;
+                }
                 Step::Start(run) => {
                     if run.is_late {
                         tracing::info!(due = %run.due, missed = run.missed, "makes up for scans that were missed");

@@ -33,6 +33,7 @@
 //! let loaded = load::<Settings>(&SPEC, None, &[], &around).unwrap();
 //! assert_eq!(loaded.settings.value.logging.level, "debug");
 //! ```
+pub mod bell;
 pub mod bundle;
 pub mod cli;
 pub mod doctor;

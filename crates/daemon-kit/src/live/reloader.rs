@@ -179,10 +179,11 @@ impl<T: Reload> Reloader<T> {
             let cause = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = hangup.next() => ReloadCause::Signal,
-                () = watcher.changed() => {
-                    time::sleep(SETTLE).await;
-                    ReloadCause::File
-                }
+                () = watcher.changed() => tokio::select! {
+                    () = time::sleep(SETTLE) => ReloadCause::File,
+                    () = hangup.next() => ReloadCause::Signal,
+                    () = stop.cancelled() => return Ok(()),
+                },
             };
             // Whatever else lies in the directory changes too: only what the files hold is a reason.
             let now = contents(&files);

@@ -17,8 +17,9 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-/// How often it is looked whether something waits for an agent that nobody nudged for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether something waits for an agent that nobody nudged for. Whatever is sent through this
+/// process nudges.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What can be set about the agent link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

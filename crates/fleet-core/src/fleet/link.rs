@@ -176,8 +176,8 @@ impl<S: Store> Fleet<S> {
         self.wakes.subscribe(agent)
     }
 
-    /// Wakes the sessions for whose agents something waits that nobody nudged for. To be called every second: with this
-    /// a nudge that was lost costs no more than that.
+    /// Wakes the sessions for whose agents something waits that nobody nudged for. To be called every few seconds: with
+    /// this a nudge that was lost costs no more than that.
     ///
     /// # Errors
     /// When the store fails.
