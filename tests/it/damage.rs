@@ -265,7 +265,7 @@ fn a_whole_directory_that_was_put_back_is_noticed_by_what_the_controller_has() {
     scanner.round(0).unwrap();
     copy(&state, &earlier);
     // As after the return to a machine's snapshot: with a record more than then, with as many, and with none.
-    for news in [2, 1] {
+    for news in [2, 1, 0] {
         fs::write(tree.join("forgotten"), "x").unwrap();
         scanner.round(0).unwrap();
         fs::remove_dir_all(&state).unwrap();

@@ -8,6 +8,8 @@
 
 #[cfg(unix)]
 mod bounds;
+#[cfg(unix)]
+mod certificates;
 mod configuration;
 #[cfg(unix)]
 mod controller;
@@ -32,6 +34,8 @@ mod local;
 mod outage;
 #[cfg(unix)]
 mod reload;
+#[cfg(unix)]
+mod rotation;
 #[cfg(unix)]
 mod store;
 #[cfg(unix)]

@@ -44,7 +44,7 @@ impl Fleet {
     /// # Errors
     /// When it does not come up.
     pub fn start() -> Result<Self> {
-        Ok(Self::start_with(None, |_| Ok(()))?.0)
+        Ok(Self::start_with(None, &[], |_| Ok(()))?.0)
     }
 
     /// The same, after `prepare` was given the place of the controller's data, which is not there yet.
@@ -52,7 +52,7 @@ impl Fleet {
     /// # Errors
     /// That of `prepare`, or when it does not come up.
     pub fn start_after<T>(prepare: impl FnOnce(&Path) -> Result<T>) -> Result<(Self, T)> {
-        Self::start_with(None, prepare)
+        Self::start_with(None, &[], prepare)
     }
 
     /// The same over TLS, with this certificate and key of that authority.
@@ -60,7 +60,15 @@ impl Fleet {
     /// # Errors
     /// When it does not come up.
     pub fn start_tls(certificate: &Path, key: &Path, authority: &Path) -> Result<Self> {
-        Ok(Self::start_with(Some((certificate, key, authority)), |_| Ok(()))?.0)
+        Self::start_tls_with(certificate, key, authority, &[])
+    }
+
+    /// The same, with these settings, each as `KEY=VALUE`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_tls_with(certificate: &Path, key: &Path, authority: &Path, settings: &[&str]) -> Result<Self> {
+        Ok(Self::start_with(Some((certificate, key, authority)), settings, |_| Ok(()))?.0)
     }
 
     /// The same with this configuration, in YAML or JSON.
@@ -68,7 +76,10 @@ impl Fleet {
     /// # Errors
     /// When it does not come up.
     pub fn start_configured(config: &str) -> Result<Self> {
-        Ok(Self::start_with(None, |data| Ok(fs::write(data.with_file_name(CONFIG_FILE), config)?))?.0)
+        Ok(Self::start_with(None, &[], |data| {
+            Ok(fs::write(data.with_file_name(CONFIG_FILE), config)?)
+        })?
+        .0)
     }
 
     /// Its configuration file, where it was started with one.
@@ -78,6 +89,7 @@ impl Fleet {
 
     fn start_with<T>(
         tls: Option<(&Path, &Path, &Path)>,
+        settings: &[&str],
         prepare: impl FnOnce(&Path) -> Result<T>,
     ) -> Result<(Self, T)> {
         let home = tempfile::Builder::new().prefix("shoal-e2e-").tempdir()?;
@@ -88,6 +100,9 @@ impl Fleet {
             options: Vec::new(),
             authority: None,
         };
+        for setting in settings {
+            fleet.options.extend(["--set".to_owned(), (*setting).to_owned()]);
+        }
         if let Some((certificate, key, authority)) = tls {
             for (name, file) in [("certificate", certificate), ("key", key)] {
                 fleet.options.push("--set".to_owned());

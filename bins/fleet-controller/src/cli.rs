@@ -25,6 +25,7 @@ Examples:
   fleet-controller doctor                                 what is wrong with this set-up, and the remedy
   fleet-controller store backup                           a backup now, on the controller's machine
   fleet-controller agents                                 which agents are there, and how they are
+  fleet-controller agents rotate-key web-1-scanner        ask the agent for another key, without a gap
   fleet-controller claim 7K3M-X9QD                        let the agent in that shows this code
   fleet-controller commands send scan --to web-1-scanner --wait
   fleet-controller agent-config set web-1-scanner scanner.yaml
@@ -150,6 +151,12 @@ pub(crate) enum AgentsCommand {
         agent: String,
         /// Its name from now on.
         name: String,
+    },
+    /// Ask agents for another key. Each takes it with its next heartbeat; the one before opens until then.
+    RotateKey {
+        /// Their names or ids.
+        #[arg(required = true, value_name = "AGENT")]
+        agents: Vec<String>,
     },
     /// Take an agent's key away and remove all that it told: its files, changes, commands and configuration.
     Remove {

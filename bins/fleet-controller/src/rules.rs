@@ -1,5 +1,6 @@
 //! What of the configuration goes to those who apply it, at the start and whenever it changes.
 use crate::settings::Live;
+use core_model::Period;
 use fleet_api::{LinkSettings, Links};
 use fleet_core::{Fleet, FleetSettings, SqliteStore};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ pub(crate) fn of_fleet(live: &Live) -> FleetSettings {
         session_life: live.auth.session.get(),
         claim_life: live.agents.claim_life.get(),
         kept_commands: live.agents.keep_commands.get(),
+        rotate_keys_after: live.agents.rotate_keys_after.map(Period::get),
+        agents_by_certificate: live.agents.by_certificate,
         ..FleetSettings::default()
     }
 }

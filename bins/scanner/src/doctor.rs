@@ -6,24 +6,27 @@ use crate::{
     request,
     settings::ScannerConfig,
 };
-use chrono::{TimeDelta, Utc};
-use core_model::{ByteSize, Secret};
+use chrono::{DateTime, TimeDelta, Utc};
+use core_model::ByteSize;
 use daemon_kit::{
     Dialect, Exit,
     cli::{Checkup, DoctorArgs},
     doctor::{self, Finding},
 };
-use fleet_link::CredentialFile;
+use fleet_link::{CredentialFile, Credentials};
 use state_sqlite::{Backups, Database, OpenError, Outbox, RunLock};
 use std::{
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
-use transport_http::{Client, HeaderMap, SendError};
+use transport_http::{Client, ClientIdentity, HeaderMap, SendError};
 
 /// A clock that differs by more makes times of records wrong, and certificates too early or too late.
 const LARGEST_SKEW: Duration = Duration::from_secs(60);
+
+/// A certificate of its own that ends sooner than this should have been renewed by now.
+const RENEWED_BEFORE: TimeDelta = TimeDelta::days(2);
 
 /// From this share on the outbox is nearly full.
 const NEARLY_FULL: f64 = 0.8;
@@ -205,12 +208,16 @@ fn server(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig) -> anyho
         checkup.report.add(Finding::skipped("server", why));
         return Ok(());
     };
-    let key = match (&settings.api_key, &checkup.data_dir) {
-        (Some(key), _) => Some(key.clone()),
-        (None, Some(data_dir)) => credentials(checkup, &data_dir.path.clone(), base_url),
+    if let Some(identity) = &settings.identity {
+        checkup.report.add(certificate(identity, Utc::now()));
+    }
+    let data_dir = checkup.data_dir.as_ref().map(|data_dir| data_dir.path.clone());
+    let proof = match (&settings.api_key, data_dir) {
+        (Some(key), _) => Some(Some(key.current())),
+        (None, Some(data_dir)) => credentials(checkup, &data_dir, base_url).map(|credentials| credentials.api_key),
         (None, None) => None,
     };
-    if let Some(key) = &key {
+    if let Some(Some(key)) = &proof {
         checkup.hide(key);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -228,7 +235,12 @@ fn server(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig) -> anyho
         checkup.report.add(Finding::skipped("key", why));
         return Ok(());
     }
-    let Some(key) = key else {
+    let Some(key) = proof else {
+        if settings.identity.is_some() {
+            let why = "none yet: the agent joins by its certificate at its first run";
+            checkup.report.add(Finding::skipped("key", why));
+            return Ok(());
+        }
         let remedy = "give the agent a join token: `fleet-controller join-tokens create`, then SCANNER_JOIN_TOKEN or \
                       --join-token-file at its first run";
         checkup
@@ -236,21 +248,42 @@ fn server(checkup: &mut Checkup<ScannerConfig>, config: &ScannerConfig) -> anyho
             .add(Finding::failure("key", "this agent has none yet", remedy));
         return Ok(());
     };
-    settings.api_key = Some(key);
+    settings.api_key = key.map(Into::into);
     settings.retry_attempts = 0;
     let finding = runtime.block_on(key_is_taken(settings));
     checkup.report.add(finding);
     Ok(())
 }
 
-fn credentials(checkup: &mut Checkup<ScannerConfig>, data_dir: &Path, base_url: &str) -> Option<Secret> {
+/// Whether the agent's own certificate can be shown, and for how long.
+fn certificate(identity: &ClientIdentity, now: DateTime<Utc>) -> Finding {
+    const CHECK: &str = "client certificate";
+    let remedy = "have it renewed by the authority that the server trusts; the agent takes it up by itself";
+    let end = match identity.expires_at() {
+        Ok(Some(end)) => end,
+        Ok(None) => return Finding::ok(CHECK, "fits its key"),
+        Err(error) => {
+            let remedy = "correct `server.client_certificate` and `server.client_key`, and see that the user of the agent \
+                          may read both";
+            return Finding::failure(CHECK, chain(&error), remedy);
+        }
+    };
+    let shown = end.format("%Y-%m-%d %H:%M UTC");
+    match end - now {
+        left if left <= TimeDelta::zero() => Finding::failure(CHECK, format!("it ended at {shown}"), remedy),
+        left if left < RENEWED_BEFORE => Finding::warning(CHECK, format!("it ends at {shown}"), remedy),
+        _ => Finding::ok(CHECK, format!("fits its key, and is good until {shown}")),
+    }
+}
+
+fn credentials(checkup: &mut Checkup<ScannerConfig>, data_dir: &Path, base_url: &str) -> Option<Credentials> {
     let file = CredentialFile::in_dir(data_dir);
     checkup.report.add(doctor::credentials(
         file.path(),
         "not enrolled yet: a join token is needed at the first run",
     ));
     match file.load(base_url) {
-        Ok(credentials) => credentials.map(|credentials| credentials.api_key),
+        Ok(credentials) => credentials,
         Err(error) => {
             let remedy = "remove the file and enrol again with a new join token";
             checkup
@@ -278,7 +311,7 @@ async fn key_is_taken(settings: transport_http::ClientSettings) -> Finding {
     {
         Err((_, Some(401 | 403))) => Finding::failure(
             CHECK,
-            "the server does not take this agent's key",
+            "the server does not take this agent's key or certificate",
             "it was revoked or is another server's: remove the credentials and enrol again with a new join token, or \
              correct `server.api_key`",
         ),

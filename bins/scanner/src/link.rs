@@ -4,20 +4,20 @@ use crate::{
     cli::JoinArgs,
     context::Context,
     health::Health,
+    joining::{CAPABILITIES, VERSION, enrolled, introduction},
     linking,
-    run::AgentParts,
+    run::{AgentParts, blocking},
     settings::Live,
     state::State,
 };
-use anyhow::Context as _;
 use chrono::Utc;
 use core_model::{Backoff, Queue, QueueStats, StreamId};
 use daemon_kit::Dialect;
 use fleet_link::{
-    ClaimSettings, CredentialFile, Delivery, DeliverySettings, DeliveryStatus, EnrollError, Hooks, Introduction,
-    LinkStatus, Presence, claim, delivered, enroll, join_token,
+    CredentialFile, Delivery, DeliverySettings, DeliveryStatus, EnrollError, Hooks, KeyRotation, LinkStatus, Presence,
+    delivered,
 };
-use fleet_wire::{ClaimResponse, Delivered, Heartbeat};
+use fleet_wire::{Delivered, Heartbeat};
 use fsscan::Summary;
 use state_sqlite::{Database, Outbox, ResyncReason};
 use std::{
@@ -32,10 +32,7 @@ use tokio::{
     time,
 };
 use tokio_util::sync::CancellationToken;
-use transport_http::{Client, ClientSettings};
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-const CAPABILITIES: &[&str] = &["files"];
+use transport_http::{ApiKey, Client, ClientSettings};
 
 /// Waits between attempts to enrol.
 const ENROL: Backoff = Backoff {
@@ -65,6 +62,10 @@ pub(crate) struct Link {
 struct Connected {
     delivery: Delivery<Outbox>,
     presence: Presence,
+    /// `None` where the key is of the configuration, or the agent has none.
+    rotation: Option<KeyRotation>,
+    /// It was said that the key cannot be renewed.
+    is_key_fixed: AtomicBool,
     // Delivery rereads its settings at each round.
     settings: watch::Sender<DeliverySettings>,
     look_every: Duration,
@@ -91,13 +92,13 @@ impl Link {
         settings.user_agent = format!("scanner/{VERSION}");
         settings.max_parallel = usize::from(live.scanner.concurrent_api_calls) + 1;
         settings.observe = Some(health.api_observer());
-        let name = if settings.api_key.is_some() {
-            context.agent_name()
+        let (name, credentials) = if settings.api_key.is_some() {
+            (context.agent_name(), None)
         } else {
             match enrolled(context, join, base_url, &settings, claims).await {
                 Ok(credentials) => {
-                    settings.api_key = Some(credentials.api_key);
-                    credentials.name
+                    settings.api_key = credentials.api_key.clone().map(ApiKey::new);
+                    (credentials.name.clone(), Some(credentials))
                 }
                 Err(error) if is_away(&error) => {
                     tracing::warn!("not enrolled yet: {error:#}; what is found waits in the outbox");
@@ -109,8 +110,19 @@ impl Link {
         };
         let reached = settings.clone();
         let client = Client::new(settings)?;
+        let rotation = match (&reached.api_key, credentials) {
+            (Some(key), Some(credentials)) => {
+                let file = CredentialFile::in_dir(context.data_dir());
+                Some(KeyRotation::new(client.clone(), key.clone(), file, credentials))
+            }
+            _ => None,
+        };
         // A daemon tells delivery when there is something; `run --once` only has it look.
-        let look_every = if claims.is_some() { QUIET } else { Duration::from_secs(5) };
+        let look_every = if claims.is_some() {
+            QUIET
+        } else {
+            Duration::from_secs(5)
+        };
         let (sender, receiver) = watch::channel(delivery_settings(&live, look_every));
         let delivery = Delivery::new(
             Arc::new(state.outbox.clone()),
@@ -138,6 +150,8 @@ impl Link {
         let connected = Connected {
             delivery,
             presence,
+            rotation,
+            is_key_fixed: AtomicBool::new(false),
             settings: sender,
             look_every,
         };
@@ -193,7 +207,9 @@ impl Link {
                 let last = time::Instant::now();
                 loop {
                     let now = Arc::clone(&live.borrow_and_update());
-                    connected.settings.send_replace(delivery_settings(&now, connected.look_every));
+                    connected
+                        .settings
+                        .send_replace(delivery_settings(&now, connected.look_every));
                     let interval = now.agent.heartbeat_interval.get().max(Duration::from_secs(1));
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -211,9 +227,16 @@ impl Link {
                 }
             }
         };
+        let renew = async {
+            if let Some(rotation) = &connected.rotation {
+                rotation.run(&stop).await;
+            }
+            std::future::pending().await
+        };
         tokio::select! {
             () = connected.delivery.run(stop.clone()) => {}
             () = beat => {}
+            () = renew => {}
         }
     }
 
@@ -243,16 +266,43 @@ impl Link {
         }
         // A server that does not answer must not keep a process that was told to end.
         let is_known = tokio::select! {
-            is_known = self.heartbeat(connected, summary) => is_known,
+            is_known = self.last_heartbeat(connected, summary) => is_known,
             () = stop.cancelled() => true,
         };
         is_known && report.remaining == 0
     }
 
+    /// The heartbeat of the end, and what it asks for: nobody comes after it who could do that.
+    async fn last_heartbeat(&self, connected: &Connected, summary: Option<&Summary>) -> bool {
+        let is_known = self.heartbeat(connected, summary).await;
+        if let Some(rotation) = &connected.rotation
+            && let Err(error) = rotation.rotate_if_wanted().await
+        {
+            tracing::warn!(
+                error = chain(&error),
+                "the key could not be renewed: the agent goes on with the one it has"
+            );
+        }
+        is_known
+    }
+
+    /// The controller wants this agent to have another key.
+    pub(crate) fn wants_new_key(&self) {
+        let Some(connected) = &self.connected else { return };
+        match &connected.rotation {
+            Some(rotation) => rotation.want(),
+            None if connected.is_key_fixed.swap(true, Ordering::Relaxed) => {}
+            None => tracing::warn!(
+                "the controller wants this agent to have another key, and its key is of the configuration: have it enrolled \
+                 without `server.api_key`, by a join token or a claim"
+            ),
+        }
+    }
+
     /// What waits in the outbox, and what of it the server has, as we were told.
     async fn look_at_the_outbox(&self) -> (QueueStats, Option<Delivered>) {
         let outbox = self.outbox.clone();
-        let looked = crate::run::blocking(move || Ok((outbox.stats()?, delivered(&outbox)?))).await;
+        let looked = blocking(move || Ok((outbox.stats()?, delivered(&outbox)?))).await;
         looked.unwrap_or_else(|error| {
             tracing::debug!(
                 error = format!("{error:#}"),
@@ -276,7 +326,7 @@ impl Link {
             tracing::warn!(%stream, "the server lacks records that it had taken: everything is told anew");
             Ok(true)
         };
-        match crate::run::blocking(wanted).await {
+        match blocking(wanted).await {
             Ok(true) => self.anew.notify_one(),
             Ok(false) => {}
             Err(error) => tracing::error!(
@@ -286,9 +336,34 @@ impl Link {
         }
     }
 
+    /// Whether the server has seen records that were never made here: the state and all beside it was put back.
+    async fn went_back(&self, seen: Option<Delivered>) -> bool {
+        let Some(seen) = seen else { return false };
+        let outbox = self.outbox.clone();
+        match blocking(move || Ok(outbox.was_seen(seen.stream, seen.through, Utc::now())?)).await {
+            Ok(false) => false,
+            Ok(true) => {
+                tracing::error!(
+                    stream = %seen.stream,
+                    "the state went back in time: the server has seen records of it that are not known here; everything is \
+                     told anew"
+                );
+                self.anew.notify_one();
+                true
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "that the state went back in time could not be written down"
+                );
+                false
+            }
+        }
+    }
+
     async fn keep(&self, answer: Answer) {
         let database = self.database.clone();
-        let kept = crate::run::blocking(move || answers::keep_answer(&database, &answer)).await;
+        let kept = blocking(move || answers::keep_answer(&database, &answer)).await;
         if let Err(error) = kept {
             tracing::debug!(error = format!("{error:#}"), "the server's answer was not written down");
         }
@@ -306,10 +381,13 @@ impl Link {
         let memory = telemetry_otel::process_sample().map_or(0, |sample| sample.resident_bytes);
         let error = match connected.presence.heartbeat(&heartbeat, memory).await {
             Ok(answer) => {
+                if answer.new_key_wanted {
+                    self.wants_new_key();
+                }
                 if let Some(told) = told.filter(|_| answer.snapshot_wanted) {
                     self.want_snapshot(told.stream).await;
                 }
-                return !answer.snapshot_wanted;
+                return !answer.snapshot_wanted && !self.went_back(answer.seen).await;
             }
             Err(error) => error,
         };
@@ -317,8 +395,8 @@ impl Link {
         if is_refused {
             tracing::error!(
                 error = chain(&error),
-                "the server does not take this agent's key: it was revoked or is another server's; enrol again with a \
-                 new join token"
+                "the server does not take this agent's key or certificate: it was revoked or is another server's; enrol \
+                 again with a new join token"
             );
         } else {
             tracing::warn!(error = chain(&error), "the server did not take the heartbeat");
@@ -432,6 +510,20 @@ pub(crate) async fn run(parts: AgentParts, join: Arc<JoinArgs>, stop: Cancellati
         let key = |live: &Live| (live.server.clone(), live.scanner.concurrent_api_calls);
         let of = key(&live.borrow_and_update());
         let until = stop.child_token();
+        // Begun before the files are read for the link, so that no renewal falls in between.
+        let identity = live.borrow().server.identity();
+        let mut renewal = match identity {
+            Some(identity) => Some(blocking(move || Ok(identity.watch())).await?),
+            None => None,
+        };
+        let renewed = async {
+            if let Some(renewal) = &mut renewal {
+                renewal.renewed().await;
+                tracing::info!("the agent's own certificate was renewed: the link begins anew");
+                until.cancel();
+            }
+            std::future::pending::<()>().await;
+        };
         let change = async {
             if live.wait_for(|live| key(live) != of).await.is_ok() {
                 tracing::info!("the server's settings changed: the link begins anew");
@@ -442,6 +534,7 @@ pub(crate) async fn run(parts: AgentParts, join: Arc<JoinArgs>, stop: Cancellati
         tokio::select! {
             linked = link(parts.clone(), Arc::clone(&join), until.clone()) => linked?,
             () = change => {}
+            () = renewed => {}
         }
     }
     Ok(())
@@ -533,7 +626,7 @@ async fn watch_status(parts: &AgentParts, mut status: watch::Receiver<DeliverySt
                 .unwrap_or_else(|| format!("took all; {} records since the start", now.sent)),
         };
         let state = Arc::clone(&parts.scanning.state);
-        let kept = crate::run::blocking(move || answers::keep_answer(&state.database, &answer)).await;
+        let kept = blocking(move || answers::keep_answer(&state.database, &answer)).await;
         if let Err(error) = kept {
             tracing::debug!(error = format!("{error:#}"), "the server's answer was not written down");
         }
@@ -543,55 +636,6 @@ async fn watch_status(parts: &AgentParts, mut status: watch::Receiver<DeliverySt
 
 fn is_away(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(EnrollError::Unreachable { .. }))
-}
-
-/// Our credentials, stored or newly given.
-async fn enrolled(
-    context: &Context,
-    join: &JoinArgs,
-    base_url: &str,
-    settings: &ClientSettings,
-    claims: Option<&CancellationToken>,
-) -> anyhow::Result<fleet_link::Credentials> {
-    let token = join_token(join.join_token_file.as_deref(), "SCANNER", &context.loaded().variables)?;
-    let introduction = introduction(context);
-    let client = Client::new(settings.clone()).context("the server's settings cannot be used")?;
-    let file = CredentialFile::in_dir(context.data_dir());
-    if let (None, Some(stop)) = (&token, claims) {
-        let show = |claim: &ClaimResponse| {
-            // For whoever looks at the terminal or at the service's log: the code opens nothing without an operator.
-            tracing::warn!(
-                code = claim.code,
-                url = claim.url,
-                "not of a fleet yet: claim this agent by its code at that address, or by `fleet-controller claim {}`",
-                claim.code
-            );
-        };
-        let claimed = claim(
-            &client,
-            &file,
-            base_url,
-            &introduction,
-            ClaimSettings::default(),
-            show,
-            stop,
-        )
-        .await?;
-        return Ok(claimed.credentials);
-    }
-    let enrolled = enroll(&client, &file, base_url, token, &introduction, "SCANNER", Utc::now()).await?;
-    Ok(enrolled.credentials)
-}
-
-/// What this agent says of itself.
-fn introduction(context: &Context) -> Introduction {
-    Introduction {
-        name: context.agent_name(),
-        kind: "scanner".to_owned(),
-        hostname: context.around().hostname.clone(),
-        version: VERSION.to_owned(),
-        capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
-    }
 }
 
 /// What delivery tells: refusals are kept by path, and a server that lost sight is told everything anew.

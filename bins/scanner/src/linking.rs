@@ -34,6 +34,10 @@ pub(crate) async fn run(
     .on_snapshot_wanted({
         let link = Arc::clone(link);
         move || link.lacks_records()
+    })
+    .on_new_key_wanted({
+        let link = Arc::clone(link);
+        move || link.wants_new_key()
     });
     // The defaults hold for the life of the process.
     let (_kept, link_settings) = watch::channel(LinkSettings::default());

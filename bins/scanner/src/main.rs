@@ -10,6 +10,7 @@ mod encode;
 mod explain;
 mod health;
 mod history;
+mod joining;
 mod known;
 mod link;
 mod linking;

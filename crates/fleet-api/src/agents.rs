@@ -1,13 +1,18 @@
 //! What agents say of themselves.
 use crate::{
+    certificate,
     error::ApiError,
     extract::{Json, Named},
     state::Shared,
 };
-use axum::{Extension, Json as Answer, extract::State, http::StatusCode};
+use axum::{
+    Extension, Json as Answer,
+    extract::State,
+    http::{Extensions, StatusCode},
+};
 use chrono::Utc;
 use fleet_core::{AgentIdentity, Store};
-use fleet_wire::{EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse, files_v1};
+use fleet_wire::{EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse, KeyResponse, files_v1};
 use serde::Serialize;
 
 /// The file-scanner document does not say what these answer; its clients look at the status alone.
@@ -18,12 +23,40 @@ pub(crate) struct Acknowledged {
 
 const OK: Answer<Acknowledged> = Answer(Acknowledged { status: "ok" });
 
+/// By a join token, else by the certificate of the connection. One that has joined by its certificate already hears its id
+/// again.
 pub(crate) async fn enroll<S: Store>(
     State(shared): State<Shared<S>>,
+    extensions: Extensions,
     Json(request): Json<EnrollRequest>,
 ) -> Result<(StatusCode, Answer<EnrollResponse>), ApiError> {
-    let answer = shared.fleet.enroll(request, Utc::now()).await?;
-    Ok((StatusCode::CREATED, Answer(answer)))
+    let (certified, now) = (certificate::shown(&shared, &extensions), Utc::now());
+    if request.join_token.is_some() {
+        // The key would open nothing beside such a certificate.
+        certificate::check_beside(&shared, certified, &request.name).await?;
+        let answer = shared.fleet.enroll(request, now).await?;
+        return Ok((StatusCode::CREATED, Answer(answer)));
+    }
+    let Some(certified) = certified? else {
+        let wanted = if shared.fleet.settings().agents_by_certificate {
+            "a join token or a client certificate is wanted"
+        } else {
+            "a join token is wanted: this controller does not know agents by their certificates"
+        };
+        return Err(ApiError::unauthorized("JoinToken").because(wanted));
+    };
+    let (answer, is_new) = shared.fleet.enroll_certified(&certified, request, now).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Answer(answer)))
+}
+
+/// `POST /api/v1/agents/me/key`: another key, which takes the place of the one that came with this when it is used.
+pub(crate) async fn renew_key<S: Store>(
+    State(shared): State<Shared<S>>,
+    Extension(agent): Extension<AgentIdentity>,
+) -> Result<(StatusCode, Answer<KeyResponse>), ApiError> {
+    let api_key = shared.fleet.renew_key(&agent).await?;
+    Ok((StatusCode::CREATED, Answer(KeyResponse { api_key })))
 }
 
 pub(crate) async fn heartbeat<S: Store>(

@@ -1,8 +1,8 @@
 //! Who is asking: looked at before anything of the body is read.
-use crate::{error::ApiError, state::Shared};
+use crate::{certificate, error::ApiError, state::Shared};
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::Response,
 };
@@ -25,26 +25,50 @@ pub(crate) async fn require_operator<S: Store>(
     Ok(next.run(request).await)
 }
 
-/// Lets agents through, with an [`AgentIdentity`] beside the request.
+/// Lets agents through, with an [`AgentIdentity`] beside the request. A key that is presented decides alone: a certificate
+/// never makes good what is wrong with it.
 pub(crate) async fn require_agent<S: Store>(
     State(shared): State<Shared<S>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    let certified = certificate::shown(&shared, request.extensions());
+    let agent = match request.headers().get(API_KEY) {
+        Some(key) => {
+            let agent = by_key(&shared, key).await?;
+            certificate::check_beside(&shared, certified, &agent.name).await?;
+            agent
+        }
+        None => by_certificate(&shared, certified?).await?,
+    };
+    request.extensions_mut().insert(agent);
+    Ok(next.run(request).await)
+}
+
+async fn by_key<S: Store>(shared: &Shared<S>, key: &HeaderValue) -> Result<AgentIdentity, ApiError> {
     let unauthorized = || ApiError::unauthorized(AGENT);
-    let key = request.headers().get(API_KEY).and_then(|key| key.to_str().ok());
-    let agent = shared
-        .fleet
-        .authenticate_agent(key.ok_or_else(unauthorized)?, Utc::now())
-        .await?;
-    let agent: AgentIdentity = agent.ok_or_else(unauthorized)?;
+    let key = key.to_str().map_err(|_| unauthorized())?;
+    let agent = shared.fleet.authenticate_agent(key, Utc::now()).await?;
+    not_revoked(agent.ok_or_else(unauthorized)?)
+}
+
+async fn by_certificate<S: Store>(shared: &Shared<S>, certified: Option<String>) -> Result<AgentIdentity, ApiError> {
+    let certified = certified.ok_or_else(|| ApiError::unauthorized(AGENT))?;
+    let agent = shared.fleet.agent_certified(&certified).await?;
+    let unknown = || {
+        let detail = format!("no agent is called `{certified}`, as the client certificate is: enrol it first");
+        ApiError::unauthorized(AGENT).because(detail)
+    };
+    not_revoked(agent.ok_or_else(unknown)?)
+}
+
+fn not_revoked(agent: AgentIdentity) -> Result<AgentIdentity, ApiError> {
     if agent.revoked {
         return Err(ApiError::forbidden(
             "this agent was revoked; enrol it again with a new join token",
         ));
     }
-    request.extensions_mut().insert(agent);
-    Ok(next.run(request).await)
+    Ok(agent)
 }
 
 /// The operator whose bearer token came.

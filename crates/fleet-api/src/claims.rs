@@ -1,6 +1,6 @@
 //! Claims: agents open and poll them, operators accept them.
 use crate::{
-    auth,
+    auth, certificate,
     error::ApiError,
     extract::{Json, JsonBytes, Named, Params, parse},
     paging::{cursor, page},
@@ -32,6 +32,8 @@ pub(crate) async fn open<S: Store>(
     let too_many = |wait| ApiError::too_many(wait, "too many claims from this network; try again later");
     shared.claims.pass(peer, now).map_err(too_many)?;
     let request: ClaimRequest = parse(&body)?;
+    // The key would open nothing beside another agent's certificate.
+    certificate::check_beside(&shared, certificate::shown(&shared, &extensions), &request.name).await?;
     let claim = shared
         .fleet
         .open_claim(request, &network(peer).to_string(), now)

@@ -45,12 +45,18 @@ pub(crate) async fn show<S: Store>(
     State(shared): State<Shared<S>>,
     Named(agent): Named,
 ) -> Result<Answer<AgentDetailView>, ApiError> {
-    let AgentDetail { agent, streams, link } = find(&shared, &agent).await?;
+    let AgentDetail {
+        agent,
+        streams,
+        link,
+        key,
+    } = find(&shared, &agent).await?;
     let status = shared.fleet.status(&agent, Utc::now());
     Ok(Answer(AgentDetailView {
         agent: AgentView::new(agent, status),
         streams: streams.into_iter().map(Into::into).collect(),
         link: link.into(),
+        key,
     }))
 }
 
@@ -80,6 +86,15 @@ pub(crate) async fn rename<S: Store>(
 ) -> Result<StatusCode, ApiError> {
     shared.fleet.rename_agent(&agent, &request.name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks the agent for another key; it is done when the agent has used one.
+pub(crate) async fn rotate_key<S: Store>(
+    State(shared): State<Shared<S>>,
+    Named(agent): Named,
+) -> Result<StatusCode, ApiError> {
+    shared.fleet.rotate_key(&agent, Utc::now()).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 pub(crate) async fn statistics<S: Store>(State(shared): State<Shared<S>>) -> Result<Answer<StatisticsView>, ApiError> {

@@ -25,6 +25,7 @@
 //! ```
 mod agents;
 mod auth;
+mod certificate;
 mod claims;
 mod commands;
 mod configs;

@@ -36,6 +36,7 @@ enum Operation {
     ShowAgent,
     RevokeAgent,
     RenameAgent,
+    RotateKey,
     ShowConfig,
     SetConfig,
     WithdrawConfig,
@@ -66,13 +67,14 @@ const fn route(method: Method, path: &'static str, operation: Operation) -> Oper
 
 /// Every route that wants an operator's token. The router is built from this table and from nothing else, so that a test
 /// that walks it has tried them all.
-pub static OPERATOR_ROUTES: [OperatorRoute; 24] = [
+pub static OPERATOR_ROUTES: [OperatorRoute; 25] = [
     route(Method::POST, "/api/v1/auth/logout", Operation::Logout),
     route(Method::POST, "/api/v1/auth/password", Operation::ChangePassword),
     route(Method::GET, "/api/v1/agents", Operation::ListAgents),
     route(Method::GET, "/api/v1/agents/{agent}", Operation::ShowAgent),
     route(Method::DELETE, "/api/v1/agents/{agent}", Operation::RevokeAgent),
     route(Method::PATCH, "/api/v1/agents/{agent}", Operation::RenameAgent),
+    route(Method::POST, "/api/v1/agents/{agent}/rotate-key", Operation::RotateKey),
     route(Method::GET, "/api/v1/agents/{agent}/config", Operation::ShowConfig),
     route(Method::PUT, "/api/v1/agents/{agent}/config", Operation::SetConfig),
     route(
@@ -113,6 +115,7 @@ fn handler<S: Store>(operation: Operation) -> MethodRouter<Shared<S>> {
         Operation::ShowAgent => get(fleet::show),
         Operation::RevokeAgent => delete(fleet::revoke),
         Operation::RenameAgent => patch(fleet::rename),
+        Operation::RotateKey => post(fleet::rotate_key),
         Operation::ShowConfig => get(configs::show),
         Operation::SetConfig => put(configs::set),
         Operation::WithdrawConfig => delete(configs::withdraw),
@@ -156,6 +159,7 @@ pub fn router<S: Store>(state: AppState<S>) -> Router {
     let agents = Router::new()
         .route("/api/v1/ingest", post(ingest::records))
         .route("/api/v1/agents/me/heartbeat", post(agents::heartbeat))
+        .route("/api/v1/agents/me/key", post(agents::renew_key))
         .route("/api/v1/agents/me/messages", post(link::messages))
         .route("/ws/agent", get(link::connect))
         .route("/api/files/ingest", post(ingest::files_v1))

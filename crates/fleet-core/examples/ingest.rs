@@ -82,7 +82,7 @@ async fn join(fleet: &Fleet<SqliteStore>) -> Result<AgentIdentity, Box<dyn Error
         .create_join_token(&admin, "", Duration::from_secs(60), 1, now)
         .await?;
     let request = EnrollRequest {
-        join_token: token.token,
+        join_token: Some(token.token),
         name: "host-scanner".to_owned(),
         kind: "scanner".to_owned(),
         hostname: "host".to_owned(),
@@ -91,7 +91,7 @@ async fn join(fleet: &Fleet<SqliteStore>) -> Result<AgentIdentity, Box<dyn Error
     };
     let joined = fleet.enroll(request, now).await?;
     Ok(fleet
-        .authenticate_agent(joined.api_key.reveal(), Utc::now())
+        .authenticate_agent(joined.api_key.ok_or("no key")?.reveal(), Utc::now())
         .await?
         .ok_or("no agent")?)
 }

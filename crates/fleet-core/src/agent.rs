@@ -1,4 +1,5 @@
 //! Agents as the registry knows them.
+use crate::token::TokenHash;
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, SeqRange, StreamId};
 use serde::{Deserialize, Serialize};
@@ -135,17 +136,21 @@ pub struct NewAgent {
     pub registration: Registration,
 }
 
-/// Whom a key belongs to.
+/// Who an agent is, as its key or its certificate proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentIdentity {
     /// The agent's id.
     pub id: AgentId,
     /// The agent's name.
     pub name: String,
-    /// Whether the key was taken away.
+    /// Whether it was revoked: neither key nor certificate opens anything then.
     pub revoked: bool,
+    /// The key that it came by; none where its certificate proves it.
+    pub key: Option<TokenHash>,
     /// Whether the key came by a claim and is used for the first time.
     pub is_key_new: bool,
+    /// Whether the key is one that is to take the place of another, and is used for the first time.
+    pub is_key_pending: bool,
 }
 
 impl AgentIdentity {
@@ -156,6 +161,18 @@ impl AgentIdentity {
             AgentRef::Name(name) => name == self.name,
         }
     }
+}
+
+/// How the key of an agent stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyStatus {
+    /// When it was first used in the place of the one before, or the agent joined.
+    pub made_at: DateTime<Utc>,
+    /// Another one was handed out and not used yet. Both open until it is.
+    pub is_renewal_pending: bool,
+    /// When an operator asked for another one, until the agent has used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_asked_at: Option<DateTime<Utc>>,
 }
 
 /// Files of one agent, summed up.
@@ -305,6 +322,8 @@ pub struct AgentDetail {
     pub streams: Vec<StreamStatus>,
     /// Its link.
     pub link: crate::link::LinkStatus,
+    /// Its key; none where its certificate proves it.
+    pub key: Option<KeyStatus>,
 }
 
 #[cfg(test)]

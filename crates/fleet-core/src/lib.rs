@@ -39,7 +39,7 @@ mod verb;
 
 pub use agent::{
     AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport,
-    HealthStatus, NewAgent, Registration, SnapshotState, SnapshotStatus, StreamFace, StreamStatus,
+    HealthStatus, KeyStatus, NewAgent, Registration, SnapshotState, SnapshotStatus, StreamFace, StreamStatus,
 };
 pub use batch::{Batch, BatchError, Effect, Entry, MAX_BATCH_RECORDS};
 pub use claim::{
@@ -55,9 +55,10 @@ pub use file::{
 };
 pub use files_v1::{FilesV1Batch, FilesV1Error, FilesV1Receipt};
 pub use fleet::{
-    AcceptClaimError, ChangePasswordError, ClaimAnswer, CommandOrder, CreateJoinTokenError, EnrollError, Fleet,
-    FleetSettings, HeartbeatError, HelloError, IngestError, LoginError, OpenClaimError, OpenedSession, PasswordError,
-    PollClaimError, RegisterError, RenameError, SendCommandError, SetConfigError, Waker,
+    AcceptClaimError, ChangePasswordError, ClaimAnswer, CommandOrder, CreateJoinTokenError, EnrollCertifiedError,
+    EnrollError, Fleet, FleetSettings, HeartbeatError, HelloError, IngestError, LoginError, OpenClaimError,
+    OpenedSession, PasswordError, PollClaimError, RegisterError, RenameError, RenewKeyError, RotateKeyError,
+    SendCommandError, SetConfigError, Waker,
 };
 pub use glob::Glob;
 pub use identity::{CreatedJoinToken, JoinToken, JoinTokenState, NewJoinToken, NewSession, Operator, Role, StoredUser};
@@ -70,7 +71,7 @@ pub use lockout::{Locked, LockoutSettings, LoginGuard};
 pub use page::{Page, PageRequest};
 pub use sqlite::{OpenError, Opened, SqliteStore, StoreSettings, UpkeepError, WriteFailure};
 pub use store::{
-    ChangePasswordRefusal, EnrollRefusal, FilesRefusal, IngestRefusal, NewPassword, Statistics, Store, StoreError,
-    Taken,
+    CertifiedRefusal, ChangePasswordRefusal, EnrollRefusal, FilesRefusal, HeartbeatNoted, IngestRefusal,
+    KeyWishRefusal, NewPassword, Statistics, Store, StoreError, Taken,
 };
 pub use token::{RandomError, TokenHash, TokenKind, message_id};

@@ -37,6 +37,8 @@ pub struct NewSessionOfAgent {
     pub remote: String,
     /// A session that was silent for longer is not alive: another machine may take the agent over.
     pub live_for: Duration,
+    /// A key made before this is too old.
+    pub keys_before: Option<DateTime<Utc>>,
 }
 
 /// What came of a HELLO.
@@ -52,6 +54,8 @@ pub enum HelloOutcome {
         snapshot_wanted: bool,
         /// The configuration that it should run with.
         config: Option<ConfigVersion>,
+        /// It should have another key.
+        new_key_wanted: bool,
     },
     /// Somebody else with this key is there: another machine, or another process.
     Cloned {

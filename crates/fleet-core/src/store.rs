@@ -68,6 +68,37 @@ pub enum EnrollRefusal {
     NameTaken,
 }
 
+/// Why an agent was not enrolled by its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertifiedRefusal {
+    /// An agent of another product has the name.
+    NameTaken,
+    /// The agent of the name was revoked.
+    Revoked,
+}
+
+/// Why an agent is not asked for another key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyWishRefusal {
+    /// There is no such agent.
+    NoAgent,
+    /// It was revoked.
+    Revoked,
+    /// It has none: its certificate proves it.
+    NoKey,
+}
+
+/// A heartbeat was noted; what the agent is to do because of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeartbeatNoted {
+    /// Records are missing that it was told are taken.
+    pub snapshot_wanted: bool,
+    /// It should have another key.
+    pub new_key_wanted: bool,
+    /// The highest number seen of the stream that it named.
+    pub seen: Option<Delivered>,
+}
+
 /// A batch was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -186,22 +217,41 @@ store! {
     /// Uses up one use of a join token and adds the agent: both or neither.
     fn enroll(&self, token: TokenHash, agent: NewAgent, key: TokenHash, now: DateTime<Utc>) -> Result<(), EnrollRefusal>;
 
-    /// Whose key this is, revoked ones too.
+    /// Adds an agent that its certificate proves, or finds the one of the same name and product: its id. `no_key` is the
+    /// hash of no key.
+    fn enroll_certified(&self, agent: NewAgent, no_key: TokenHash, now: DateTime<Utc>) -> Result<AgentId, CertifiedRefusal>;
+
+    /// Whose key this is, pending ones and those of revoked agents too.
     fn agent_by_key(&self, key: TokenHash) -> Option<AgentIdentity>;
+
+    /// The agent of this name, or the last that had it and was revoked.
+    fn agent_by_name(&self, name: String) -> Option<AgentIdentity>;
+
+    /// Makes `new` an agent's pending key, in the place of one that is pending already; whether `current` still was its
+    /// key. Both open from here on.
+    fn renew_key(&self, agent: AgentId, current: TokenHash, new: TokenHash) -> bool;
+
+    /// Makes a pending key the key of its agent, and ends the one before with the session that was begun with it; the
+    /// agent, if the key was pending.
+    fn take_up_key(&self, pending: TokenHash, now: DateTime<Utc>) -> Option<AgentId>;
+
+    /// Notes that an agent should have another key, until it has used one.
+    fn want_new_key(&self, agent: AgentRef, now: DateTime<Utc>) -> Result<AgentId, KeyWishRefusal>;
 
     /// An agent told anew where and what it is.
     fn register(&self, agent: AgentId, registration: Registration, now: DateTime<Utc>) -> ();
 
-    /// An agent is alive and told how it goes, with its version where it told that too. Whether records are missing that
-    /// it was told are taken.
+    /// An agent is alive and told how it goes, with its version where it told that too. A key made before `keys_before` is
+    /// too old.
     fn heartbeat(
         &self,
         agent: AgentId,
         version: Option<String>,
         health: HealthReport,
         delivered: Option<Delivered>,
+        keys_before: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> bool;
+    ) -> HeartbeatNoted;
 
     /// Takes an agent's key away; who it was, if there was one. Its records stay; its name is free.
     fn revoke_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> Option<AgentId>;

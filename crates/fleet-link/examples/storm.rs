@@ -98,7 +98,7 @@ impl Agent {
         let url = self.server.base_url.to_string();
         let client = Client::new(self.server.clone())?;
         let enrolled = enroll(&client, &file, &url, Some(token), &introduction, "STORM", Utc::now()).await?;
-        self.server.api_key = Some(enrolled.credentials.api_key);
+        self.server.api_key = enrolled.credentials.api_key.map(Into::into);
         let (database, outbox) = spawn_blocking(move || open(&dir)).await??;
         drop(turn);
         let link = Link::new(LinkParts {

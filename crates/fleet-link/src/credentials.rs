@@ -1,4 +1,4 @@
-//! The key that enrolment gave, on disk: readable by the agent alone, never half written.
+//! Who enrolment says that this agent is, and its key, on disk: readable by the agent alone, never half written.
 
 use crate::private_file::{self, Content};
 use chrono::{DateTime, Utc};
@@ -17,8 +17,8 @@ pub struct Credentials {
     pub agent_id: AgentId,
     /// The name it is enrolled under.
     pub name: String,
-    /// What it sends as `X-API-KEY`.
-    pub api_key: Secret,
+    /// What it sends as `X-API-KEY`; none where its certificate proves it.
+    pub api_key: Option<Secret>,
     /// Scheme, host and port of the server that gave the key. It is never sent to another.
     pub server: String,
     /// When it was enrolled.
@@ -91,7 +91,8 @@ pub struct CredentialFile {
 struct OnDisk {
     agent_id: AgentId,
     name: String,
-    api_key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_key: Option<String>,
     server: String,
     enrolled_at: DateTime<Utc>,
 }
@@ -139,7 +140,7 @@ impl CredentialFile {
         Ok(Credentials {
             agent_id: found.agent_id,
             name: found.name,
-            api_key: Secret::new(found.api_key),
+            api_key: found.api_key.map(Secret::new),
             server: found.server,
             enrolled_at: found.enrolled_at,
         })
@@ -154,7 +155,7 @@ impl CredentialFile {
         let on_disk = OnDisk {
             agent_id: credentials.agent_id,
             name: credentials.name.clone(),
-            api_key: credentials.api_key.reveal().to_owned(),
+            api_key: credentials.api_key.as_ref().map(|key| key.reveal().to_owned()),
             server: credentials.server.clone(),
             enrolled_at: credentials.enrolled_at,
         };

@@ -1,4 +1,4 @@
-//! Becoming one of the fleet with a join token.
+//! Becoming one of the fleet with a join token, or by a certificate.
 
 use crate::credentials::{CredentialError, CredentialFile, Credentials, origin};
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use transport_http::{Client, HeaderMap, SendError, StatusCode};
 
 /// What an agent says of itself when it enrols.
@@ -61,6 +61,15 @@ pub enum EnrollError {
          with `fleet-controller join-tokens create`"
     )]
     TokenRefused(#[source] Box<SendError>),
+    /// 403 to an agent that shows a certificate.
+    #[error("the controller does not let this agent join by its certificate (`server.client_certificate`)")]
+    CertificateRefused(#[source] Box<SendError>),
+    /// An answer without a key, to a token.
+    #[error("{server} took the join token and gave no key: is it a fleet controller?")]
+    NoKey {
+        /// The server.
+        server: String,
+    },
     /// 409.
     #[error(
         "the controller knows another agent named `{name}`: choose another `agent.id`, or, if this is the same machine \
@@ -145,17 +154,9 @@ pub async fn enroll(
     prefix: &str,
     now: DateTime<Utc>,
 ) -> Result<Enrolled, EnrollError> {
-    let (stored, url) = (file.clone(), base_url.to_owned());
-    if let Some(credentials) = blocking(move || stored.load(&url)).await? {
+    if let Some(credentials) = stored(file, base_url, introduction).await? {
         if token.is_some() {
             info!(path = %file.path().display(), "already enrolled; the join token is not used");
-        }
-        if credentials.name != introduction.name {
-            warn!(
-                enrolled = credentials.name,
-                configured = introduction.name,
-                "this agent is enrolled under another name than `agent.id` says; the enrolled one holds"
-            );
         }
         let is_new = false;
         return Ok(Enrolled { credentials, is_new });
@@ -168,6 +169,74 @@ pub async fn enroll(
     // A token may work but once, and the key is said but once: whether it can be stored is found out before.
     let writable = file.clone();
     blocking(move || writable.check_writable()).await?;
+    let answer = ask(client, introduction, Some(join_token))
+        .await
+        .map_err(|error| refusal(error, &server, &introduction.name))?;
+    if answer.api_key.is_none() {
+        return Err(EnrollError::NoKey { server });
+    }
+    take(file, answer, introduction, server, now).await
+}
+
+/// Enrols this agent by the certificate that `client` shows, and stores the id that the server gave: there is no key.
+/// Where credentials are stored already they are used. `None` where the server does not know agents by their
+/// certificates; then there are other ways.
+///
+/// # Errors
+/// See [`EnrollError`].
+pub async fn enroll_by_certificate(
+    client: &Client,
+    file: &CredentialFile,
+    base_url: &str,
+    introduction: &Introduction,
+    now: DateTime<Utc>,
+) -> Result<Option<Enrolled>, EnrollError> {
+    if let Some(credentials) = stored(file, base_url, introduction).await? {
+        let is_new = false;
+        return Ok(Some(Enrolled { credentials, is_new }));
+    }
+    let server = origin(base_url)?;
+    let error = match ask(client, introduction, None).await {
+        Ok(answer) => return take(file, answer, introduction, server, now).await.map(Some),
+        Err(error) => error,
+    };
+    match error.status() {
+        // It wants a token, which an older one misses in the body.
+        Some(StatusCode::UNAUTHORIZED | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::NOT_FOUND) => {
+            debug!(
+                error = crate::chain(&error),
+                "the server does not know agents by their certificates"
+            );
+            Ok(None)
+        }
+        Some(StatusCode::FORBIDDEN) => Err(EnrollError::CertificateRefused(Box::new(error))),
+        _ => Err(refusal(error, &server, &introduction.name)),
+    }
+}
+
+/// The credentials that are there already.
+async fn stored(
+    file: &CredentialFile,
+    base_url: &str,
+    introduction: &Introduction,
+) -> Result<Option<Credentials>, EnrollError> {
+    let (stored, url) = (file.clone(), base_url.to_owned());
+    let found = blocking(move || stored.load(&url)).await?;
+    if let Some(credentials) = found.as_ref().filter(|found| found.name != introduction.name) {
+        warn!(
+            enrolled = credentials.name,
+            configured = introduction.name,
+            "this agent is enrolled under another name than `agent.id` says; the enrolled one holds"
+        );
+    }
+    Ok(found)
+}
+
+async fn ask(
+    client: &Client,
+    introduction: &Introduction,
+    join_token: Option<Secret>,
+) -> Result<EnrollResponse, SendError> {
     let request = EnrollRequest {
         join_token,
         name: introduction.name.clone(),
@@ -176,10 +245,18 @@ pub async fn enroll(
         version: introduction.version.clone(),
         capabilities: introduction.capabilities.clone(),
     };
-    let answer: EnrollResponse = client
+    client
         .post_json("/api/v1/agents/enroll", &request, HeaderMap::new())
         .await
-        .map_err(|error| refusal(error, &server, &introduction.name))?;
+}
+
+async fn take(
+    file: &CredentialFile,
+    answer: EnrollResponse,
+    introduction: &Introduction,
+    server: String,
+    now: DateTime<Utc>,
+) -> Result<Enrolled, EnrollError> {
     let credentials = Credentials {
         agent_id: answer.agent_id,
         name: introduction.name.clone(),
@@ -189,7 +266,8 @@ pub async fn enroll(
     };
     let (stored, written) = (file.clone(), credentials.clone());
     blocking(move || stored.store(&written)).await?;
-    info!(agent_id = %credentials.agent_id, name = credentials.name, "enrolled");
+    let has_key = credentials.api_key.is_some();
+    info!(agent_id = %credentials.agent_id, name = credentials.name, has_key, "enrolled");
     Ok(Enrolled {
         credentials,
         is_new: true,

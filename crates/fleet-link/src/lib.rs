@@ -1,4 +1,4 @@
-//! An agent's side of a fleet: enrolment and claims, the credentials they give, delivery of what lies in the outbox,
+//! An agent's side of a fleet: enrolment and claims, the credentials they give and the renewal of their key, delivery of what lies in the outbox,
 //! heartbeats, and the link for commands and configuration.
 //!
 //! It makes no records and keeps no state but the credentials, the token of a claim and the journal of commands: what is
@@ -14,7 +14,7 @@
 //! file.store(&Credentials {
 //!     agent_id: core_model::AgentId::new(at, [7; 10]),
 //!     name: "web-1-scanner".to_owned(),
-//!     api_key: core_model::Secret::new("k"),
+//!     api_key: Some(core_model::Secret::new("k")),
 //!     server: "https://fleet.example.com".to_owned(),
 //!     enrolled_at: at,
 //! }).unwrap();
@@ -30,6 +30,7 @@ pub mod fuzzing;
 mod link;
 mod presence;
 mod private_file;
+mod rotation;
 
 pub use claim::{ClaimError, ClaimSettings, claim};
 pub use credentials::{CredentialError, CredentialFile, Credentials};
@@ -37,12 +38,13 @@ pub use delivery::{
     Delivery, DeliveryError, DeliveryReport, DeliverySettings, DeliveryStatus, Hooks, OnRejected, OnSnapshotWanted,
     Refusal,
 };
-pub use enroll::{EnrollError, Enrolled, Introduction, enroll, join_token};
+pub use enroll::{EnrollError, Enrolled, Introduction, enroll, enroll_by_certificate, join_token};
 pub use link::{
     AfterRestartDecision, CommandContext, CommandError, CommandProgress, Connected, InterruptedCommand, JournalError,
     Link, LinkError, LinkHooks, LinkParts, LinkSettings, LinkStatus, Transport, TransportChoice, Verb, Verbs,
 };
 pub use presence::{Presence, delivered};
+pub use rotation::{KeyRotation, KeyRotationError};
 
 /// The error and all its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {

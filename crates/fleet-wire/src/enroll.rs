@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// `POST /api/v1/agents/enroll`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EnrollRequest {
-    /// The join token, as the operator gave it.
-    #[serde(serialize_with = "reveal")]
-    pub join_token: Secret,
+    /// The join token, as the operator gave it. Without one the client certificate of the connection proves who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "reveal_some")]
+    pub join_token: Option<Secret>,
     /// The agent's name, unique at the controller.
     pub name: String,
     /// The product: `scanner`, `reef-agent` …
@@ -22,12 +22,22 @@ pub struct EnrollRequest {
     pub capabilities: Vec<String>,
 }
 
-/// The answer, 201: the key is said this once and never again.
+/// The answer, 201: the key is said this once and never again. To an agent that its certificate proves, and that is
+/// enrolled already, it is 200.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EnrollResponse {
     /// The agent's id.
     pub agent_id: AgentId,
-    /// What it sends as `X-API-KEY` from now on.
+    /// What it sends as `X-API-KEY` from now on; none for an agent that its certificate proves.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "reveal_some")]
+    pub api_key: Option<Secret>,
+}
+
+/// The answer to `POST /api/v1/agents/me/key`, 201: a key to take the place of the one that asked. Both open until this
+/// one is first used; asked again, the controller makes another, and this one never opens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyResponse {
+    /// What to send as `X-API-KEY` once it is stored.
     #[serde(serialize_with = "reveal")]
     pub api_key: Secret,
 }
@@ -77,6 +87,13 @@ pub struct HeartbeatResponse {
     /// The controller lacks records that the agent holds for delivered: it wants a full snapshot in a new stream.
     #[serde(default)]
     pub snapshot_wanted: bool,
+    /// The agent is to have another key: [`KeyResponse`]. Said again until it has used one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub new_key_wanted: bool,
+    /// The highest number that the controller has seen of the stream that the heartbeat named. An agent that has given no
+    /// such number yet was put back in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Delivered>,
 }
 
 /// `POST /api/v1/claims`: an agent without credentials asks to be taken in. The token itself never leaves the agent but
@@ -126,4 +143,16 @@ pub struct ClaimPending {
 // A secret prints as `***` everywhere but in the one message whose purpose is to hand it over.
 fn reveal<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.reveal())
+}
+
+fn reveal_some<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => reveal(secret, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// For fields that older readers do not know and that are left out where they say nothing.
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
 }

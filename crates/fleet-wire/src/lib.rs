@@ -19,6 +19,7 @@ mod snapshot;
 
 pub use enroll::{
     ClaimPending, ClaimRequest, ClaimResponse, Delivered, EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse,
+    KeyResponse,
 };
 pub use file::{FileChange, FileKind, FileRecord, KindError, kind};
 pub use ingest::{IngestRequest, IngestResponse, RawRecord, Rejected, join_records};

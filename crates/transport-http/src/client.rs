@@ -1,6 +1,6 @@
 //! The client: admission by breaker and semaphore, attempts, waits between them, figures.
 use crate::{
-    ClientSettings, ClientStats, Observation, Observer, Request, Response, SendError, SetupError,
+    ApiKey, ClientSettings, ClientStats, Observation, Observer, Request, Response, SendError, SetupError,
     attempt::Bounds,
     packing,
     settings::{Compression, origin},
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use core_model::{Backoff, Breaker, BreakerState, Decision};
 use reqwest::{
-    Method,
+    Method, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,6 +46,7 @@ struct Inner {
     retry_after_max: Duration,
     compression: Compression,
     max_response: u64,
+    api_key: Option<ApiKey>,
     observe: Option<Observer>,
     parallel: Semaphore,
     breaker: Mutex<Breaker>,
@@ -79,6 +80,7 @@ impl Client {
             retry_after_max: settings.retry_after_max,
             compression: settings.compression,
             max_response: settings.max_response.bytes(),
+            api_key: settings.api_key,
             observe: settings.observe,
             parallel: Semaphore::new(settings.max_parallel.clamp(1, Semaphore::MAX_PERMITS)),
             breaker: Mutex::new(Breaker::new(settings.breaker)),
@@ -90,6 +92,11 @@ impl Client {
     /// Scheme, host and port of the server.
     pub fn server(&self) -> &str {
         &self.inner.server
+    }
+
+    /// The key that it sends.
+    pub fn api_key(&self) -> Option<&ApiKey> {
+        self.inner.api_key.as_ref()
     }
 
     /// The figures so far.
@@ -233,12 +240,22 @@ impl Inner {
             max_response: self.max_response,
             retry_after_max: self.retry_after_max,
         };
-        let attempt = self
-            .http
-            .request(request.method.clone(), request.url.clone())
-            .headers(request.headers.clone())
-            .body(request.body.clone());
-        let outcome = bounds.attempt(attempt).await;
+        let outcome = loop {
+            let key = self.api_key.as_ref().map(ApiKey::current);
+            let mut headers = request.headers.clone();
+            headers.extend(key.as_ref().and_then(crate::key::header));
+            let attempt = self
+                .http
+                .request(request.method.clone(), request.url.clone())
+                .headers(headers)
+                .body(request.body.clone());
+            let outcome = bounds.attempt(attempt).await;
+            let is_unauthorized = outcome.as_ref().err().and_then(SendError::status) == Some(StatusCode::UNAUTHORIZED);
+            // The key was exchanged while this was under way: a refusal of the old one says nothing, and did nothing.
+            if !is_unauthorized || self.api_key.as_ref().map(ApiKey::current) == key {
+                break outcome;
+            }
+        };
         let now = Instant::now().into_std();
         match &outcome {
             Err(error) if error.is_outage() => lock(&self.breaker).failed(now),

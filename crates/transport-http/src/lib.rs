@@ -39,6 +39,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod health;
+mod key;
 mod limits;
 mod packing;
 mod problem;
@@ -55,6 +56,7 @@ mod websocket;
 pub use client::Client;
 pub use error::{Problem, SendError};
 pub use health::{ComponentHandle, HealthRegistry, Status};
+pub use key::ApiKey;
 pub use limits::ServerLimits;
 pub use problem::problem_response;
 pub use request::{Request, Response};
@@ -66,5 +68,7 @@ pub use routes::{HealthOptions, health_routes, metrics_route};
 pub use server::{BindError, ServeError, Server};
 pub use settings::{ClientIdentity, ClientSettings, Compression, Observer, SetupError};
 pub use stats::{ClientStats, Observation};
-pub use tls::{CertificateFault, ClientAuth, PeerCertificate, ServerTls, TlsError, TlsFiles, ensure_crypto_provider};
+pub use tls::{
+    CertificateFault, ClientAuth, IdentityWatch, PeerCertificate, ServerTls, TlsError, TlsFiles, ensure_crypto_provider,
+};
 pub use websocket::{ClosedBy, SocketError, SocketSettings, UpgradeError, WebSocket, WebSocketClient};

@@ -1,5 +1,5 @@
 //! What a client is told about its server, and what is checked before it sends anything.
-use crate::{Observation, TlsError};
+use crate::{ApiKey, Observation, TlsError};
 use core_model::{Backoff, BreakerSettings, ByteSize, Secret};
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 use url::{Host, Url};
@@ -33,8 +33,8 @@ pub struct ClientIdentity {
 pub struct ClientSettings {
     /// Where the server is; paths of requests are appended to it.
     pub base_url: Url,
-    /// Sent as `X-API-KEY`.
-    pub api_key: Option<Secret>,
+    /// Sent as `X-API-KEY`. All that is made of these settings and their clones shares it, and its exchange.
+    pub api_key: Option<ApiKey>,
     /// Sent as `Authorization: Bearer`.
     pub bearer: Option<Secret>,
     /// For the connection itself, TLS included.
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let settings = ClientSettings {
-            api_key: Some(Secret::new("hunter2")),
+            api_key: Some(Secret::new("hunter2").into()),
             bearer: Some(Secret::new("hunter2")),
             proxy: Some("http://me:hunter2@proxy:3128".parse().unwrap()),
             ..ClientSettings::new("https://a".parse().unwrap())

@@ -12,7 +12,7 @@ use reqwest::{
 };
 use std::{fs, path::Path, time::Duration};
 
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// How long a connection is kept that nothing is sent on.
 const IDLE: Duration = Duration::from_secs(20);
@@ -97,8 +97,9 @@ fn own(settings: &ClientSettings, identity: &ClientIdentity) -> Result<Identity,
 
 fn authentication(settings: &ClientSettings) -> Result<HeaderMap, SetupError> {
     let mut headers = HeaderMap::new();
+    // Sent with each request, because it may be exchanged; what is no header is found out here.
     if let Some(key) = &settings.api_key {
-        headers.insert(API_KEY, hidden("api_key", "", key)?);
+        hidden("api_key", "", &key.current())?;
     }
     if let Some(token) = &settings.bearer {
         headers.insert(AUTHORIZATION, hidden("bearer", "Bearer ", token)?);
@@ -107,7 +108,7 @@ fn authentication(settings: &ClientSettings) -> Result<HeaderMap, SetupError> {
 }
 
 /// A header value that the HTTP library shows nowhere and that HTTP/2 does not keep in its tables.
-fn hidden(name: &'static str, scheme: &str, secret: &Secret) -> Result<HeaderValue, SetupError> {
+pub(crate) fn hidden(name: &'static str, scheme: &str, secret: &Secret) -> Result<HeaderValue, SetupError> {
     let text = format!("{scheme}{}", secret.reveal());
     let mut value = HeaderValue::from_str(&text).map_err(|_| SetupError::Header { name })?;
     value.set_sensitive(true);

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use core_model::ByteSize;
 use daemon_kit::{Exit, Table, printable};
 use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView, LinkView, RenameRequest, SnapshotView};
-use fleet_core::SnapshotState;
+use fleet_core::{KeyStatus, SnapshotState};
 use std::fmt::Write as _;
 use tokio_util::sync::CancellationToken;
-use transport_http::{Method, Request};
+use transport_http::{Client, Method, Request};
 
 pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> {
     let client = session::client()?;
@@ -35,6 +35,9 @@ pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> 
         block_on(async { client.send(request, &CancellationToken::new()).await.map_err(explain) })?;
         eprintln!("renamed; the agent hears so when it next connects");
         return Ok(Exit::Done);
+    }
+    if let Some(AgentsCommand::RotateKey { agents }) = &args.command {
+        return rotate_keys(&client, agents);
     }
     if let Some(AgentsCommand::Remove { agent }) = &args.command {
         let path = format!("/api/v1/agents/{}?purge=true", super::files::encoded(agent));
@@ -73,6 +76,26 @@ pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> 
     Ok(Exit::Done)
 }
 
+/// Asks each; one that cannot be asked keeps none of the others from it.
+fn rotate_keys(client: &Client, agents: &[String]) -> anyhow::Result<Exit> {
+    let mut failed = 0;
+    for agent in agents {
+        let path = format!("/api/v1/agents/{}/rotate-key", super::files::encoded(agent));
+        let request = Request::new(Method::POST, path).repeatable();
+        let asked = block_on(async { client.send(request, &CancellationToken::new()).await.map_err(explain) });
+        let agent = printable(agent.as_bytes());
+        match asked {
+            Ok(_) => eprintln!("{agent} is asked for another key; `agents show` says when it has taken it"),
+            Err(error) => {
+                failed += 1;
+                eprintln!("{agent}: {error:#}");
+            }
+        }
+    }
+    anyhow::ensure!(failed == 0, "{failed} of {} agents were not asked", agents.len());
+    Ok(Exit::Done)
+}
+
 fn table(agents: &[AgentView]) -> String {
     let mut table = Table::new(&[
         "NAME",
@@ -105,6 +128,18 @@ fn table(agents: &[AgentView]) -> String {
     table.to_string()
 }
 
+fn key(key: Option<&KeyStatus>) -> String {
+    let Some(key) = key else {
+        return "none: its certificate proves it".to_owned();
+    };
+    let made = format!("since {}", time(&key.made_at));
+    match (&key.renewal_asked_at, key.is_renewal_pending) {
+        (_, true) => format!("{made}; another one was handed out and not used yet"),
+        (Some(asked), false) => format!("{made}; another one was asked for at {}", time(asked)),
+        (None, false) => made,
+    }
+}
+
 pub(super) fn word(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_value(value).ok();
     json.and_then(|json| json.as_str().map(str::to_owned))
@@ -126,6 +161,7 @@ fn detail(view: &AgentDetailView) -> String {
     line("version", printable(agent.version.as_bytes()).into_owned());
     line("enrolled", time(&agent.enrolled_at));
     line("last seen", time(&agent.last_seen));
+    line("key", key(view.key.as_ref()));
     line(
         "files",
         format!(

@@ -8,8 +8,11 @@ use core_model::{ByteSize, Period};
 use daemon_kit::{DatabaseSettings, LoggingSettings, telemetry::TelemetrySettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use transport_http::{ClientAuth, TlsFiles};
+
+/// Keys renewed more often would be exchanged more than they are used.
+const SHORTEST_LIFE: Duration = Duration::from_secs(3600);
 
 /// The controller's configuration.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -138,6 +141,11 @@ pub(crate) struct AgentsSettings {
     pub(crate) claim_life: Period,
     /// How long commands that have ended are kept.
     pub(crate) keep_commands: Period,
+    /// Whether a client certificate proves the agent that it names, where no key does. Every certificate that an
+    /// authority of `tls.client_ca` issued for a client is then that of an agent.
+    pub(crate) by_certificate: bool,
+    /// Agents are asked for another key when theirs is older [default: never].
+    pub(crate) rotate_keys_after: Option<Period>,
 }
 
 impl Default for AgentsSettings {
@@ -148,6 +156,23 @@ impl Default for AgentsSettings {
             max_links: 10_000,
             claim_life: Period::from_secs(24 * 3600),
             keep_commands: Period::from_secs(30 * 24 * 3600),
+            by_certificate: false,
+            rotate_keys_after: None,
+        }
+    }
+}
+
+impl AgentsSettings {
+    fn check(&self, tls: &TlsSettings, check: &mut Check<'_>) {
+        if self.by_certificate && (tls.files().is_none() || tls.client_auth == ClientAuthChoice::None) {
+            let message = "clients are not asked for certificates that could prove an agent";
+            let help =
+                "set `tls.certificate`, `tls.key`, `tls.client_ca`, and `tls.client_auth` to `optional` or `required`";
+            check.conflict(&["agents.by_certificate", "tls.client_auth"], message, Some(help));
+        }
+        if self.rotate_keys_after.is_some_and(|after| after.get() < SHORTEST_LIFE) {
+            let help = Some("write `90d`, or leave the key out");
+            check.problem("agents.rotate_keys_after", "must be at least an hour", help);
         }
     }
 }
@@ -195,6 +220,7 @@ impl Settings for ControllerConfig {
                 None,
             );
         }
+        self.agents.check(&self.tls, check);
         if self.agents.max_links == 0 {
             check.problem("agents.max_links", "must be at least 1", None);
         }
@@ -228,3 +254,44 @@ pub(crate) const SHORT_NAMES: &[(&str, &str)] =
 
 /// Variables with the prefix that are no keys.
 pub(crate) const OTHER_NAMES: &[&str] = &["FLEET_SERVER", "FLEET_TOKEN_FILE"];
+
+#[cfg(test)]
+mod tests {
+    use super::ControllerConfig;
+
+    /// The keys with a problem in this text.
+    fn wrong(text: &str) -> Vec<String> {
+        let loaded = conf::Layers::new()
+            .file("c.yaml", text, conf::Format::Yaml)
+            .load::<ControllerConfig>();
+        let problems = loaded.err().map(|problems| {
+            let keys = problems
+                .iter()
+                .map(|problem| problem.key().unwrap_or_default().to_owned());
+            keys.collect()
+        });
+        problems.unwrap_or_default()
+    }
+
+    #[test]
+    fn certificates_prove_agents_only_where_clients_are_asked_for_them() {
+        let tls = "tls: {certificate: a.pem, key: a.key, client_ca: ca.pem, client_auth: ";
+        for (text, keys) in [
+            ("agents: {by_certificate: true}", vec!["agents.by_certificate"]),
+            (
+                &format!("{tls}none}}\nagents: {{by_certificate: true}}"),
+                vec!["agents.by_certificate"],
+            ),
+            (&format!("{tls}optional}}\nagents: {{by_certificate: true}}"), vec![]),
+            (&format!("{tls}required}}\nagents: {{by_certificate: true}}"), vec![]),
+            (
+                "tls: {client_ca: ca.pem, client_auth: required}\nagents: {by_certificate: true}",
+                vec!["agents.by_certificate"],
+            ),
+            ("agents: {rotate_keys_after: 10m}", vec!["agents.rotate_keys_after"]),
+            ("agents: {rotate_keys_after: 90d}", vec![]),
+        ] {
+            assert_eq!(wrong(text), keys, "{text}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use core_model::{Backoff, BreakerSettings, Period, Secret, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
-use transport_http::{ClientSettings, Compression};
+use transport_http::{ClientIdentity, ClientSettings, Compression};
 use url::{Host, Url};
 
 /// The server that this agent reports to, and how to treat it. Without `base_url` the agent works alone.
@@ -33,6 +33,11 @@ pub struct ServerSettings {
     pub allow_http: bool,
     /// A file of certificates (PEM) of authorities to trust besides those of the system.
     pub ca_file: Option<PathBuf>,
+    /// This agent's own certificate (PEM), followed by those between it and its authority: shown to a server that asks
+    /// for one. A fleet controller may know the agent by it. Renewed files are taken up within a minute.
+    pub client_certificate: Option<PathBuf>,
+    /// The private key of `client_certificate` (PEM), without a passphrase.
+    pub client_key: Option<PathBuf>,
     /// The proxy to go through: `http://`, `https://` or `socks5://`, with a password where it wants one, for which
     /// reason it is never shown. Without it `HTTPS_PROXY` and its kin decide.
     pub proxy: Option<Secret>,
@@ -103,6 +108,8 @@ impl Default for ServerSettings {
             circuit_breaker: CircuitBreakerSettings::default(),
             allow_http: false,
             ca_file: None,
+            client_certificate: None,
+            client_key: None,
             proxy: None,
             compression: BodyCompression::default(),
             dialect: Dialect::default(),
@@ -115,7 +122,7 @@ impl ServerSettings {
     /// an address cannot be read, which [`ServerSettings::check`] reports with its place.
     pub fn client_settings(&self) -> Option<ClientSettings> {
         let mut settings = ClientSettings::new(Url::parse(self.base_url.as_deref()?).ok()?);
-        settings.api_key = self.api_key.clone().filter(|key| !key.is_empty());
+        settings.api_key = self.api_key.clone().filter(|key| !key.is_empty()).map(Into::into);
         settings.connect_timeout = self.connect_timeout.get();
         settings.timeout = self.timeout.get();
         settings.retry_attempts = self.retry_attempts;
@@ -131,6 +138,7 @@ impl ServerSettings {
         };
         settings.allow_http = self.allow_http;
         settings.ca_file = self.ca_file.clone();
+        settings.identity = self.identity();
         settings.proxy = match &self.proxy {
             Some(proxy) => Some(Url::parse(proxy.reveal()).ok()?),
             None => None,
@@ -141,6 +149,14 @@ impl ServerSettings {
             BodyCompression::Zstd => Compression::Zstd,
         };
         Some(settings)
+    }
+
+    /// The agent's own certificate and its key, where both are named.
+    pub fn identity(&self) -> Option<ClientIdentity> {
+        Some(ClientIdentity {
+            certificate: self.client_certificate.clone()?,
+            key: self.client_key.clone()?,
+        })
     }
 
     /// Reports what types alone cannot say. `at` is the section's key.
@@ -173,6 +189,7 @@ impl ServerSettings {
             let help = Some("write it as `http://proxy.example.com:3128`");
             check.problem(&key("proxy"), "is no address of a proxy", help);
         }
+        self.check_identity(key, check);
         for (name, period) in [("timeout", self.timeout), ("connect_timeout", self.connect_timeout)] {
             if period.get() == Duration::ZERO {
                 check.problem(&key(name), "must be longer than nothing", Some("write `30s`"));
@@ -196,6 +213,35 @@ impl ServerSettings {
                 "must be more than 0%",
                 Some("write `50%`"),
             );
+        }
+    }
+
+    /// Whether the files can be used is found out when a connection is made: they may come later than the configuration.
+    fn check_identity(&self, key: impl Fn(&str) -> String, check: &mut Check<'_>) {
+        let (certificate, private) = (key("client_certificate"), key("client_key"));
+        match (&self.client_certificate, &self.client_key) {
+            (Some(_), None) => {
+                let message = format!("is missing, and `{certificate}` is set");
+                check.problem(
+                    &private,
+                    message,
+                    Some("name the file of the certificate's private key"),
+                );
+            }
+            (None, Some(_)) => {
+                let message = format!("is missing, and `{private}` is set");
+                check.problem(&certificate, message, Some("name the file of the key's certificate"));
+            }
+            (Some(_), Some(_)) => {
+                let url = self.base_url.as_deref().and_then(|url| Url::parse(url).ok());
+                if url.is_some_and(|url| url.scheme() == "http") {
+                    let keys = [key("base_url"), certificate];
+                    let message = "is not HTTPS: the client certificate is never shown to it";
+                    let help = Some("use `https://`, or take `client_certificate` and `client_key` out");
+                    check.conflict(&keys.each_ref().map(String::as_str), message, help);
+                }
+            }
+            (None, None) => {}
         }
     }
 }

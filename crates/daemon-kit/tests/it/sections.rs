@@ -93,6 +93,12 @@ fn each_mistake_is_named_by_its_key() {
             "server.circuit_breaker.failure_threshold",
         ),
         ("server: {dialect: smtp}", "server.dialect"),
+        ("server: {client_certificate: a.pem}", "server.client_key"),
+        ("server: {client_key: a.key}", "server.client_certificate"),
+        (
+            "server: {base_url: 'http://127.0.0.1:7600', client_certificate: a.pem, client_key: a.key}",
+            "server.base_url",
+        ),
         ("health: {path: health}", "health.path"),
         ("health: {path: /metrics}", "health.path"),
         ("logging: {level: 'loud'}", "logging.level"),
@@ -116,6 +122,8 @@ fn each_mistake_is_named_by_its_key() {
     for fine in [
         "server: {base_url: 'http://fleet.example.com', allow_http: true}",
         "server: {base_url: 'http://127.0.0.1:7600'}",
+        "server: {base_url: 'https://a', client_certificate: a.pem, client_key: a.key}",
+        "server: {client_certificate: a.pem, client_key: a.key}",
         "logging: {level: 'INFO, fsscan=debug'}",
         "logging: {max_size: 0}",
     ] {

@@ -1,4 +1,5 @@
 //! Errors as the routes tell them: problems (RFC 9457) with a code that programs can rely on.
+mod keys;
 mod link;
 
 use axum::{
@@ -43,6 +44,14 @@ impl ApiError {
         Self {
             challenge: Some(challenge),
             ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "")
+        }
+    }
+
+    /// With a word for people.
+    pub(crate) fn because(self, detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            ..self
         }
     }
 
@@ -153,10 +162,7 @@ impl From<PasswordError> for ApiError {
 impl From<LoginError> for ApiError {
     fn from(error: LoginError) -> Self {
         match error {
-            LoginError::Wrong => Self {
-                detail: error.to_string(),
-                ..Self::unauthorized("Bearer")
-            },
+            LoginError::Wrong => Self::unauthorized("Bearer").because(error.to_string()),
             LoginError::Locked(locked) => Self::too_many(locked.retry_after, error.to_string()),
             LoginError::Password(error) => error.into(),
         }
@@ -188,10 +194,7 @@ impl From<CreateJoinTokenError> for ApiError {
 impl From<EnrollError> for ApiError {
     fn from(error: EnrollError) -> Self {
         match error {
-            EnrollError::Token => Self {
-                detail: error.to_string(),
-                ..Self::unauthorized("JoinToken")
-            },
+            EnrollError::Token => Self::unauthorized("JoinToken").because(error.to_string()),
             EnrollError::NameTaken { .. } => Self::new(StatusCode::CONFLICT, "name_taken", error.to_string()),
             EnrollError::Invalid(detail) => Self::unprocessable(detail),
             EnrollError::Store(error) => error.into(),

@@ -211,6 +211,12 @@ impl<S: Store> Session<S> {
         Step::end(vec![leaving(&self.settings)])
     }
 
+    /// The agent is to begin another session.
+    pub(super) fn come_again() -> Step {
+        let detail = "the controller has something to tell that only a new session hears";
+        Step::end(vec![go_away("hello_wanted", 1, detail)])
+    }
+
     /// The connection is closed.
     pub(super) async fn ended(&self, now: DateTime<Utc>) {
         if let Err(error) = self.fleet.store().session_ended(self.key, now).await {
@@ -255,6 +261,7 @@ async fn greet<S: Store>(
             name,
             snapshot_wanted,
             config,
+            new_key_wanted,
         } => Ok(Welcome {
             agent_id: agent.id,
             name,
@@ -266,6 +273,7 @@ async fn greet<S: Store>(
             epoch,
             snapshot_wanted,
             config,
+            new_key_wanted,
         }),
         HelloOutcome::Cloned { hostname } => {
             tracing::error!(

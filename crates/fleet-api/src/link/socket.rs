@@ -144,12 +144,13 @@ impl Wire {
             };
             let step = tokio::select! {
                 () = self.links.leaving() => session.leaving(),
+                () = std::future::ready(()), if waker.is_dismissed() => Session::<S>::come_again(),
                 Ok(()) = changes.changed() => {
                     settings = *changes.borrow_and_update();
                     bucket = Bucket::new(settings.messages_per_second, settings.burst);
                     continue;
                 }
-                () = waker.woken() => {
+                () = waker.woken(), if !waker.is_dismissed() => {
                     look_at = self.send_waiting(session).await?;
                     continue;
                 }

@@ -2,8 +2,8 @@
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, SeqRange, StreamId};
 use fleet_core::{
-    AgentRecord, AgentStatus, FileTotals, HealthReport, SnapshotState, SnapshotStatus, Statistics, StreamFace,
-    StreamStatus,
+    AgentRecord, AgentStatus, FileTotals, HealthReport, KeyStatus, SnapshotState, SnapshotStatus, Statistics,
+    StreamFace, StreamStatus,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,6 +94,9 @@ pub struct AgentDetailView {
     /// Its link.
     #[serde(default)]
     pub link: super::LinkView,
+    /// Its key; none where its certificate proves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyStatus>,
 }
 
 /// A stream of records.

@@ -4,9 +4,10 @@ use axum::http::{Method, StatusCode, header};
 use fleet_api::{ApiSettings, OPERATOR_ROUTES};
 use serde_json::json;
 
-pub(crate) const AGENT_ROUTES: [&str; 7] = [
+pub(crate) const AGENT_ROUTES: [&str; 8] = [
     "/api/v1/ingest",
     "/api/v1/agents/me/heartbeat",
+    "/api/v1/agents/me/key",
     "/api/v1/agents/me/messages",
     "/api/files/ingest",
     "/api/agents/register",

@@ -7,9 +7,12 @@
 )]
 
 mod agents;
+mod authority;
+mod certificates;
 mod claims;
 mod doors;
 mod fixture;
+mod keys;
 mod link;
 mod operators;
 mod problems;

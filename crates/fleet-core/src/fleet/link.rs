@@ -67,6 +67,7 @@ impl<S: Store> Fleet<S> {
             transport,
             remote,
             live_for: self.settings().offline_after,
+            keys_before: self.keys_before(now),
         };
         let outcome = self.store().hello(session, now).await?;
         if let HelloOutcome::Welcome { .. } = outcome {
@@ -191,6 +192,10 @@ impl<S: Store> Fleet<S> {
 
     pub(super) fn wake(&self, agent: AgentId) {
         self.wakes.wake(agent);
+    }
+
+    pub(super) fn dismiss(&self, agent: AgentId) {
+        self.wakes.dismiss(agent);
     }
 
     /// Takes an agent's key away and ends its session; whether there was such an agent.

@@ -4,6 +4,7 @@ mod commands;
 mod configs;
 mod identity;
 mod ingest;
+mod keys;
 mod link;
 mod registry;
 mod wake;
@@ -13,6 +14,7 @@ pub use commands::{CommandOrder, SendCommandError};
 pub use configs::SetConfigError;
 pub use identity::{ChangePasswordError, CreateJoinTokenError, LoginError, OpenedSession, PasswordError};
 pub use ingest::IngestError;
+pub use keys::{EnrollCertifiedError, RenewKeyError, RotateKeyError};
 pub use link::{HelloError, RenameError};
 pub use registry::{EnrollError, HeartbeatError, RegisterError};
 pub use wake::Waker;
@@ -48,6 +50,10 @@ pub struct FleetSettings {
     pub kept_commands: Duration,
     /// The longest configuration of an agent, in bytes.
     pub longest_config: usize,
+    /// An agent is asked for another key when its own is older; never without.
+    pub rotate_keys_after: Option<Duration>,
+    /// Whether the client certificate of a connection proves the agent that it names, where no key does.
+    pub agents_by_certificate: bool,
 }
 
 impl Default for FleetSettings {
@@ -65,6 +71,8 @@ impl Default for FleetSettings {
             command_grace: Duration::from_secs(10 * 60),
             kept_commands: Duration::from_secs(30 * 24 * 3600),
             longest_config: 256 << 10,
+            rotate_keys_after: None,
+            agents_by_certificate: false,
         }
     }
 }

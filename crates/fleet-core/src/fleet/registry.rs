@@ -67,42 +67,40 @@ impl<S: Store> Fleet<S> {
     /// # Errors
     /// When the token opens nothing, the name is taken, what the agent told cannot be, or the store fails.
     pub async fn enroll(&self, request: EnrollRequest, now: DateTime<Utc>) -> Result<EnrollResponse, EnrollError> {
-        let registration = Registration {
-            hostname: request.hostname,
-            version: request.version,
-            capabilities: request.capabilities,
-            scan_paths: Vec::new(),
-        };
-        let told = check_name("name", &request.name)
-            .and_then(|()| check_name("kind", &request.kind))
-            .and_then(|()| check(&registration));
-        if let Err(detail) = told {
-            return Err(EnrollError::Invalid(detail));
-        }
-        let agent_id = AgentId::new(now, random()?);
-        let api_key = TokenKind::AgentKey.generate()?;
-        let agent = NewAgent {
-            id: agent_id,
-            name: request.name.clone(),
-            kind: request.kind,
-            registration,
-        };
-        let token = TokenHash::of(request.join_token.reveal());
+        let (name, token) = (request.name.clone(), request.join_token.clone());
+        let agent = new_agent(request, AgentId::new(now, random()?)).map_err(EnrollError::Invalid)?;
+        let (agent_id, api_key) = (agent.id, TokenKind::AgentKey.generate()?);
+        let token = TokenHash::of(token.ok_or(EnrollError::Token)?.reveal());
         let key = TokenHash::of(api_key.reveal());
         match self.store.enroll(token, agent, key, now).await? {
-            Ok(()) => Ok(EnrollResponse { agent_id, api_key }),
+            Ok(()) => Ok(EnrollResponse {
+                agent_id,
+                api_key: Some(api_key),
+            }),
             Err(EnrollRefusal::Token) => Err(EnrollError::Token),
-            Err(EnrollRefusal::NameTaken) => Err(EnrollError::NameTaken { name: request.name }),
+            Err(EnrollRefusal::NameTaken) => Err(EnrollError::NameTaken { name }),
         }
     }
 
     /// Whose key this is, a revoked one's too. The first use of a key that came by a claim is the last moment at which
-    /// the claim hands it out.
+    /// the claim hands it out; that of a key that takes the place of another ends the other.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn authenticate_agent(&self, key: &str, now: DateTime<Utc>) -> Result<Option<AgentIdentity>, StoreError> {
-        let agent = self.store.agent_by_key(TokenHash::of(key)).await?;
+        let hash = TokenHash::of(key);
+        let mut agent = self.store.agent_by_key(hash).await?;
+        if agent
+            .as_ref()
+            .is_some_and(|agent| agent.is_key_pending && !agent.revoked)
+        {
+            // Where it is not pending any more, another request has just taken it up, or another key has its place.
+            if let Some(agent) = self.store.take_up_key(hash, now).await? {
+                // A socket that was opened with the key before finds out that it is over.
+                self.wake(agent);
+            }
+            agent = self.store.agent_by_key(hash).await?;
+        }
         if let Some(agent) = agent.as_ref().filter(|agent| agent.is_key_new) {
             self.store.key_used(agent.id, now).await?;
         }
@@ -153,11 +151,22 @@ impl<S: Store> Fleet<S> {
             outbox_damaged: Some(told.outbox_damaged),
             memory_bytes: None,
         };
-        let snapshot_wanted = self
+        let noted = self
             .store
-            .heartbeat(agent.id, Some(told.version), health, told.delivered, now)
+            .heartbeat(
+                agent.id,
+                Some(told.version),
+                health,
+                told.delivered,
+                self.keys_before(now),
+                now,
+            )
             .await?;
-        Ok(HeartbeatResponse { snapshot_wanted })
+        Ok(HeartbeatResponse {
+            snapshot_wanted: noted.snapshot_wanted,
+            new_key_wanted: noted.new_key_wanted,
+            seen: noted.seen,
+        })
     }
 
     /// The same in the file-scanner document's words; `named` is the agent in the address, where there is one.
@@ -197,7 +206,7 @@ impl<S: Store> Fleet<S> {
             outbox_damaged: None,
             memory_bytes: Some(told.memory_usage).filter(|bytes| *bytes > 0),
         };
-        self.store.heartbeat(agent.id, None, health, None, now).await?;
+        self.store.heartbeat(agent.id, None, health, None, None, now).await?;
         Ok(())
     }
 
@@ -205,6 +214,25 @@ impl<S: Store> Fleet<S> {
     pub fn status(&self, agent: &AgentRecord, now: DateTime<Utc>) -> AgentStatus {
         agent.status(now, self.settings().offline_after)
     }
+}
+
+/// What an agent told of itself as it asks to be enrolled, if that can be.
+pub(super) fn new_agent(request: EnrollRequest, id: AgentId) -> Result<NewAgent, String> {
+    let registration = Registration {
+        hostname: request.hostname,
+        version: request.version,
+        capabilities: request.capabilities,
+        scan_paths: Vec::new(),
+    };
+    check_name("name", &request.name)?;
+    check_name("kind", &request.kind)?;
+    check(&registration)?;
+    Ok(NewAgent {
+        id,
+        name: request.name,
+        kind: request.kind,
+        registration,
+    })
 }
 
 fn health(word: &str) -> HealthStatus {

@@ -2,24 +2,34 @@
 use core_model::AgentId;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::Notify;
 
+/// A session's bell.
+#[derive(Default)]
+struct Bell {
+    rung: Notify,
+    is_dismissed: AtomicBool,
+}
+
 /// Who waits for which agent. A nudge carries nothing: whoever is woken looks into the store.
 #[derive(Clone, Default)]
-pub(super) struct Wakes(Arc<Mutex<HashMap<AgentId, Vec<Arc<Notify>>>>>);
+pub(super) struct Wakes(Arc<Mutex<HashMap<AgentId, Vec<Arc<Bell>>>>>);
 
 /// A session that is woken. It ends with its drop.
 pub struct Waker {
     agent: AgentId,
-    bell: Arc<Notify>,
+    bell: Arc<Bell>,
     wakes: Wakes,
 }
 
 impl Wakes {
     pub(super) fn subscribe(&self, agent: AgentId) -> Waker {
-        let bell = Arc::new(Notify::new());
+        let bell = Arc::<Bell>::default();
         self.lock().entry(agent).or_default().push(Arc::clone(&bell));
         Waker {
             agent,
@@ -31,7 +41,17 @@ impl Wakes {
     /// Wakes each session of the agent; one that is at work looks again when it is done.
     pub(super) fn wake(&self, agent: AgentId) {
         if let Some(bells) = self.lock().get(&agent) {
-            bells.iter().for_each(|bell| bell.notify_one());
+            bells.iter().for_each(|bell| bell.rung.notify_one());
+        }
+    }
+
+    /// Has each session of the agent end, so that it begins another.
+    pub(super) fn dismiss(&self, agent: AgentId) {
+        if let Some(bells) = self.lock().get(&agent) {
+            for bell in bells {
+                bell.is_dismissed.store(true, Ordering::Release);
+                bell.rung.notify_one();
+            }
         }
     }
 
@@ -40,7 +60,7 @@ impl Wakes {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<AgentId, Vec<Arc<Notify>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AgentId, Vec<Arc<Bell>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -48,7 +68,12 @@ impl Wakes {
 impl Waker {
     /// Waits until something is there for the agent. A nudge that came while nobody waited counts.
     pub async fn woken(&self) {
-        self.bell.notified().await;
+        self.bell.rung.notified().await;
+    }
+
+    /// Whether the session is to end, so that the agent hears in another what it can only hear there.
+    pub fn is_dismissed(&self) -> bool {
+        self.bell.is_dismissed.load(Ordering::Acquire)
     }
 }
 

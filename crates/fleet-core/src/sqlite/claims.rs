@@ -118,7 +118,7 @@ pub(super) fn hand_out(
     )?;
     Ok(Some(EnrollResponse {
         agent_id: AgentId::from_uuid(uuid),
-        api_key,
+        api_key: Some(api_key),
     }))
 }
 
@@ -167,7 +167,9 @@ pub(super) fn accept(
                 capabilities: from_json(&capabilities)?,
                 scan_paths: Vec::new(),
             },
+            // Handed out and made to open when the agent fetches it.
             key: accept.no_key,
+            has_key: true,
             join_token: None,
         },
         now,

@@ -7,6 +7,7 @@ mod deliveries;
 mod files;
 mod identity;
 mod ingest;
+mod keys;
 mod link;
 mod mark;
 mod open;
@@ -30,8 +31,8 @@ use crate::{
     identity::{JoinToken, NewJoinToken, NewSession, Operator, StoredUser},
     page::{Page, PageRequest},
     store::{
-        ChangePasswordRefusal, EnrollRefusal, FilesRefusal, IngestRefusal, NewPassword, Statistics, Store, StoreError,
-        Taken,
+        CertifiedRefusal, ChangePasswordRefusal, EnrollRefusal, FilesRefusal, HeartbeatNoted, IngestRefusal,
+        KeyWishRefusal, NewPassword, Statistics, Store, StoreError, Taken,
     },
     token::TokenHash,
 };
@@ -59,6 +60,7 @@ const COMPONENT: Component = Component {
         include_str!("snapshot_schema.sql"),
         include_str!("progress_schema.sql"),
         include_str!("link_schema.sql"),
+        include_str!("keys_schema.sql"),
         include_str!("latest_schema.sql"),
     ],
 };
@@ -172,9 +174,43 @@ impl Store for SqliteStore {
         self.writer.run("enrol an agent", work).await
     }
 
+    async fn enroll_certified(
+        &self,
+        agent: NewAgent,
+        no_key: TokenHash,
+        now: DateTime<Utc>,
+    ) -> Result<Result<AgentId, CertifiedRefusal>, StoreError> {
+        let work = move |db: &_| registry::enroll_certified(db, &agent, no_key, now);
+        self.writer.run("enrol an agent by its certificate", work).await
+    }
+
     async fn agent_by_key(&self, key: TokenHash) -> Result<Option<AgentIdentity>, StoreError> {
-        let read = move |db: &_| registry::agent_by_key(db, key);
+        let read = move |db: &_| keys::agent_by_key(db, key);
         self.readers.run("look up an agent's key", read).await
+    }
+
+    async fn agent_by_name(&self, name: String) -> Result<Option<AgentIdentity>, StoreError> {
+        let read = move |db: &_| keys::agent_by_name(db, &name);
+        self.readers.run("look up an agent's name", read).await
+    }
+
+    async fn renew_key(&self, agent: AgentId, current: TokenHash, new: TokenHash) -> Result<bool, StoreError> {
+        let work = move |db: &_| keys::renew(db, agent, current, new);
+        self.writer.run("make an agent another key", work).await
+    }
+
+    async fn take_up_key(&self, pending: TokenHash, now: DateTime<Utc>) -> Result<Option<AgentId>, StoreError> {
+        let work = move |db: &_| keys::take_up(db, pending, now);
+        self.writer.run("take up an agent's other key", work).await
+    }
+
+    async fn want_new_key(
+        &self,
+        agent: AgentRef,
+        now: DateTime<Utc>,
+    ) -> Result<Result<AgentId, KeyWishRefusal>, StoreError> {
+        let work = move |db: &_| keys::want(db, &agent, now);
+        self.writer.run("ask an agent to renew its key", work).await
     }
 
     async fn register(&self, agent: AgentId, told: Registration, now: DateTime<Utc>) -> Result<(), StoreError> {
@@ -188,9 +224,19 @@ impl Store for SqliteStore {
         version: Option<String>,
         health: HealthReport,
         delivered: Option<Delivered>,
+        keys_before: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        let work = move |db: &_| registry::heartbeat(db, agent, version.as_deref(), &health, delivered, now);
+    ) -> Result<HeartbeatNoted, StoreError> {
+        let work = move |db: &_| {
+            let version = version.as_deref();
+            let (snapshot_wanted, seen) = registry::heartbeat(db, agent, version, &health, delivered, now)?;
+            let new_key_wanted = keys::is_wanted(db, agent, keys_before)?;
+            Ok(HeartbeatNoted {
+                snapshot_wanted,
+                new_key_wanted,
+                seen,
+            })
+        };
         self.writer.run("note a heartbeat", work).await
     }
 
@@ -317,8 +363,15 @@ mod tests {
         let store = SqliteStore::open(&path, StoreSettings::default()).unwrap();
         let agent = store.agent_by_key(TokenHash::of("key")).await.unwrap().unwrap();
         assert_eq!((agent.id, agent.name.as_str(), agent.is_key_new), (id, "a", false));
+        assert!(!agent.is_key_pending);
         let detail = store.agent(AgentRef::from("a")).await.unwrap().unwrap();
         assert_eq!(detail.link, crate::LinkStatus::default(), "it has not connected yet");
+        let key = detail.key.unwrap();
+        assert_eq!(
+            (key.made_at, key.is_renewal_pending),
+            (DateTime::UNIX_EPOCH, false),
+            "its key is as old as its enrolment"
+        );
         let session = SessionKey { agent: id, epoch: 1 };
         let standing = store.alive(session, DateTime::UNIX_EPOCH).await.unwrap();
         assert_eq!(

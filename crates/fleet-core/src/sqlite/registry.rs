@@ -2,16 +2,15 @@
 use super::{
     commands,
     identity::use_join_token,
-    sessions, stream,
+    keys, sessions, stream,
     value::{from_json, id, micros, optional_time, time, to_json, unsigned},
 };
 use crate::{
     agent::{
-        AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport,
-        NewAgent, Registration,
+        AgentDetail, AgentFilter, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport, NewAgent, Registration,
     },
     page::{Page, PageRequest},
-    store::{EnrollRefusal, Statistics},
+    store::{CertifiedRefusal, EnrollRefusal, Statistics},
     token::TokenHash,
 };
 use chrono::{DateTime, Utc};
@@ -42,10 +41,50 @@ pub(super) fn enroll(
         kind: &agent.kind,
         registration: &agent.registration,
         key,
+        has_key: true,
         join_token: Some(join_token),
     };
     insert(connection, &row, now)?;
     Ok(Ok(()))
+}
+
+/// Adds an agent that its certificate proves, or finds the one that it proves already. One that was revoked stays so:
+/// the certificate still says what it said.
+pub(super) fn enroll_certified(
+    connection: &Connection,
+    agent: &NewAgent,
+    no_key: TokenHash,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Result<AgentId, CertifiedRefusal>> {
+    let sql = "SELECT uuid, kind, revoked_at IS NOT NULL AS revoked FROM agent WHERE name = ?1 AND removed_at IS NULL
+               ORDER BY revoked_at IS NOT NULL LIMIT 1";
+    let known = connection
+        .query_row(sql, [&agent.name], |row| {
+            Ok((
+                AgentId::from_uuid(id(row, "uuid")?),
+                row.get::<_, String>("kind")?,
+                row.get::<_, bool>("revoked")?,
+            ))
+        })
+        .optional()?;
+    match known {
+        Some((_, _, true)) => Ok(Err(CertifiedRefusal::Revoked)),
+        Some((_, kind, false)) if kind != agent.kind => Ok(Err(CertifiedRefusal::NameTaken)),
+        Some((id, _, false)) => Ok(Ok(id)),
+        None => {
+            let row = NewRow {
+                id: agent.id,
+                name: &agent.name,
+                kind: &agent.kind,
+                registration: &agent.registration,
+                key: no_key,
+                has_key: false,
+                join_token: None,
+            };
+            insert(connection, &row, now)?;
+            Ok(Ok(agent.id))
+        }
+    }
 }
 
 /// Whether an agent has the name.
@@ -60,8 +99,11 @@ pub(super) struct NewRow<'a> {
     pub(super) name: &'a str,
     pub(super) kind: &'a str,
     pub(super) registration: &'a Registration,
+    /// What its key is known by.
     pub(super) key: TokenHash,
-    /// The token it joined by; none where an operator accepted its claim.
+    /// Whether there is such a key; else its certificate proves it, and `key` is of nothing.
+    pub(super) has_key: bool,
+    /// The token it joined by; none where an operator accepted its claim, or its certificate proves it.
     pub(super) join_token: Option<[u8; 16]>,
 }
 
@@ -69,9 +111,9 @@ pub(super) struct NewRow<'a> {
 pub(super) fn insert(connection: &Connection, agent: &NewRow<'_>, now: DateTime<Utc>) -> rusqlite::Result<i64> {
     connection.query_row(
         "INSERT INTO agent (uuid, name, kind, hostname, version, capabilities, scan_paths, key_hash, join_token_id,
-                            enrolled_at, last_seen)
+                            enrolled_at, last_seen, has_key, key_made_at)
          VALUES (:uuid, :name, :kind, :hostname, :version, :capabilities, :scan_paths, :key_hash, :join_token_id,
-                 :now, :now) RETURNING id",
+                 :now, :now, :has_key, :now) RETURNING id",
         named_params! {
             ":uuid": agent.id.as_uuid().as_bytes(),
             ":name": agent.name,
@@ -81,6 +123,7 @@ pub(super) fn insert(connection: &Connection, agent: &NewRow<'_>, now: DateTime<
             ":capabilities": to_json(&agent.registration.capabilities)?,
             ":scan_paths": to_json(&agent.registration.scan_paths)?,
             ":key_hash": agent.key.as_bytes(),
+            ":has_key": agent.has_key,
             ":join_token_id": agent.join_token,
             ":now": micros(now),
         },
@@ -112,24 +155,6 @@ fn token_opens(connection: &Connection, token: TokenHash, now: DateTime<Utc>) ->
     )
 }
 
-pub(super) fn agent_by_key(connection: &Connection, key: TokenHash) -> rusqlite::Result<Option<AgentIdentity>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT uuid, name, revoked_at IS NOT NULL AS revoked,
-                EXISTS (SELECT 1 FROM claim WHERE claim.agent = agent.id AND used_at IS NULL) AS is_new
-         FROM agent WHERE key_hash = ?1",
-    )?;
-    statement
-        .query_row([key.as_bytes()], |row| {
-            Ok(AgentIdentity {
-                id: AgentId::from_uuid(id(row, "uuid")?),
-                name: row.get("name")?,
-                revoked: row.get("revoked")?,
-                is_key_new: row.get("is_new")?,
-            })
-        })
-        .optional()
-}
-
 pub(super) fn register(
     connection: &Connection,
     agent: AgentId,
@@ -158,7 +183,7 @@ pub(super) fn heartbeat(
     health: &HealthReport,
     delivered: Option<Delivered>,
     now: DateTime<Utc>,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<(bool, Option<Delivered>)> {
     let mut statement = connection.prepare_cached(
         "UPDATE agent SET version = COALESCE(?2, version), health = ?3, last_seen = MAX(last_seen, ?4) WHERE uuid = ?1",
     )?;
@@ -168,10 +193,12 @@ pub(super) fn heartbeat(
         to_json(health)?,
         micros(now)
     ])?;
-    match delivered {
-        Some(delivered) => stream::lacks(connection, row_id(connection, agent)?, delivered),
-        None => Ok(false),
-    }
+    let Some(delivered) = delivered else {
+        return Ok((false, None));
+    };
+    let agent = row_id(connection, agent)?;
+    let seen = stream::seen(connection, agent, delivered.stream)?;
+    Ok((stream::lacks(connection, agent, delivered)?, seen))
 }
 
 pub(super) fn revoke(
@@ -240,9 +267,12 @@ pub(super) fn detail(connection: &Connection, agent: &AgentRef) -> rusqlite::Res
     let Some((row_id, agent)) = found.optional()? else {
         return Ok(None);
     };
-    let streams = stream::statuses(connection, row_id)?;
-    let link = sessions::status(connection, row_id)?;
-    Ok(Some(AgentDetail { agent, streams, link }))
+    Ok(Some(AgentDetail {
+        agent,
+        streams: stream::statuses(connection, row_id)?,
+        link: sessions::status(connection, row_id)?,
+        key: keys::status(connection, row_id)?,
+    }))
 }
 
 /// The small number by which the store knows an agent.

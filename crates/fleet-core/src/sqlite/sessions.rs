@@ -1,6 +1,6 @@
 //! Sessions of agents: who holds the link, and who is refused it.
 use super::{
-    configs, deliveries, registry, stream,
+    configs, deliveries, keys, registry, stream,
     value::{from_json, id, micros, optional_time, signed, time, to_json, unfit, unsigned},
 };
 use crate::link::{
@@ -62,6 +62,8 @@ struct Before {
     name: String,
     hostname: String,
     machine: Option<String>,
+    /// The session was begun with a key that has ended since.
+    is_void: bool,
     session: Option<(i64, InstanceId, Option<InstanceId>, DateTime<Utc>)>,
 }
 
@@ -93,12 +95,14 @@ pub(super) fn hello(
         name: before.name,
         snapshot_wanted,
         config: configs::wanted(connection, before.agent)?,
+        new_key_wanted: keys::is_wanted(connection, new.agent, new.keys_before)?,
     })
 }
 
 fn before(connection: &Connection, agent: AgentId) -> rusqlite::Result<Option<Before>> {
     let mut statement = connection.prepare_cached(
-        "SELECT agent.id, name, hostname, machine, epoch, instance, previous_instance, agent_session.last_seen
+        "SELECT agent.id, name, hostname, machine, epoch, instance, previous_instance, agent_session.last_seen,
+                COALESCE(is_void, FALSE) AS is_void
          FROM agent LEFT JOIN agent_session ON agent_session.agent = agent.id
          WHERE uuid = ?1 AND revoked_at IS NULL AND removed_at IS NULL",
     )?;
@@ -118,6 +122,7 @@ fn before(connection: &Connection, agent: AgentId) -> rusqlite::Result<Option<Be
             name: row.get("name")?,
             hostname: row.get("hostname")?,
             machine: row.get("machine")?,
+            is_void: row.get("is_void")?,
             session,
         })
     };
@@ -125,13 +130,14 @@ fn before(connection: &Connection, agent: AgentId) -> rusqlite::Result<Option<Be
 }
 
 /// Whether this is another than the one who is there. While that one is alive, another machine is a clone; and so is a
-/// start of the process that a later one had taken over from: starts that have ended do not come back.
+/// start of the process that a later one had taken over from: starts that have ended do not come back. Whoever came with
+/// a key that has ended since stands in nobody's way.
 fn is_clone(before: &Before, new: &NewSessionOfAgent, now: DateTime<Utc>) -> bool {
     let Some((_, current, previous, last_seen)) = &before.session else {
         return false;
     };
     let live_for = TimeDelta::from_std(new.live_for).unwrap_or(TimeDelta::MAX);
-    if *current == new.hello.instance || now - *last_seen > live_for {
+    if before.is_void || *current == new.hello.instance || now - *last_seen > live_for {
         return false;
     }
     let is_other_machine = matches!((&before.machine, &new.hello.machine), (Some(known), Some(told)) if known != told);

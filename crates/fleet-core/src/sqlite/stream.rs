@@ -152,6 +152,15 @@ pub(super) fn lacks(connection: &Connection, agent: i64, told: Delivered) -> rus
     Ok(unbroken.unwrap_or(0) < told.through)
 }
 
+/// The highest number seen of a stream, if it is known.
+pub(super) fn seen(connection: &Connection, agent: i64, stream: StreamId) -> rusqlite::Result<Option<Delivered>> {
+    let Some(known) = find(connection, agent, stream)? else {
+        return Ok(None);
+    };
+    let through = last_seq(connection, &known)?;
+    Ok(Some(Delivered { stream, through }))
+}
+
 /// The highest number seen, 0 for none.
 pub(super) fn last_seq(connection: &Connection, stream: &Stream) -> rusqlite::Result<u64> {
     let mut statement =

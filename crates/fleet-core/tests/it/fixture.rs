@@ -69,7 +69,7 @@ impl Fixture {
             .unwrap();
         let known = self
             .fleet
-            .authenticate_agent(joined.api_key.reveal(), at(0))
+            .authenticate_agent(joined.api_key.as_ref().unwrap().reveal(), at(0))
             .await
             .unwrap();
         known.unwrap()
@@ -83,7 +83,7 @@ fn open(path: &Path, settings: StoreSettings) -> Arc<Fleet<SqliteStore>> {
 
 pub(crate) fn enrollment(token: &Secret, name: &str) -> EnrollRequest {
     EnrollRequest {
-        join_token: token.clone(),
+        join_token: Some(token.clone()),
         name: name.to_owned(),
         kind: "scanner".to_owned(),
         hostname: "host".to_owned(),

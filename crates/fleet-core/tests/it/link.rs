@@ -56,7 +56,10 @@ impl Link {
         let (admin, _) = fixture.admin().await;
         let token = fixture.join_token(&admin, 1).await;
         let joined = fixture.fleet.enroll(enrollment(&token, "a"), at(0)).await.unwrap();
-        let agent = fixture.fleet.authenticate_agent(joined.api_key.reveal(), at(0)).await;
+        let agent = fixture
+            .fleet
+            .authenticate_agent(joined.api_key.as_ref().unwrap().reveal(), at(0))
+            .await;
         let agent = agent.unwrap().unwrap();
         Self { fixture, admin, agent }
     }

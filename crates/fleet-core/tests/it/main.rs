@@ -12,6 +12,7 @@ mod fixture;
 mod identity;
 mod ingest;
 mod interleaving;
+mod keys;
 mod link;
 mod recovery;
 mod registry;

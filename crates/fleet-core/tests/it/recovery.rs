@@ -35,7 +35,7 @@ impl Before {
             .await;
         let agent = fixture
             .fleet
-            .authenticate_agent(joined.unwrap().api_key.reveal(), at(0))
+            .authenticate_agent(joined.unwrap().api_key.unwrap().reveal(), at(0))
             .await
             .unwrap()
             .unwrap();

@@ -202,7 +202,7 @@ async fn a_revoked_agent_keeps_its_records_and_frees_its_name() {
     );
     assert!(
         fleet
-            .authenticate_agent(old.api_key.reveal(), at(0))
+            .authenticate_agent(old.api_key.as_ref().unwrap().reveal(), at(0))
             .await
             .unwrap()
             .unwrap()

@@ -12,7 +12,7 @@ async fn all_that_was_answered_is_there_after_a_restart() {
     let joined = fixture.fleet.enroll(enrollment(&token, "a"), at(0)).await.unwrap();
     let agent = fixture
         .fleet
-        .authenticate_agent(joined.api_key.reveal(), at(0))
+        .authenticate_agent(joined.api_key.as_ref().unwrap().reveal(), at(0))
         .await
         .unwrap()
         .unwrap();
@@ -33,7 +33,10 @@ async fn all_that_was_answered_is_there_after_a_restart() {
             .is_some()
     );
     assert_eq!(
-        fleet.authenticate_agent(joined.api_key.reveal(), at(0)).await.unwrap(),
+        fleet
+            .authenticate_agent(joined.api_key.as_ref().unwrap().reveal(), at(0))
+            .await
+            .unwrap(),
         Some(agent.clone())
     );
     fleet
@@ -64,7 +67,7 @@ async fn no_secret_stands_in_the_file() {
     }
     let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds("$argon2id$v=19$"), "the search finds what is there");
-    for secret in [&password, &session.token, &token, &joined.api_key] {
+    for secret in [&password, &session.token, &token, joined.api_key.as_ref().unwrap()] {
         let text = secret.reveal();
         assert!(!holds(text), "a secret stands in the clear");
         assert!(!holds(&text[3..]), "nor without its prefix");

@@ -69,6 +69,14 @@ pub enum ClaimError {
         /// What it said.
         source: Box<SendError>,
     },
+    /// It was accepted, and the answer has no key.
+    #[error(
+        "{server} accepted the claim and gave no key: is it a fleet controller, of this version or the one before?"
+    )]
+    NoKey {
+        /// The server.
+        server: String,
+    },
     /// It was told to stop.
     #[error("the claim was interrupted; it goes on at the next start")]
     Stopped,

@@ -202,6 +202,10 @@ impl Claimant<'_> {
 
     /// Stores the key, and only then forgets what would fetch it again.
     async fn take(&self, answer: EnrollResponse) -> Result<Enrolled, ClaimError> {
+        if answer.api_key.is_none() {
+            let server = self.server.clone();
+            return Err(ClaimError::NoKey { server });
+        }
         let credentials = Credentials {
             agent_id: answer.agent_id,
             name: self.introduction.name.clone(),

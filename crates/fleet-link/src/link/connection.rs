@@ -18,6 +18,8 @@ pub(super) enum End {
     HelloWanted,
     /// It was polled for long enough: a socket is due.
     SocketDue,
+    /// The agent has another key: the connection that was made with the one before ends.
+    KeyRenewed,
 }
 
 impl Inner {
@@ -59,7 +61,7 @@ impl Inner {
         let failure = match end {
             End::Failed(failure) => Some(failure),
             End::SentAway(goaway) => Some(LinkError::SentAway(goaway)),
-            End::Stopped | End::HelloWanted | End::SocketDue => None,
+            End::Stopped | End::HelloWanted | End::SocketDue | End::KeyRenewed => None,
         };
         let text = failure.as_ref().map(|failure| crate::chain(failure));
         let is_refusal = failure.as_ref().is_some_and(LinkError::is_refusal);

@@ -17,6 +17,7 @@ pub struct LinkHooks {
     pub(super) config_in_force: Arc<dyn Fn() -> Option<ConfigVersion> + Send + Sync>,
     pub(super) apply_config: Option<Apply>,
     pub(super) snapshot_wanted: Arc<dyn Fn() + Send + Sync>,
+    pub(super) new_key_wanted: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl LinkHooks {
@@ -33,6 +34,7 @@ impl LinkHooks {
             config_in_force: Arc::new(|| None),
             apply_config: None,
             snapshot_wanted: Arc::new(|| {}),
+            new_key_wanted: Arc::new(|| {}),
         }
     }
 
@@ -66,6 +68,13 @@ impl LinkHooks {
     #[must_use]
     pub fn on_snapshot_wanted(mut self, wanted: impl Fn() + Send + Sync + 'static) -> Self {
         self.snapshot_wanted = Arc::new(wanted);
+        self
+    }
+
+    /// Called when the controller wants the agent to have another key: see [`KeyRotation`](crate::KeyRotation).
+    #[must_use]
+    pub fn on_new_key_wanted(mut self, wanted: impl Fn() + Send + Sync + 'static) -> Self {
+        self.new_key_wanted = Arc::new(wanted);
         self
     }
 }

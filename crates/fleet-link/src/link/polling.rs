@@ -2,14 +2,19 @@
 use super::{
     Inner, LinkError,
     connection::End,
+    socket::replaced,
     status::Transport,
     talk::{Heard, Talk},
 };
+use core_model::Secret;
 use fleet_wire::link::{AgentMessage, Envelope, PollRequest, PollResponse};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
-use transport_http::HeaderMap;
+use transport_http::{ApiKey, HeaderMap};
 
 const PATH: &str = "/api/v1/agents/me/messages";
 
@@ -47,7 +52,13 @@ impl Inner {
             .map_err(|error| End::Failed(LinkError::Journal(error)))?;
         let mut waiting = VecDeque::new();
         add(&mut waiting, talk, hello);
+        // The controller ends a session with the key that it was begun with.
+        let mut key = self.client.api_key().map(ApiKey::subscribe);
         loop {
+            let is_replaced = |key: &watch::Receiver<Secret>| key.has_changed().unwrap_or(false);
+            if talk.is_welcome() && key.as_ref().is_some_and(is_replaced) {
+                return Ok(End::KeyRenewed);
+            }
             let request = PollRequest {
                 messages: fit(&mut waiting),
                 epoch: talk.epoch(),
@@ -84,6 +95,7 @@ impl Inner {
             if waiting.is_empty() {
                 tokio::select! {
                     () = drained.cancelled() => {}
+                    () = replaced(key.as_mut()) => return Ok(End::KeyRenewed),
                     () = self.outgoing.ready() => {}
                     messages = talk.timely() => add(&mut waiting, talk, messages),
                     () = sleep(pause) => {}

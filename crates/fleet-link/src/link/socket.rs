@@ -5,11 +5,15 @@ use super::{
     status::Transport,
     talk::{Heard, Talk},
 };
+use core_model::Secret;
 use fleet_wire::link::AgentMessage;
 use std::sync::Arc;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
-use transport_http::WebSocket;
+use transport_http::{ApiKey, WebSocket};
 
 const PATH: &str = "/ws/agent";
 
@@ -19,18 +23,20 @@ const GOING_AWAY: u16 = 1001;
 
 impl Inner {
     pub(super) async fn by_socket(self: &Arc<Self>, stop: &CancellationToken, drained: &CancellationToken) -> End {
+        // Before the socket is opened, so that no exchange of the key falls in between.
+        let mut key = self.socket.api_key().map(ApiKey::subscribe);
         let mut socket = match stop.run_until_cancelled(self.socket.open(PATH)).await {
             None => return End::Stopped,
             Some(Err(error)) => return End::Failed(LinkError::of_upgrade(error)),
             Some(Ok(socket)) => socket,
         };
         let mut talk = Talk::new(self, Transport::WebSocket);
-        let end = match self.converse(&mut socket, &mut talk, drained).await {
+        let end = match self.converse(&mut socket, &mut talk, key.as_mut(), drained).await {
             Ok(end) | Err(end) => end,
         };
         match &end {
             End::Stopped => socket.close(GOING_AWAY, "the agent stops").await,
-            End::SentAway(_) | End::HelloWanted | End::SocketDue => socket.close(NORMAL, "").await,
+            End::SentAway(_) | End::HelloWanted | End::SocketDue | End::KeyRenewed => socket.close(NORMAL, "").await,
             End::Failed(_) => drop(socket),
         }
         end
@@ -40,6 +46,7 @@ impl Inner {
         &self,
         socket: &mut WebSocket,
         talk: &mut Talk<'_>,
+        mut key: Option<&mut watch::Receiver<Secret>>,
         drained: &CancellationToken,
     ) -> Result<End, End> {
         let hello = talk
@@ -66,6 +73,7 @@ impl Inner {
                         return Ok(End::HelloWanted);
                     }
                 }
+                () = replaced(key.as_deref_mut()) => return Ok(End::KeyRenewed),
                 () = self.outgoing.ready(), if talk.is_welcome() => send(socket, talk, self.outgoing.take()).await?,
                 messages = talk.timely(), if talk.is_welcome() => send(socket, talk, messages).await?,
                 () = sleep_until(welcome_by), if !talk.is_welcome() => {
@@ -74,6 +82,16 @@ impl Inner {
             }
         }
     }
+}
+
+/// Waits until the key is another.
+pub(super) async fn replaced(key: Option<&mut watch::Receiver<Secret>>) {
+    if let Some(key) = key
+        && key.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 async fn send(socket: &mut WebSocket, talk: &mut Talk<'_>, messages: Vec<AgentMessage>) -> Result<(), End> {

@@ -166,6 +166,9 @@ impl<'a> Talk<'a> {
             info!("the controller lacks records that were delivered: it gets a full snapshot");
             (self.inner.hooks.snapshot_wanted)();
         }
+        if welcome.new_key_wanted {
+            (self.inner.hooks.new_key_wanted)();
+        }
         Heard::default()
     }
 

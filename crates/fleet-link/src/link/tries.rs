@@ -47,7 +47,7 @@ impl Tries {
             self.mute_sockets = 0;
         }
         let failure = match end {
-            End::Stopped | End::SocketDue => return Duration::ZERO,
+            End::Stopped | End::SocketDue | End::KeyRenewed => return Duration::ZERO,
             // It may be wanted again and again by mistake.
             End::HelloWanted => return self.failed(settings, random),
             End::SentAway(goaway) => {

@@ -203,7 +203,10 @@ async fn a_code_is_shown_and_the_key_stored_once_an_operator_has_typed_it() {
     let enrolled = done.unwrap();
     assert!(enrolled.is_new);
     assert_eq!(
-        (enrolled.credentials.agent_id, enrolled.credentials.api_key.reveal()),
+        (
+            enrolled.credentials.agent_id,
+            enrolled.credentials.api_key.as_ref().unwrap().reveal()
+        ),
         (agent_id(), "the-key")
     );
     assert_eq!(shown, ["CODE-0"]);

@@ -9,7 +9,7 @@ fn credentials(key: &str) -> Credentials {
     Credentials {
         agent_id: AgentId::new(crate::rig::noon(), [3; 10]),
         name: "web-1-scanner".to_owned(),
-        api_key: Secret::new(key),
+        api_key: Some(Secret::new(key)),
         server: SERVER.to_owned(),
         enrolled_at: crate::rig::noon(),
     }
@@ -24,9 +24,9 @@ fn what_is_stored_is_loaded_and_only_a_newer_one_replaces_it() {
     assert_eq!(file.load(SERVER).unwrap(), Some(credentials("first")));
     // A crash while the next one was written leaves this behind.
     fs::write(file.path().with_extension("json.tmp"), "{").unwrap();
-    assert_eq!(file.load(SERVER).unwrap().unwrap().api_key.reveal(), "first");
+    assert_eq!(file.load(SERVER).unwrap().unwrap().api_key.unwrap().reveal(), "first");
     file.store(&credentials("second")).unwrap();
-    assert_eq!(file.load(SERVER).unwrap().unwrap().api_key.reveal(), "second");
+    assert_eq!(file.load(SERVER).unwrap().unwrap().api_key.unwrap().reveal(), "second");
     assert_eq!(
         fs::read_dir(dir.path().join("new/data")).unwrap().count(),
         1,

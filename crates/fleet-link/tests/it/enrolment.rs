@@ -2,7 +2,7 @@
 use crate::rig::{client, noon};
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use core_model::{AgentId, Secret};
-use fleet_link::{CredentialFile, EnrollError, Enrolled, Introduction, enroll, join_token};
+use fleet_link::{CredentialFile, EnrollError, Enrolled, Introduction, enroll, enroll_by_certificate, join_token};
 use std::{
     collections::BTreeMap,
     fs,
@@ -24,8 +24,13 @@ impl Controller {
     async fn answering(status: StatusCode) -> Self {
         let asked = Asked::default();
         let answer = move |State(asked): State<Asked>, Json(request): Json<serde_json::Value>| async move {
+            let request_has_token = request.get("join_token").is_some();
             asked.lock().unwrap().push(request);
-            let key = serde_json::json!({ "agent_id": agent_id(), "api_key": "the-key" });
+            let mut key = serde_json::json!({ "agent_id": agent_id() });
+            // Nobody without a token has a secret to keep.
+            if request_has_token {
+                key["api_key"] = "the-key".into();
+            }
             (status, Json(key)).into_response()
         };
         let router = Router::new()
@@ -47,15 +52,18 @@ impl Controller {
     }
 }
 
-async fn enrol_at(url: &str, dir: &TempDir, token: Option<&str>) -> Result<Enrolled, EnrollError> {
-    let introduction = Introduction {
+fn introduction() -> Introduction {
+    Introduction {
         name: "web-1-scanner".to_owned(),
         kind: "scanner".to_owned(),
         hostname: "web-1".to_owned(),
         version: "0.1.0".to_owned(),
         capabilities: vec!["scan".to_owned()],
-    };
-    let file = CredentialFile::in_dir(dir.path());
+    }
+}
+
+async fn enrol_at(url: &str, dir: &TempDir, token: Option<&str>) -> Result<Enrolled, EnrollError> {
+    let (introduction, file) = (introduction(), CredentialFile::in_dir(dir.path()));
     enroll(
         &client(url),
         &file,
@@ -79,7 +87,10 @@ async fn a_token_becomes_a_stored_key_and_is_not_needed_again() {
     let enrolled = controller.enroll(&dir, Some("the-token")).await.unwrap();
     assert!(enrolled.is_new);
     assert_eq!(
-        (enrolled.credentials.agent_id, enrolled.credentials.api_key.reveal()),
+        (
+            enrolled.credentials.agent_id,
+            enrolled.credentials.api_key.as_ref().unwrap().reveal()
+        ),
         (agent_id(), "the-key")
     );
     let stored = CredentialFile::in_dir(dir.path())
@@ -169,4 +180,51 @@ fn the_token_comes_from_its_file_before_the_variable() {
         token(Some(&path), &variables),
         Err(EnrollError::TokenFile { .. })
     ));
+}
+
+async fn by_certificate(controller: &Controller, dir: &TempDir) -> Result<Option<Enrolled>, EnrollError> {
+    let (introduction, file) = (introduction(), CredentialFile::in_dir(dir.path()));
+    enroll_by_certificate(&client(&controller.url), &file, &controller.url, &introduction, noon()).await
+}
+
+#[tokio::test]
+async fn an_agent_of_a_certificate_sends_no_token_and_keeps_no_secret() {
+    for status in [StatusCode::CREATED, StatusCode::OK] {
+        let controller = Controller::answering(status).await;
+        let dir = tempfile::tempdir().unwrap();
+        let enrolled = by_certificate(&controller, &dir).await.unwrap().unwrap();
+        assert_eq!((enrolled.is_new, enrolled.credentials.api_key.as_ref()), (true, None));
+        let file = CredentialFile::in_dir(dir.path());
+        assert_eq!(file.load(&controller.url).unwrap().unwrap(), enrolled.credentials);
+        assert!(!fs::read_to_string(file.path()).unwrap().contains("api_key"));
+        let again = by_certificate(&controller, &dir).await.unwrap().unwrap();
+        assert!(!again.is_new);
+        let asked = controller.asked.lock().unwrap().clone();
+        assert_eq!(asked.len(), 1, "what is stored is used");
+        assert!(asked[0].get("join_token").is_none(), "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_certificates_leaves_the_other_ways_open_and_one_that_refuses_says_why() {
+    for status in [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        StatusCode::NOT_FOUND,
+    ] {
+        let controller = Controller::answering(status).await;
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(by_certificate(&controller, &dir).await.unwrap(), None, "{status}");
+    }
+    for (status, words) in [
+        (StatusCode::FORBIDDEN, "`server.client_certificate`"),
+        (StatusCode::CONFLICT, "choose another `agent.id`"),
+        (StatusCode::SERVICE_UNAVAILABLE, "try again"),
+    ] {
+        let controller = Controller::answering(status).await;
+        let dir = tempfile::tempdir().unwrap();
+        let error = by_certificate(&controller, &dir).await.unwrap_err();
+        assert!(error.to_string().contains(words), "{status}: {error}");
+        assert!(!CredentialFile::in_dir(dir.path()).path().exists());
+    }
 }

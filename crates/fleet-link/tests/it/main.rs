@@ -15,6 +15,7 @@ mod files_v1;
 mod link;
 mod presence;
 mod rig;
+mod rotation;
 mod scripted;
 mod server;
 mod soak;

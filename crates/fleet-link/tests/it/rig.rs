@@ -95,7 +95,7 @@ pub(crate) fn client(url: &str) -> Client {
 pub(crate) fn client_settings(url: &str) -> ClientSettings {
     ensure_crypto_provider();
     let mut settings = ClientSettings::new(url.parse().unwrap());
-    settings.api_key = Some(core_model::Secret::new("agent-key"));
+    settings.api_key = Some(core_model::Secret::new("agent-key").into());
     settings.retry_attempts = 1;
     settings.max_parallel = 5;
     settings.backoff = Backoff {

@@ -51,6 +51,9 @@ pub struct Welcome {
     /// The configuration that the agent should run with; none where it is all its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigVersion>,
+    /// The agent is to have another key: `POST /api/v1/agents/me/key`.
+    #[serde(default, skip_serializing_if = "crate::enroll::is_false")]
+    pub new_key_wanted: bool,
 }
 
 /// A command is no longer wanted: one that has not begun is not begun, one that runs is stopped where its verb can be.

@@ -11,7 +11,7 @@
 
 use fleet_wire::{
     ClaimPending, ClaimRequest, ClaimResponse, EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse,
-    IngestResponse, Problem,
+    IngestResponse, KeyResponse, Problem,
     link::{AgentMessage, ControllerMessage, Envelope, PollRequest, PollResponse, ReadError},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -191,15 +191,18 @@ fn every_body_of_a_request_is_as_it_was() {
             "claim-request" => check::<ClaimRequest>,
             "claim-response" => check::<ClaimResponse>,
             "claim-pending" => check::<ClaimPending>,
-            "enroll-request" => check::<EnrollRequest>,
-            "enroll-response" => check::<EnrollResponse>,
+            "enroll-request" | "enroll-request-by-certificate" => check::<EnrollRequest>,
+            "enroll-response" | "enroll-response-by-certificate" => check::<EnrollResponse>,
             "heartbeat" => check::<Heartbeat>,
-            "heartbeat-response" => check::<HeartbeatResponse>,
+            "heartbeat-response" | "heartbeat-response-new-key" | "heartbeat-response-seen" => {
+                check::<HeartbeatResponse>
+            }
+            "key-response" => check::<KeyResponse>,
             "ingest-response" => check::<IngestResponse>,
             "problem" => check::<Problem>,
             other => panic!("{other}.json is of no known kind"),
         };
         check(&name, &text);
     }
-    assert_eq!(fixtures("http").len(), 11);
+    assert_eq!(fixtures("http").len(), 16);
 }

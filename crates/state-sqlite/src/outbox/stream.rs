@@ -26,6 +26,25 @@ impl Outbox {
         })
     }
 
+    /// Takes note that a server has seen the numbers of `stream` up to `seen`. Where no such number was given here yet, the
+    /// state was put back to an earlier instant with all that lies beside it, and a resync is wanted; whether so.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn was_seen(&self, stream: StreamId, seen: u64, now: DateTime<Utc>) -> Result<bool, StateError> {
+        let meta = self.meta()?;
+        // Numbers only rise: what was given when the server said it is given still.
+        if meta.stream != stream || seen < meta.next_seq {
+            return Ok(false);
+        }
+        let detail = format!(
+            "the state stands at number {} of its stream, and the server has seen {seen}",
+            meta.next_seq - 1
+        );
+        self.want_resync(ResyncReason::RolledBack, &detail, now)?;
+        Ok(true)
+    }
+
     /// Opens a new stream in place of the one there is: what was waiting leaves, `first` is enqueued as number 1, no
     /// resync is wanted any more, and a snapshot is open of which nothing is told yet. One transaction. Never waits for
     /// room.

@@ -26,6 +26,20 @@ fn a_new_state_wants_a_stream_that_begins_with_a_snapshot() {
 }
 
 #[test]
+fn a_server_that_has_seen_more_than_was_given_shows_that_the_state_was_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(&open(&dir.path().join("state.db"))).unwrap();
+    let earlier = outbox.stream();
+    let stream = outbox.open_stream(&run(1, b"begin"), now()).unwrap();
+    outbox.enqueue(&[run(2, b"more")], now()).unwrap();
+    assert!(!outbox.was_seen(stream, 3, now()).unwrap(), "all that was given");
+    assert!(!outbox.was_seen(earlier, 9, now()).unwrap(), "of another stream");
+    assert_eq!(outbox.resync().unwrap(), None);
+    assert!(outbox.was_seen(stream, 4, now()).unwrap());
+    assert_eq!(outbox.resync().unwrap().unwrap().reason, ResyncReason::RolledBack);
+}
+
+#[test]
 fn whoever_works_on_an_earlier_stream_sees_and_takes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.db");

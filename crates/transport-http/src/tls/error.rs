@@ -59,7 +59,7 @@ pub enum TlsError {
     },
     /// Both are fine, and they do not belong together.
     #[error(
-        "the key `{}` does not belong to the certificate `{}`: name the two that were made together, the server's own \
+        "the key `{}` does not belong to the certificate `{}`: name the two that were made together, the key's own \
          certificate first in its file", key.display(), certificate.display()
     )]
     Mismatch {

@@ -1,10 +1,12 @@
 //! TLS: which cryptography it uses, and the certificates and keys of the server and of a client that shows one.
+mod client;
 mod error;
 mod expiry;
 mod fault;
 mod pem;
 mod server;
 
+pub use client::IdentityWatch;
 pub use error::TlsError;
 pub use fault::CertificateFault;
 pub(crate) use pem::identity;

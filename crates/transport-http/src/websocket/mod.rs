@@ -8,7 +8,7 @@ mod socket;
 pub use error::{SocketError, UpgradeError};
 pub use socket::{ClosedBy, WebSocket};
 
-use crate::{ClientSettings, SetupError, attempt::Bounds, client::way, settings::origin, setup};
+use crate::{ApiKey, ClientSettings, SetupError, attempt::Bounds, client::way, settings::origin, setup};
 use core_model::ByteSize;
 use reqwest::{
     StatusCode,
@@ -62,6 +62,7 @@ pub struct WebSocketClient {
     timeout: Duration,
     idle_timeout: Duration,
     retry_after_max: Duration,
+    api_key: Option<ApiKey>,
     socket: SocketSettings,
 }
 
@@ -81,6 +82,7 @@ impl WebSocketClient {
             timeout: settings.timeout,
             idle_timeout: settings.idle_timeout,
             retry_after_max: settings.retry_after_max,
+            api_key: settings.api_key.clone(),
             socket,
         })
     }
@@ -88,6 +90,11 @@ impl WebSocketClient {
     /// Scheme, host and port of the server, as HTTP has them.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The key that it opens sockets with. A socket that is open knows nothing of its exchange.
+    pub const fn api_key(&self) -> Option<&ApiKey> {
+        self.api_key.as_ref()
     }
 
     /// Opens a socket at `path`, which is appended to the server's address.
@@ -126,15 +133,24 @@ impl WebSocketClient {
     }
 
     async fn upgrade(&self, bounds: &Bounds<'_>, url: Url) -> Result<reqwest::Upgraded, UpgradeError> {
-        let key = generate_key();
-        let asked = self
-            .http
-            .get(url)
-            .header(CONNECTION, "Upgrade")
-            .header(UPGRADE, "websocket")
-            .header(SEC_WEBSOCKET_VERSION, "13")
-            .header(SEC_WEBSOCKET_KEY, &key);
-        let answer = asked.send().await.map_err(|error| bounds.broken(error))?;
+        let (answer, key) = loop {
+            let api_key = self.api_key.as_ref().map(ApiKey::current);
+            let key = generate_key();
+            let asked = self
+                .http
+                .get(url.clone())
+                .headers(api_key.as_ref().and_then(crate::key::header).into_iter().collect())
+                .header(CONNECTION, "Upgrade")
+                .header(UPGRADE, "websocket")
+                .header(SEC_WEBSOCKET_VERSION, "13")
+                .header(SEC_WEBSOCKET_KEY, &key);
+            let answer = asked.send().await.map_err(|error| bounds.broken(error))?;
+            // As of any request: the refusal of a key that was exchanged meanwhile says nothing.
+            let is_of_old_key = self.api_key.as_ref().map(ApiKey::current) != api_key;
+            if answer.status() != StatusCode::UNAUTHORIZED || !is_of_old_key {
+                break (answer, key);
+            }
+        };
         let status = answer.status();
         if status != StatusCode::SWITCHING_PROTOCOLS {
             return Err(

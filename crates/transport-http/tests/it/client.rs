@@ -20,7 +20,7 @@ fn repeatable() -> HeaderMap {
 async fn json_goes_out_with_key_and_agent_and_comes_back() {
     let peer = Peer::new([answer("200 OK", "", r#"{"accepted_through":7}"#)]).await;
     let settings = ClientSettings {
-        api_key: Some(Secret::new("hunter2")),
+        api_key: Some(Secret::new("hunter2").into()),
         user_agent: "scanner/1.0".to_owned(),
         ..peer.settings()
     };

@@ -8,7 +8,7 @@ use transport_http::{Client, ClientSettings, SendError, SetupError};
 /// The error of one GET, without retries, with everything that could leak shown.
 async fn fail(settings: ClientSettings) -> SendError {
     let settings = ClientSettings {
-        api_key: Some(Secret::new("hunter2")),
+        api_key: Some(Secret::new("hunter2").into()),
         retry_attempts: 0,
         ..settings
     };
@@ -199,7 +199,7 @@ async fn settings_that_cannot_work_are_refused_at_once() {
         change(&mut settings);
         Client::new(settings).unwrap_err()
     };
-    let error = with(&|settings| settings.api_key = Some(Secret::new("hunter2\n")));
+    let error = with(&|settings| settings.api_key = Some(Secret::new("hunter2\n").into()));
     assert!(matches!(error, SetupError::Header { name: "api_key" }));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
     let error = with(&|settings| settings.ca_file = Some(dir.join("no-such-file")));

@@ -9,6 +9,7 @@ mod breaker;
 mod client;
 mod failures;
 mod health;
+mod keys;
 mod peer;
 mod server;
 mod tls;

@@ -160,7 +160,7 @@ async fn a_proxy_carries_tls_to_the_server_and_reads_nothing() {
     let (proxy, heard, _tunnel) = tunnel().await;
     let settings = ClientSettings {
         proxy: Some(proxy.parse().unwrap()),
-        api_key: Some(core_model::Secret::new("hunter2")),
+        api_key: Some(core_model::Secret::new("hunter2").into()),
         ..trusting(&server.url(), Some(authority.file()))
     };
     assert_eq!(get(settings).await.unwrap(), 1);

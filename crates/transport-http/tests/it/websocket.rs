@@ -52,7 +52,7 @@ impl Rig {
         let (router, guests) = door();
         let server = Running::of(bind(), router, LONG);
         let settings = ClientSettings {
-            api_key: Some(Secret::new("hunter2")),
+            api_key: Some(Secret::new("hunter2").into()),
             ..settings(&format!("http://{}/base/", server.address))
         };
         Self {
@@ -327,7 +327,7 @@ async fn tls_is_that_of_requests_through_a_proxy_too() {
             certificate: own.certificate.clone(),
             key: own.key.clone(),
         }),
-        api_key: Some(Secret::new("hunter2")),
+        api_key: Some(Secret::new("hunter2").into()),
         proxy: Some(proxy.parse().unwrap()),
         ..settings(&format!("https://localhost:{}/base", server.address.port()))
     };

@@ -22,13 +22,15 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use transport_http::{ClientSettings, SocketSettings, WebSocketClient};
+use transport_http::{ApiKey, Client, ClientSettings, SocketSettings, WebSocketClient};
 use uuid::Uuid;
 
 pub(crate) struct Agent {
     pub(crate) link: Link,
     pub(crate) journal: CommandJournal,
     pub(crate) database: Database,
+    /// What its sockets are opened with.
+    pub(crate) key: ApiKey,
     _settings: watch::Sender<LinkSettings>,
     stop: CancellationToken,
     task: JoinSet<()>,
@@ -80,7 +82,7 @@ impl Agent {
         let client_settings: ClientSettings = crate::rig::client_settings(url);
         let link = Link::new(LinkParts {
             socket: WebSocketClient::new(&client_settings, plan.socket).unwrap(),
-            client: crate::rig::client(url),
+            client: Client::new(client_settings.clone()).unwrap(),
             journal: journal.clone(),
             introduction: Introduction {
                 name: "web-1".to_owned(),
@@ -95,6 +97,7 @@ impl Agent {
             hooks: plan.hooks,
             settings: settings.subscribe(),
         });
+        let key = client_settings.api_key.clone().unwrap();
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         let (running, stopping) = (link.clone(), stop.clone());
@@ -103,6 +106,7 @@ impl Agent {
             link,
             journal,
             database,
+            key,
             _settings: settings,
             stop,
             task,

@@ -1,14 +1,14 @@
 //! The connection: what begins it, what ends it, and how it comes back.
 use super::{
-    agent::{Agent, Plan, heartbeat},
-    controller::{Controller, welcome},
+    agent::{Agent, Held, Plan, command, ended, heartbeat, order, result_of},
+    controller::{Controller, guard, welcome},
     exchange::version,
 };
-use core_model::{ByteSize, StreamId};
+use core_model::{ByteSize, Secret, StreamId};
 use fleet_link::{LinkHooks, Transport, TransportChoice, Verb, Verbs};
 use fleet_wire::{
     Delivered, Heartbeat,
-    link::{ControllerMessage, ErrorMessage, GoAway, Welcome},
+    link::{ControllerMessage, ErrorMessage, GoAway, Outcome, Welcome},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -221,5 +221,50 @@ async fn hello_is_said_again_where_the_controller_forgot_it() {
     };
     peer.say(ControllerMessage::Error(error)).await;
     let (_peer, _) = controller.linked().await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_of_the_key_before_gives_way_to_one_of_the_new_key_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut controller = Controller::start().await;
+    let (held, mut begins) = Held::new();
+    let agent = Agent::start(&dir, &controller, Plan::with(Verbs::new().with("scan", held.verb())));
+    let (mut peer, _) = controller.linked().await;
+    assert_eq!(peer.key, "agent-key");
+    let wanted = command("scan");
+    peer.say(order(&wanted)).await;
+    begins.recv().await.unwrap();
+    agent.key.replace(Secret::new("another-key")).unwrap();
+    let (mut next, hello) = controller.linked().await;
+    assert_eq!(next.key, "another-key");
+    assert_eq!(hello.journal.len(), 1, "the command goes on");
+    held.go();
+    let report = next.wait_for(result_of(wanted.command)).await;
+    assert_eq!(ended(&report).0, Outcome::Done);
+    assert_eq!(controller.upgrades(), 2);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_product_hears_that_another_key_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut controller = Controller::start().await;
+    let wanted = Arc::new(Notify::new());
+    let wants = Arc::clone(&wanted);
+    let hooks = LinkHooks::new(async || heartbeat()).on_new_key_wanted(move || wants.notify_one());
+    let plan = Plan {
+        hooks,
+        ..Plan::default()
+    };
+    let agent = Agent::start(&dir, &controller, plan);
+    let mut peer = controller.peer().await;
+    peer.hello().await;
+    let welcome = Welcome {
+        new_key_wanted: true,
+        ..welcome()
+    };
+    peer.say(ControllerMessage::Welcome(welcome)).await;
+    guard("the wish", wanted.notified()).await;
     agent.stop().await;
 }

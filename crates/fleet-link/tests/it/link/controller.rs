@@ -5,7 +5,7 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{Message, WebSocket},
     },
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
     routing::{any, post},
 };
@@ -101,7 +101,7 @@ impl Controller {
     }
 }
 
-async fn upgrade(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
+async fn upgrade(State(shared): State<Arc<Shared>>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
     shared.upgrades.fetch_add(1, Relaxed);
     if let Some((status, code)) = shared.refusals.lock().unwrap().pop_front() {
         let status = StatusCode::from_u16(status).unwrap();
@@ -118,7 +118,8 @@ async fn upgrade(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -
         };
     }
     let peers = shared.peers.clone();
-    upgrade.on_upgrade(move |socket| async move { drop(peers.send(Peer { socket })) })
+    let key = headers["x-api-key"].to_str().unwrap().to_owned();
+    upgrade.on_upgrade(move |socket| async move { drop(peers.send(Peer { socket, key })) })
 }
 
 async fn poll(State(shared): State<Arc<Shared>>, Json(request): Json<PollRequest>) -> Response {
@@ -164,6 +165,8 @@ impl Poll {
 /// An agent's socket.
 pub(crate) struct Peer {
     socket: WebSocket,
+    /// What it came with.
+    pub(crate) key: String,
 }
 
 impl Peer {
@@ -245,6 +248,7 @@ pub(crate) fn welcome() -> Welcome {
         epoch: 4,
         snapshot_wanted: false,
         config: None,
+        new_key_wanted: false,
     }
 }
 

@@ -2,7 +2,7 @@
 mod agent;
 mod commands;
 mod connection;
-mod controller;
+pub(crate) mod controller;
 mod exchange;
 mod polling;
 mod restart;

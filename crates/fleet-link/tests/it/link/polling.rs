@@ -3,6 +3,7 @@ use super::{
     agent::{Agent, Plan, ack_of, command, order, result_of},
     controller::{Controller, Poll, welcome},
 };
+use core_model::Secret;
 use fleet_link::{Transport, TransportChoice, Verb, Verbs};
 use fleet_wire::link::{AgentMessage, CommandReport, Confirm, ControllerMessage, Hello, Outcome};
 use serde_json::json;
@@ -180,5 +181,22 @@ async fn what_answers_polls_and_is_no_controller_is_no_link() {
     controller.poll().await.answer([]);
     let told = agent.status(|status| status.error.is_some()).await;
     assert!(told.error.unwrap().contains("without WELCOME"));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn another_key_begins_another_session_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut controller = Controller::start().await;
+    let mut plan = Plan::with(echo());
+    plan.settings.transport = TransportChoice::Polling;
+    let agent = Agent::start(&dir, &controller, plan);
+    let poll = controller.poll().await;
+    assert!(hello_of(&poll).is_some());
+    // Nothing else would make it ask again before this test is over.
+    poll.answer_after([ControllerMessage::Welcome(welcome())], 300);
+    agent.status(|status| status.connected.is_some()).await;
+    agent.key.replace(Secret::new("another-key")).unwrap();
+    welcomed(&mut controller).await;
     agent.stop().await;
 }
