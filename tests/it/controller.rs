@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, fs, net::SocketAddr};
 use testkit::{Daemon, OtlpOptions, OtlpReceiver, eventually};
 
 /// Keys that take effect at once; each has its place in a test below.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "agents.claim_life",
     "agents.heartbeat",
     "agents.keep_commands",
     "agents.max_links",
     "agents.offline_after",
+    "agents.rotate_keys_after",
     "auth.session",
     "logging.level",
     "server.public_url",
@@ -50,9 +51,10 @@ fn at_a_start() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Keys that no other value can be tried of here: the address is the caller's, a secret's change is not told by name, and
-/// a certificate must be there; gRPC is not in every build.
-const NOT_TRIED: [&str; 5] = [
+/// Keys that no other value can be tried of here: the address is the caller's, a secret's change is not told by name, a
+/// certificate must be there, and for agents' certificates TLS; gRPC is not in every build.
+const NOT_TRIED: [&str; 6] = [
+    "agents.by_certificate",
     "server.listen",
     "telemetry.otlp.headers",
     "telemetry.otlp.protocol",
@@ -185,6 +187,10 @@ fn what_agents_and_operators_meet_changes_with_the_file() {
         Ok(list.as_array().is_some_and(Vec::is_empty).then_some(()))
     })
     .unwrap();
+
+    changing.set("agents.rotate_keys_after", json!("1h"));
+    let daemon = changing.fleet.daemon().unwrap();
+    daemon.wait_for_text("agents.rotate_keys_after").unwrap();
 
     agent.kill_hard().unwrap();
     changing.set("agents.offline_after", json!("1s"));

@@ -74,7 +74,7 @@ fn it_ends_when_asked_in_the_middle_of_a_scan_and_the_next_goes_on() {
 #[test]
 fn it_ends_when_asked_while_the_server_never_answers() {
     for_both(|signal| {
-        let (site, daemon) = delivering_to_nobody();
+        let (site, daemon) = delivering_to_nobody(|_| Vec::new());
         end(daemon, signal).unwrap();
         site.proxy.set(Fault::Pass).unwrap();
         site.round(0).unwrap();
@@ -85,7 +85,8 @@ fn it_ends_when_asked_while_the_server_never_answers() {
 #[test]
 fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
     for_both(|second| {
-        let (site, daemon) = delivering_to_nobody();
+        // What it has still to say of itself keeps it for some seconds, so that the second signal meets it.
+        let (site, daemon) = delivering_to_nobody(|site| vec![format!("telemetry.otlp.endpoint={}", site.proxy.url())]);
         let (first, code) = match second {
             Signal::INT => (Signal::TERM, 130),
             _ => (Signal::INT, 143),
@@ -101,13 +102,15 @@ fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
 }
 
 /// A daemon with requests under way that no answer comes to.
-fn delivering_to_nobody() -> (Site, Daemon) {
+fn delivering_to_nobody(more: impl FnOnce(&Site) -> Vec<String>) -> (Site, Daemon) {
     let site = Site::new(&[]).unwrap();
     site.touch(["known"]).unwrap();
     site.round(0).unwrap();
     site.proxy.set(Fault::Hang).unwrap();
     site.touch((0..1000).map(|n| format!("file-{n}"))).unwrap();
-    let daemon = site.start().unwrap();
+    let more = more(&site);
+    let more: Vec<&str> = more.iter().flat_map(|setting| ["--set", setting]).collect();
+    let daemon = site.program(&[&["run"], &more[..]].concat()).unwrap().start().unwrap();
     // A heartbeat, and records.
     site.proxy.wait_for("hang", 2).unwrap();
     (site, daemon)

@@ -10,11 +10,15 @@
 mod bounds;
 #[cfg(unix)]
 mod certificates;
+#[cfg(unix)]
+mod commands;
 mod configuration;
 #[cfg(unix)]
 mod controller;
 #[cfg(unix)]
 mod daemon;
+#[cfg(unix)]
+mod daemon_log;
 #[cfg(unix)]
 mod damage;
 #[cfg(unix)]
@@ -31,14 +35,21 @@ mod guard;
 mod journey;
 mod keys;
 mod local;
+#[cfg(unix)]
+mod matrix;
 mod outage;
+#[cfg(unix)]
+mod pushed;
 #[cfg(unix)]
 mod reload;
 #[cfg(unix)]
 mod rotation;
 #[cfg(unix)]
+mod secrets;
+#[cfg(unix)]
 mod store;
 #[cfg(unix)]
 mod telemetry;
 mod tls;
+mod versions;
 mod watching;

@@ -44,12 +44,13 @@ fn ask(fleet: &Fleet, agent: &str) {
 
 /// Waits until the controller holds the renewal for done.
 fn is_renewed(fleet: &Fleet, agent: &str) {
-    eventually("a renewed key", || {
-        let key = fleet.json(&["agents", "show", agent])?["key"].clone();
-        let is_done = key["is_renewal_pending"] == false && key.get("renewal_asked_at").is_none();
+    let mut last = Value::Null;
+    let renewed = eventually("a renewed key", || {
+        last = fleet.json(&["agents", "show", agent])?["key"].clone();
+        let is_done = last["is_renewal_pending"] == false && last.get("renewal_asked_at").is_none();
         Ok(is_done.then_some(()))
-    })
-    .unwrap();
+    });
+    renewed.unwrap_or_else(|error| panic!("{error:#}: {last}"));
 }
 
 fn scan(fleet: &Fleet, agent: &str) {

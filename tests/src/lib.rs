@@ -1,14 +1,22 @@
 //! A controller and a scanner as a person would use them: the released programs, their command lines, real sockets and
 //! real trees. What the journeys share stands here; the journeys are in `it/`.
+pub mod http;
+mod later;
+mod peer;
 #[cfg(unix)]
 mod site;
 #[cfg(unix)]
 mod small_disk;
+mod tap;
 
 #[cfg(unix)]
 pub use site::{AGENT, Signal, Site, end, health_address, long_names, send, wait_health};
 #[cfg(unix)]
 pub use small_disk::SmallDisk;
+
+pub use later::{LaterController, Poll};
+pub use peer::{Peer, envelope, id_of};
+pub use tap::{Part, WireTap};
 
 use anyhow::{Context, Result};
 use fleet_wire::WirePath;
@@ -44,7 +52,15 @@ impl Fleet {
     /// # Errors
     /// When it does not come up.
     pub fn start() -> Result<Self> {
-        Ok(Self::start_with(None, &[], |_| Ok(()))?.0)
+        Self::start_set(&[])
+    }
+
+    /// The same with these settings, each as `KEY=VALUE`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_set(settings: &[&str]) -> Result<Self> {
+        Ok(Self::start_with(None, settings, |_| Ok(()))?.0)
     }
 
     /// The same, after `prepare` was given the place of the controller's data, which is not there yet.
@@ -97,12 +113,13 @@ impl Fleet {
             home,
             daemon: None,
             url: String::new(),
-            options: Vec::new(),
+            options: settings
+                .iter()
+                .flat_map(|&setting| ["--set", setting])
+                .map(str::to_owned)
+                .collect(),
             authority: None,
         };
-        for setting in settings {
-            fleet.options.extend(["--set".to_owned(), (*setting).to_owned()]);
-        }
         if let Some((certificate, key, authority)) = tls {
             for (name, file) in [("certificate", certificate), ("key", key)] {
                 fleet.options.push("--set".to_owned());
@@ -291,14 +308,33 @@ impl Scanner {
     /// # Errors
     /// When its files cannot be written.
     pub fn new(fleet: &Fleet, name: &str, more: &str) -> Result<Self> {
-        let home = fleet.home().join(name);
+        Self::at(fleet.home(), name, fleet.join_token()?, &fleet.url, more)
+    }
+
+    /// The same by this token, at this address, after which more of the section `server` may follow.
+    ///
+    /// # Errors
+    /// When its files cannot be written.
+    pub fn with_token(fleet: &Fleet, name: &str, token: &str, url: &str, more: &str) -> Result<Self> {
+        Self::at(fleet.home(), name, token.to_owned(), url, more)
+    }
+
+    /// One in `home/NAME` that reports to whatever answers at `url`.
+    ///
+    /// # Errors
+    /// When its files cannot be written.
+    pub fn alone(home: &Path, name: &str, url: &str) -> Result<Self> {
+        Self::at(home, name, "a token that anybody takes".to_owned(), url, "")
+    }
+
+    fn at(home: &Path, name: &str, token: String, url: &str, more: &str) -> Result<Self> {
         let scanner = Self {
-            home,
+            home: home.join(name),
             name: name.to_owned(),
-            token: Some(fleet.join_token()?),
+            token: Some(token),
         };
         fs::create_dir_all(scanner.tree())?;
-        scanner.configure(&fleet.url, more)?;
+        scanner.configure(url, more)?;
         Ok(scanner)
     }
 

@@ -43,7 +43,7 @@ pub(crate) struct SendArgs {
     /// For all agents of this kind, such as scanner.
     #[arg(long)]
     pub(crate) kind: Option<String>,
-    /// An argument, such as `paths=["/srv"]`: the value is JSON, or else text.
+    /// An argument of the verb, where it takes any: the value is JSON, or else text.
     #[arg(long = "arg", value_name = "NAME=VALUE")]
     pub(crate) args: Vec<String>,
     /// Not begun later than so long from now.

@@ -55,6 +55,8 @@ async fn serve(context: Arc<Context>) -> anyhow::Result<Exit> {
 /// Everything that can keep the controller from serving is done.
 struct Started {
     lock: RunLock,
+    health: HealthRegistry,
+    recording: Arc<Recording>,
     fleet: Arc<Fleet<SqliteStore>>,
     keeper: Arc<Keeper>,
     server: Server,
@@ -64,6 +66,9 @@ struct Started {
 impl Started {
     async fn begin(context: &Context) -> anyhow::Result<Self> {
         let config = &context.boot;
+        // First, so that what is said of the start leaves too.
+        let health = HealthRegistry::new(env!("CARGO_PKG_VERSION"), None);
+        let recording = Arc::new(record(context, &health)?);
         // Two controllers on one file would each believe to be the only one that writes.
         let lock = RunLock::acquire(&context.database)?;
         // Before the store, which may take long to open: what is wrong with a certificate should be said at once.
@@ -89,6 +94,8 @@ impl Started {
         announce(&server, tls.is_some(), password.as_ref());
         Ok(Self {
             lock,
+            health,
+            recording,
             fleet,
             keeper,
             server,
@@ -100,13 +107,14 @@ impl Started {
     fn into_supervisor(self, context: &Arc<Context>) -> anyhow::Result<(Supervisor, RunLock)> {
         let Self {
             lock,
+            health,
+            recording,
             fleet,
             keeper,
             server,
             tls,
         } = self;
         let config = &context.boot;
-        let health = HealthRegistry::new(env!("CARGO_PKG_VERSION"), None);
         let kept = Arc::clone(&keeper);
         health.ask("store", move || kept.health());
         let is_encrypted = tls.is_some();
@@ -115,7 +123,6 @@ impl Started {
         }
         let reports = context.reloader().handle().report();
         health.ask("configuration", move || reports.borrow().health());
-        let recording = Arc::new(record(context, &health)?);
         let metrics = recording.metrics.clone();
         metrics.observe_process("fleet");
         let agent_links = Links::new(rules::of_links(&context.live()));

@@ -122,7 +122,7 @@ impl Orders {
     async fn scan(self, args: Value, health: Arc<Health>, context: CommandContext) -> Result<Value, CommandError> {
         if args.as_object().is_some_and(|args| !args.is_empty()) {
             return Err(CommandError::invalid_args(
-                "this agent scans all of its paths at a time: leave `paths` out",
+                "a scan is always of all scan paths: `scan` takes no arguments",
             ));
         }
         let (ended, mut wait) = oneshot::channel();

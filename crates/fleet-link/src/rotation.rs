@@ -130,6 +130,8 @@ impl KeyRotation {
         self.store(renewed.clone()).await?;
         self.take_up(answer.api_key)?;
         *credentials = renewed;
+        // What was wanted meanwhile, by a heartbeat and by WELCOME, is this.
+        inner.is_wanted.store(false, Relaxed);
         info!("the agent's key was renewed; the one before ends when this one is first used");
         Ok(())
     }

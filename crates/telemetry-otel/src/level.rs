@@ -58,17 +58,22 @@ pub enum LevelError {
 }
 
 /// Libraries whose debug lines are about themselves. With `debug` for everything they would bury the product's own,
-/// so they stay at `info` unless they are named.
-const CHATTY: [&str; 9] = [
+/// so they stay at `info` unless they are named. `notify` would also tell of each line that is written to a file in a
+/// directory that it watches, by a line, and so for ever.
+const CHATTY: [&str; 13] = [
     "h2",
     "hyper",
     "hyper_util",
+    "mio",
+    "notify",
     "opentelemetry",
     "opentelemetry_sdk",
     "reqwest",
     "rustls",
+    "tokio_tungstenite",
     "tower",
     "tower_http",
+    "tungstenite",
 ];
 
 /// The filter that `text` describes.
@@ -134,6 +139,7 @@ mod tests {
     #[test]
     fn libraries_are_quiet_until_named() {
         assert!(!parse("debug").unwrap().0.would_enable("hyper::proto", &Level::DEBUG));
+        assert!(!parse("trace").unwrap().0.would_enable("notify::inotify", &Level::TRACE));
         assert!(
             parse("debug,hyper=debug")
                 .unwrap()

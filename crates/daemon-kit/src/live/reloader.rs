@@ -86,7 +86,11 @@ impl Source {
             let local = self.load::<T>(None).map_err(|error| ReloadOutcome::refused(&error))?;
             let wishes = loaded.settings.value.exceeds(&local.settings.value);
             if !wishes.is_empty() {
-                return Err(ReloadOutcome::exceeding(wishes));
+                let placed = wishes.into_iter().map(|(key, text)| {
+                    let origin = loaded.settings.origin(&key);
+                    (key, text, origin)
+                });
+                return Err(ReloadOutcome::exceeding(placed));
             }
         }
         Ok(loaded)
@@ -197,6 +201,10 @@ impl<T: Reload> Reloader<T> {
                 watcher = FileWatcher::new(&found);
                 seen = contents(&found);
                 files = found;
+            } else if !watcher.is_for(&found) {
+                watcher = FileWatcher::new(&found);
+                // What changed there since it was read and before it was watched.
+                watcher.look_again();
             }
         }
     }

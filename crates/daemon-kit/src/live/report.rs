@@ -1,6 +1,7 @@
 //! What became of an attempt to change the configuration.
 use crate::load::ConfigError;
 use chrono::{DateTime, Utc};
+use conf::Origin;
 use serde_json::{Map, Value};
 use std::fmt;
 use transport_http::Status;
@@ -139,21 +140,33 @@ impl ReloadOutcome {
         Self::Refused { text, problems }
     }
 
-    /// Of a wish that this machine does not allow.
-    pub(super) fn exceeding(wishes: Vec<(String, String)>) -> Self {
-        let problems: Vec<ReloadProblem> = wishes
-            .into_iter()
-            .map(|(key, text)| ReloadProblem {
+    /// Of wishes that this machine does not allow: the key of each, why, and where its value stands.
+    pub(super) fn exceeding(wishes: impl IntoIterator<Item = (String, String, Origin)>) -> Self {
+        let problem = |(key, text, origin)| {
+            let (file, place) = match origin {
+                Origin::File { name, line, column } | Origin::Controller { name, line, column } => {
+                    (Some(name), Some((line, column)))
+                }
+                Origin::Environment { name } | Origin::Option { name } => (Some(name), None),
+                Origin::Default => (None, None),
+            };
+            ReloadProblem {
                 key: Some(key),
-                file: Some("controller".to_owned()),
-                line: None,
-                column: None,
+                file,
+                line: place.map(|(line, _)| line),
+                column: place.map(|(_, column)| column),
                 text,
-            })
-            .collect();
+            }
+        };
+        let problems: Vec<ReloadProblem> = wishes.into_iter().map(problem).collect();
         let lines = problems.iter().map(|problem| {
             let key = problem.key.as_deref().unwrap_or_default();
-            format!("error: `{key}`: {}", problem.text)
+            let place = match (&problem.file, problem.line, problem.column) {
+                (Some(file), Some(line), Some(column)) => format!("\n --> {file}:{line}:{column}"),
+                (Some(file), ..) => format!("\n --> {file}"),
+                _ => String::new(),
+            };
+            format!("error: `{key}`: {}{place}", problem.text)
         });
         let text = lines.collect::<Vec<_>>().join("\n");
         Self::Refused { text, problems }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 pub(super) struct FileWatcher {
     // Watching ends when it is dropped.
     _watcher: Option<RecommendedWatcher>,
+    directories: BTreeSet<PathBuf>,
     changed: Arc<Notify>,
 }
 
@@ -25,9 +26,10 @@ impl FileWatcher {
                 tell.notify_one();
             }
         });
+        let directories = directories(files);
         let watcher = watcher.and_then(|mut watcher| {
-            for dir in directories(files) {
-                watcher.watch(&dir, RecursiveMode::NonRecursive)?;
+            for dir in &directories {
+                watcher.watch(dir, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)
         });
@@ -36,8 +38,19 @@ impl FileWatcher {
         });
         Self {
             _watcher: watcher.ok(),
+            directories,
             changed,
         }
+    }
+
+    /// Whether `files` still lie where it watches: a link on the way may have been turned.
+    pub(super) fn is_for(&self, files: &[PathBuf]) -> bool {
+        self.directories == directories(files)
+    }
+
+    /// Tells of a change, for whoever may have missed one.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_one();
     }
 
     /// Waits until something beside one of the files changed. Cancelling it loses nothing.

@@ -75,10 +75,10 @@ enum Broken {
 impl Wire {
     async fn serve<S: Store>(mut self, fleet: Arc<Fleet<S>>, caller: Caller) {
         let name = caller.agent.name.clone();
-        let agent = caller.agent.id;
+        // Before WELCOME: what is wanted after it was made must find somebody to wake.
+        let waker = fleet.waker(caller.agent.id);
         match self.let_in(&fleet, caller).await {
             Ok(session) => {
-                let waker = fleet.waker(agent);
                 let why = self.talk(&session, &waker).await;
                 if let Err(why) = why {
                     tracing::debug!(agent = name, ?why, "a socket of an agent ended");

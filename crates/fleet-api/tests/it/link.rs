@@ -573,7 +573,7 @@ async fn operators_rename_and_remove_and_send_once_by_key() {
         request.headers_mut().insert("idempotency-key", "k1".parse().unwrap());
         app.send(request).await
     };
-    let body = json!({"verb": "scan", "args": {"paths": ["/srv"]}, "to": {"all": true}, "priority": "high"});
+    let body = json!({"verb": "scan", "args": {}, "to": {"all": true}, "priority": "high"});
     let (first, repeat) = (keyed(body.clone()).await, keyed(body).await);
     assert_eq!((first.status, repeat.status), (StatusCode::CREATED, StatusCode::OK));
     assert_eq!(first.json()["id"], repeat.json()["id"]);
@@ -585,7 +585,7 @@ async fn operators_rename_and_remove_and_send_once_by_key() {
     );
     for (body, code) in [
         (
-            json!({"verb": "scan", "args": {"path": 1}, "to": {"all": true}}),
+            json!({"verb": "scan", "args": {"paths": ["/srv"]}, "to": {"all": true}}),
             "invalid_args",
         ),
         (json!({"verb": "exec", "to": {"agents": ["a"]}}), "unknown_verb"),

@@ -133,6 +133,13 @@ pub(super) fn is_wanted(
     Ok(wanted.optional()?.unwrap_or(false))
 }
 
+/// Whether the agent was given a key that it has not used yet.
+pub(super) fn is_pending(connection: &Connection, agent: AgentId) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT pending_key IS NOT NULL FROM agent WHERE uuid = ?1")?;
+    let pending = statement.query_row([agent.as_uuid().as_bytes()], |row| row.get(0));
+    Ok(pending.optional()?.unwrap_or(false))
+}
+
 /// How the agent's key stands, for operators; `None` where it has none.
 pub(super) fn status(connection: &Connection, agent: i64) -> rusqlite::Result<Option<KeyStatus>> {
     let mut statement = connection.prepare_cached(

@@ -95,7 +95,9 @@ pub(super) fn hello(
         name: before.name,
         snapshot_wanted,
         config: configs::wanted(connection, before.agent)?,
-        new_key_wanted: keys::is_wanted(connection, new.agent, new.keys_before)?,
+        // A key that was handed out and is not used by one who begins anew was lost on its way.
+        new_key_wanted: keys::is_wanted(connection, new.agent, new.keys_before)?
+            || keys::is_pending(connection, new.agent)?,
     })
 }
 

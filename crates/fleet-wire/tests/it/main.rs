@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod next_minor;
+
 use fleet_wire::{
     ClaimPending, ClaimRequest, ClaimResponse, EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse,
     IngestResponse, KeyResponse, Problem,
