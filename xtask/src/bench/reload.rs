@@ -1,4 +1,4 @@
-//! How long a changed configuration takes from its writing to its effect, at a scanner that runs.
+//! How long a changed configuration takes from its writing to its effect, at a scanner and a controller that run.
 use super::{
     measure::share,
     procfs::rest,
@@ -47,9 +47,11 @@ enum By {
     Signalled,
     /// `fleet-controller agent-config set`.
     Pushed,
+    /// A new file put in the place of the controller's own.
+    OfController,
 }
 
-const ALL: [By; 4] = [By::Replaced, By::Overwritten, By::Signalled, By::Pushed];
+const ALL: [By; 5] = [By::Replaced, By::Overwritten, By::Signalled, By::Pushed, By::OfController];
 
 impl By {
     const fn name(self) -> &'static str {
@@ -58,6 +60,7 @@ impl By {
             Self::Overwritten => "file written over",
             Self::Signalled => "file replaced, and SIGHUP",
             Self::Pushed => "set at the controller",
+            Self::OfController => "the controller's own file replaced",
         }
     }
 }
@@ -78,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     stop(running.scanner)?;
+    stop(running.own)?;
     stop(controller)?;
     for times in &mut times {
         times.sort_by(f64::total_cmp);
@@ -91,10 +95,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A scanner whose configuration changes.
+/// A scanner, and a controller of its own, whose configuration changes.
 struct Running {
     site: Site,
     scanner: Daemon,
+    /// A controller with a file, where it listens, and how many links it lets in.
+    own: Daemon,
+    own_port: u16,
+    links: u64,
     /// Of the two that its health is at in turns, the one where it is.
     ports: [u16; 2],
     /// The controller's versions so far.
@@ -108,9 +116,17 @@ impl Running {
         let args = ["run", "--config", "scanner.yaml", "--data-dir", "scanner"];
         let program = site.program("scanner").args(args);
         let (scanner, _) = start_ready(program, loopback(ports[0]))?;
+        let own_port = free_loopback_port()?;
+        fs::write(site.home().join(OWN), links(1))?;
+        let listen = format!("127.0.0.1:{own_port}");
+        let args = ["serve", "--config", OWN, "--data-dir", "own", "--listen", &listen];
+        let (own, _) = start_ready(site.program("fleet-controller").args(args), loopback(own_port))?;
         Ok(Self {
             site,
             scanner,
+            own,
+            own_port,
+            links: 1,
             ports,
             versions: 0,
         })
@@ -122,8 +138,10 @@ impl Running {
 
     /// Makes a change, and waits for its effect.
     fn change(&mut self, by: By) -> Result<Duration> {
-        if by == By::Pushed {
-            return self.push();
+        match by {
+            By::Pushed => return self.push(),
+            By::OfController => return self.change_own(),
+            _ => {}
         }
         // The effect is one of a task that runs: its health answers at another port.
         self.ports.swap(0, 1);
@@ -147,6 +165,17 @@ impl Running {
         }
         let address = self.address();
         until(began, || Ok(is_ready(address)))
+    }
+
+    /// `/health` shows how many links the controller lets in.
+    fn change_own(&mut self) -> Result<Duration> {
+        self.links += 1;
+        let (file, beside) = (self.site.home().join(OWN), self.site.home().join("own.new"));
+        fs::write(&beside, links(self.links))?;
+        let began = Instant::now();
+        fs::rename(beside, file)?;
+        let (address, wanted) = (loopback(self.own_port), self.links);
+        until(began, || Ok(health(address)?["agent_link"]["most"] == wanted))
     }
 
     /// The agent is told by its link; `/health` shows the version that is in force. The time of the command itself is in
@@ -174,6 +203,13 @@ impl Running {
             took
         })
     }
+}
+
+/// The other controller's file.
+const OWN: &str = "own.yaml";
+
+fn links(most: u64) -> String {
+    format!("agents:\n  max_links: {most}\n")
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -214,7 +250,7 @@ fn hang_up(_: u32) -> Result<()> {
 
 fn print(times: &[Vec<f64>], markdown: bool) {
     let bar = if markdown { "|" } else { " " };
-    println!("{bar} a change of the scanner's configuration {bar} median ms {bar} p95 ms {bar} max ms {bar}");
+    println!("{bar} a change of the configuration           {bar} median ms {bar} p95 ms {bar} max ms {bar}");
     if markdown {
         println!("| --- | ---: | ---: | ---: |");
     }
