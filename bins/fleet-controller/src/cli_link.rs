@@ -31,17 +31,18 @@ pub(crate) enum CommandsCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("whom").required(true).multiple(true)))]
 pub(crate) struct SendArgs {
     /// What to do: scan, stop or restart for a scanner.
     pub(crate) verb: String,
     /// For these agents, by name or id; can be given more than once.
-    #[arg(long, value_name = "AGENT", num_args = 1.., required_unless_present_any = ["all", "kind"])]
+    #[arg(long, value_name = "AGENT", num_args = 1.., group = "whom")]
     pub(crate) to: Vec<String>,
     /// For all agents that take it.
-    #[arg(long)]
+    #[arg(long, group = "whom")]
     pub(crate) all: bool,
     /// For all agents of this kind, such as scanner.
-    #[arg(long)]
+    #[arg(long, group = "whom")]
     pub(crate) kind: Option<String>,
     /// An argument of the verb, where it takes any: the value is JSON, or else text.
     #[arg(long = "arg", value_name = "NAME=VALUE")]
@@ -104,6 +105,9 @@ pub(crate) enum AgentConfigCommand {
         /// Only if this is still the latest version; 0: if there is none.
         #[arg(long, value_name = "VERSION")]
         follows: Option<u64>,
+        /// Wait until the agent has said what it makes of it; exit 1 where it refuses.
+        #[arg(long)]
+        wait: bool,
     },
     /// The versions of the agent's configuration, the latest first.
     History {
@@ -116,6 +120,9 @@ pub(crate) enum AgentConfigCommand {
         agent: String,
         /// The version.
         version: u64,
+        /// Wait until the agent has said what it makes of it; exit 1 where it refuses.
+        #[arg(long)]
+        wait: bool,
     },
     /// Take back what was set: the agent runs with what is on its own machine.
     Withdraw {

@@ -192,10 +192,8 @@ impl Health {
                 }
             };
             let change = async {
-                let is_other = live.wait_for(|live| live.health != settings).await.is_ok();
-                if is_other {
-                    until.cancel();
-                }
+                self.wait_for_another(&mut live, &settings).await;
+                until.cancel();
                 std::future::pending::<()>().await;
             };
             tokio::select! {
@@ -204,6 +202,40 @@ impl Health {
             }
             if stop.is_cancelled() {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Waits until something else is to be served than by `settings`. Another address is taken before the one that is
+    /// there is given up: where that cannot be, it is said, and all stays as it is.
+    async fn wait_for_another(&self, live: &mut watch::Receiver<Arc<Live>>, settings: &HealthSettings) {
+        let mut refused = settings.clone();
+        loop {
+            let changed = live.wait_for(|live| live.health != refused).await;
+            let Some(wanted) = changed.ok().map(|live| live.health.clone()) else {
+                // Nobody is left who could change it.
+                return std::future::pending().await;
+            };
+            if wanted == *settings {
+                refused = wanted;
+                continue;
+            }
+            if wanted.listen(PORT).is_none() || wanted.listen(PORT) == settings.listen(PORT) {
+                return;
+            }
+            match bind(&wanted, self.chosen) {
+                Ok(server) => {
+                    let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+                    *bound = server.map(|server| (wanted, server));
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "health and metrics cannot be served at the new address; they stay where they are"
+                    );
+                    refused = wanted;
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
 //! How this agent becomes one of a fleet: by a join token, its own certificate, or an operator's claim.
-use crate::{cli::JoinArgs, context::Context};
+use crate::{cli::JoinArgs, context::Context, health::Health};
 use anyhow::Context as _;
 use chrono::Utc;
 use fleet_link::{
@@ -22,8 +22,9 @@ pub(crate) async fn enrolled(
     base_url: &str,
     settings: &ClientSettings,
     claims: Option<&CancellationToken>,
+    health: &Health,
 ) -> anyhow::Result<Credentials> {
-    let credentials = enrol(context, join, base_url, settings, claims).await?;
+    let credentials = enrol(context, join, base_url, settings, claims, health).await?;
     if credentials.api_key.is_none() && settings.identity.is_none() {
         anyhow::bail!(
             "this agent has joined by its certificate, and none is configured: name it in `server.client_certificate` and \
@@ -41,6 +42,7 @@ async fn enrol(
     base_url: &str,
     settings: &ClientSettings,
     claims: Option<&CancellationToken>,
+    health: &Health,
 ) -> anyhow::Result<Credentials> {
     let token = join_token(join.join_token_file.as_deref(), "SCANNER", &context.loaded().variables)?;
     let introduction = introduction(context);
@@ -62,6 +64,8 @@ async fn enrol(
                 "not of a fleet yet: claim this agent by its code at that address, or by `fleet-controller claim {}`",
                 claim.code
             );
+            let (code, url) = (&claim.code, &claim.url);
+            health.api_failed(&format!("waits to be claimed by the code {code} at {url}"));
         };
         let claimed = claim(
             &client,

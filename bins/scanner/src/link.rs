@@ -95,7 +95,7 @@ impl Link {
         let (name, credentials) = if settings.api_key.is_some() {
             (context.agent_name(), None)
         } else {
-            match enrolled(context, join, base_url, &settings, claims).await {
+            match enrolled(context, join, base_url, &settings, claims, health).await {
                 Ok(credentials) => {
                     settings.api_key = credentials.api_key.clone().map(ApiKey::new);
                     (credentials.name.clone(), Some(credentials))

@@ -184,7 +184,12 @@ fn log(summary: &Summary, session: i64) {
         .map(|root| root.path.to_string_lossy().into_owned())
         .collect();
     let paths = serde_json::json!(paths);
-    tracing::info!(scan_session_id = session, metrics = %metrics, scan_paths.json = %paths, "scan completed");
+    let how = if summary.stopped {
+        "scan stopped before its end; the next one goes on from there"
+    } else {
+        "scan completed"
+    };
+    tracing::info!(scan_session_id = session, metrics = %metrics, scan_paths.json = %paths, "{how}");
 }
 
 /// Whether the last scan did not come to its end: it was killed, stopped or cut off.

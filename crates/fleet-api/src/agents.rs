@@ -34,7 +34,9 @@ pub(crate) async fn enroll<S: Store>(
     if request.join_token.is_some() {
         // The key would open nothing beside such a certificate.
         certificate::check_beside(&shared, certified, &request.name).await?;
+        let name = request.name.clone();
         let answer = shared.fleet.enroll(request, now).await?;
+        tracing::info!(agent = name, "an agent joined by a token");
         return Ok((StatusCode::CREATED, Answer(answer)));
     }
     let Some(certified) = certified? else {
@@ -46,7 +48,12 @@ pub(crate) async fn enroll<S: Store>(
         return Err(ApiError::unauthorized("JoinToken").because(wanted));
     };
     let (answer, is_new) = shared.fleet.enroll_certified(&certified, request, now).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if is_new {
+        tracing::info!(agent = certified, "an agent joined by its certificate");
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Answer(answer)))
 }
 

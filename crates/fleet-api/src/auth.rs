@@ -21,8 +21,18 @@ pub(crate) async fn require_operator<S: Store>(
     next: Next,
 ) -> Result<Response, ApiError> {
     let operator = operator(&shared, request.headers()).await?;
+    // Who did what belongs in the log; who only looked does not.
+    let done = (!request.method().is_safe()).then(|| {
+        let path = request.uri().path().to_owned();
+        (operator.name.clone(), request.method().clone(), path)
+    });
     request.extensions_mut().insert(operator);
-    Ok(next.run(request).await)
+    let answer = next.run(request).await;
+    if let Some((operator, method, path)) = done {
+        let status = answer.status().as_u16();
+        tracing::info!(operator, %method, path, status, "an operator's request");
+    }
+    Ok(answer)
 }
 
 /// Lets agents through, with an [`AgentIdentity`] beside the request. A key that is presented decides alone: a certificate

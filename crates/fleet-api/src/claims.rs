@@ -38,6 +38,7 @@ pub(crate) async fn open<S: Store>(
         .fleet
         .open_claim(request, &network(peer).to_string(), now)
         .await?;
+    tracing::debug!(name = claim.name, from = %peer, "an agent waits to be claimed");
     let answer = ClaimResponse {
         claim_id: claim.id,
         code: claim.code.to_string(),

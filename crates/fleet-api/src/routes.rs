@@ -145,6 +145,7 @@ pub fn router<S: Store>(state: AppState<S>) -> Router {
         logins: Arc::new(Throttle::new(state.settings.logins_per_minute)),
         claims: Arc::new(Throttle::new(state.settings.claims_per_minute)),
         polls: Arc::new(Throttle::new(state.settings.polls_per_minute)),
+        messages: Arc::new(Throttle::new(state.settings.messages_per_minute)),
         links: state.links,
         check_config: state.check_config,
         public_url: state.public_url,

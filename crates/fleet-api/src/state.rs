@@ -1,5 +1,6 @@
 //! What the routes share.
 use crate::{link::Links, throttle::Throttle};
+use core_model::AgentId;
 use fleet_core::Fleet;
 use std::sync::Arc;
 use transport_http::HealthRegistry;
@@ -15,18 +16,21 @@ pub struct ApiSettings {
     pub claims_per_minute: u32,
     /// So many polls of claims a minute are answered to one network.
     pub polls_per_minute: u32,
+    /// So many requests with messages of the link a minute are answered to one agent.
+    pub messages_per_minute: u32,
     /// Whether it is reached by TLS, where `AppState::public_url` does not say.
     pub is_encrypted: bool,
 }
 
 impl Default for ApiSettings {
-    /// 16 MiB, 20 logins, 10 claims and 300 polls a minute, by plain HTTP.
+    /// 16 MiB, 20 logins, 10 claims and 300 polls a minute, 240 requests with messages of an agent, by plain HTTP.
     fn default() -> Self {
         Self {
             max_body: 16 << 20,
             logins_per_minute: 20,
             claims_per_minute: 10,
             polls_per_minute: 300,
+            messages_per_minute: 240,
             is_encrypted: false,
         }
     }
@@ -63,6 +67,7 @@ pub(crate) struct Shared<S> {
     pub(crate) logins: Arc<Throttle>,
     pub(crate) claims: Arc<Throttle>,
     pub(crate) polls: Arc<Throttle>,
+    pub(crate) messages: Arc<Throttle<AgentId>>,
     pub(crate) links: Links,
     pub(crate) check_config: ConfigCheck,
     pub(crate) public_url: PublicUrl,
@@ -77,6 +82,7 @@ impl<S> Clone for Shared<S> {
             logins: Arc::clone(&self.logins),
             claims: Arc::clone(&self.claims),
             polls: Arc::clone(&self.polls),
+            messages: Arc::clone(&self.messages),
             links: self.links.clone(),
             check_config: Arc::clone(&self.check_config),
             public_url: Arc::clone(&self.public_url),

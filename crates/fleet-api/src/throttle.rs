@@ -1,19 +1,20 @@
-//! So many requests a minute from one address.
+//! So many requests a minute from one address, or of one agent.
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-/// So many addresses are counted at once.
+/// So many addresses or agents are counted at once.
 const COUNTED: usize = 10_000;
 
-/// Counts requests by address, a minute at a time.
-pub(crate) struct Throttle {
+/// Counts requests by who makes them, a minute at a time.
+pub(crate) struct Throttle<K = IpAddr> {
     per_minute: u32,
-    counts: Mutex<HashMap<IpAddr, Count>>,
+    counts: Mutex<HashMap<K, Count>>,
 }
 
 struct Count {
@@ -22,6 +23,13 @@ struct Count {
 }
 
 impl Throttle {
+    /// Whether one more may pass of the network of `peer`; else how long until it may.
+    pub(crate) fn pass(&self, peer: IpAddr, now: DateTime<Utc>) -> Result<(), Duration> {
+        self.pass_one(network(peer), now)
+    }
+}
+
+impl<K: Copy + Eq + Hash> Throttle<K> {
     pub(crate) fn new(per_minute: u32) -> Self {
         Self {
             per_minute,
@@ -30,11 +38,10 @@ impl Throttle {
     }
 
     /// Whether one more may pass; else how long until it may.
-    pub(crate) fn pass(&self, peer: IpAddr, now: DateTime<Utc>) -> Result<(), Duration> {
+    pub(crate) fn pass_one(&self, who: K, now: DateTime<Utc>) -> Result<(), Duration> {
         let minute = TimeDelta::minutes(1);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let peer = network(peer);
-        if !counts.contains_key(&peer) && counts.len() >= COUNTED {
+        if !counts.contains_key(&who) && counts.len() >= COUNTED {
             counts.retain(|_, count| now - count.since < minute);
             if counts.len() >= COUNTED {
                 // So many addresses within one minute are an attack. Starting to count anew lets through a few more of
@@ -42,7 +49,7 @@ impl Throttle {
                 counts.clear();
             }
         }
-        let count = counts.entry(peer).or_insert(Count {
+        let count = counts.entry(who).or_insert(Count {
             since: now,
             requests: 0,
         });

@@ -201,6 +201,8 @@ pub struct AgentRecord {
     pub enrolled_at: DateTime<Utc>,
     /// When it last called.
     pub last_seen: DateTime<Utc>,
+    /// When its link ended, where it has one and that is not open.
+    pub link_ended_at: Option<DateTime<Utc>>,
     /// Its last heartbeat.
     pub health: Option<HealthReport>,
     /// When its key was taken away.
@@ -210,12 +212,14 @@ pub struct AgentRecord {
 }
 
 impl AgentRecord {
-    /// How it is at `now`; it is offline when it did not call for longer than `offline_after`.
+    /// How it is at `now`; it is offline when it did not call for longer than `offline_after`, and when its link ended and
+    /// it did not call since.
     pub fn status(&self, now: DateTime<Utc>, offline_after: Duration) -> AgentStatus {
         let silent = (now - self.last_seen).to_std().unwrap_or_default();
         match &self.health {
             _ if self.revoked_at.is_some() => AgentStatus::Revoked,
             _ if silent > offline_after => AgentStatus::Offline,
+            _ if self.link_ended_at.is_some_and(|ended| ended >= self.last_seen) => AgentStatus::Offline,
             Some(health) if health.status != HealthStatus::Healthy => AgentStatus::Degraded,
             _ => AgentStatus::Online,
         }
@@ -340,6 +344,7 @@ mod tests {
             registration: Registration::default(),
             enrolled_at: at(0),
             last_seen: at(100),
+            link_ended_at: None,
             health: None,
             revoked_at: None,
             files: FileTotals::default(),

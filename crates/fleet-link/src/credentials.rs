@@ -141,7 +141,8 @@ impl CredentialFile {
             agent_id: found.agent_id,
             name: found.name,
             api_key: found.api_key.map(Secret::new),
-            server: found.server,
+            // As it is now: its own scheme may have changed since.
+            server: wanted,
             enrolled_at: found.enrolled_at,
         })
     }

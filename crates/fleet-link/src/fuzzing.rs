@@ -2,6 +2,7 @@
 //! bytes.
 use crate::CredentialFile;
 use std::path::Path;
+use url::Url;
 
 pub use crate::delivery::{answer as ingest_answer, run as outbox_run};
 pub use transport_http::fuzzing::{problem, retry_after};
@@ -10,8 +11,16 @@ pub use transport_http::fuzzing::{problem, retry_after};
 pub fn credentials(data: &[u8]) {
     let wanted = "https://fleet.example.com".to_owned();
     let file = CredentialFile::in_dir(Path::new("fuzzed"));
-    if let Ok(found) = file.parse(&String::from_utf8_lossy(data), wanted.clone()) {
-        assert_eq!(found.server, wanted, "a key is for its own server only");
+    let text = String::from_utf8_lossy(data);
+    if let Ok(found) = file.parse(&text, wanted.clone()) {
+        let server = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|file| {
+            let server = Url::parse(file["server"].as_str()?).ok()?;
+            Some((server.host_str()?.to_owned(), server.scheme().to_owned()))
+        });
+        let (host, scheme) = server.unwrap_or_default();
+        assert_eq!(host, "fleet.example.com", "a key is for its own host only");
+        assert!(matches!(scheme.as_str(), "http" | "https"), "{scheme}");
+        assert_eq!(found.server, wanted);
     }
 }
 

@@ -51,7 +51,13 @@ enum By {
     OfController,
 }
 
-const ALL: [By; 5] = [By::Replaced, By::Overwritten, By::Signalled, By::Pushed, By::OfController];
+const ALL: [By; 5] = [
+    By::Replaced,
+    By::Overwritten,
+    By::Signalled,
+    By::Pushed,
+    By::OfController,
+];
 
 impl By {
     const fn name(self) -> &'static str {

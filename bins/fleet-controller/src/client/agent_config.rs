@@ -8,19 +8,24 @@ use crate::{cli::Output, cli_link::AgentConfigCommand};
 use anyhow::Context as _;
 use daemon_kit::{Exit, Table, printable};
 use fleet_api::rest::{ConfigRequest, ConfigStateView, ConfigView, PageQuery, RollbackRequest};
-use fleet_wire::link::ConfigReport;
+use fleet_wire::link::{ConfigOutcome, ConfigReport};
 use std::{
     fmt::Write as _,
     fs,
     io::{self, Read as _},
     path::Path,
+    time::Duration,
 };
 use tokio_util::sync::CancellationToken;
-use transport_http::{HeaderMap, Method, Request};
+use transport_http::{Client, HeaderMap, Method, Request};
+
+/// How often it is looked whether the agent has answered.
+const LOOK: Duration = Duration::from_millis(300);
 
 pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyhow::Result<Exit> {
     let client = session::client()?;
     let path = |agent: &str| format!("/api/v1/agents/{}/config", files::encoded(agent));
+    let mut waits = None;
     let set: ConfigView = match command {
         AgentConfigCommand::Get { agent } => {
             let state: ConfigStateView = block_on(async { client.get_json(&path(agent)).await.map_err(explain) })?;
@@ -47,7 +52,9 @@ pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyh
             file,
             comment,
             follows,
+            wait,
         } => {
+            waits = wait.then_some(agent);
             let request = ConfigRequest {
                 text: read(file)?,
                 comment: comment.clone(),
@@ -59,7 +66,8 @@ pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyh
                 .json()
                 .map_err(explain)?
         }
-        AgentConfigCommand::Rollback { agent, version } => {
+        AgentConfigCommand::Rollback { agent, version, wait } => {
+            waits = wait.then_some(agent);
             let request = RollbackRequest { version: *version };
             let path = format!("{}/rollback", path(agent));
             block_on(async {
@@ -76,6 +84,14 @@ pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyh
                 .map_err(explain)?
         }
     };
+    if let Some(agent) = waits {
+        let report = block_on(answer(&client, &path(agent), set.version))?;
+        print_one(output, &report, reported)?;
+        return Ok(match report.outcome {
+            ConfigOutcome::Applied => Exit::Done,
+            ConfigOutcome::Refused | ConfigOutcome::Other => Exit::Findings,
+        });
+    }
     print_one(output, &set, |set| match &set.text {
         Some(_) => format!(
             "version {} is set; `agent-config get` shows what the agent makes of it\n",
@@ -84,6 +100,18 @@ pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyh
         None => "withdrawn: the agent runs with what is on its own machine\n".to_owned(),
     })?;
     Ok(Exit::Done)
+}
+
+/// What the agent says of a version, once it has said it. An agent that is away is waited for.
+async fn answer(client: &Client, path: &str, version: u64) -> anyhow::Result<ConfigReport> {
+    loop {
+        let state: ConfigStateView = client.get_json(path).await.map_err(explain)?;
+        let is_about = |report: &ConfigReport| report.about.as_ref().is_some_and(|about| about.version == version);
+        if let Some(report) = state.report.filter(is_about) {
+            return Ok(report);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -115,6 +115,18 @@ impl ScannerSettings {
             );
         }
         self.schedule.check("scanner.schedule", check);
+        for (n, name) in self.ignore_files.iter().enumerate() {
+            // A path would have files read that lie elsewhere.
+            if name.contains(['/', '\\']) || matches!(name.as_str(), "" | "." | "..") {
+                let help =
+                    Some("write the name that such files have in the directories that are scanned, as `.gitignore`");
+                check.problem(
+                    &format!("scanner.ignore_files[{n}]"),
+                    format!("`{name}` is no name of a file"),
+                    help,
+                );
+            }
+        }
         check_patterns("scanner.ignore_patterns", &self.ignore_patterns, check);
         for (n, path) in self.scan_paths.iter().enumerate() {
             check_patterns(

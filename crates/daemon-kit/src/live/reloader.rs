@@ -324,10 +324,11 @@ fn tell(report: &ReloadReport) {
     match &report.outcome {
         ReloadOutcome::Applied { changed } if cause == ReloadCause::Start && changed.is_empty() => {}
         ReloadOutcome::Applied { changed } => {
-            tracing::info!(%cause, ?changed, "the configuration was loaded anew");
+            let changed = serde_json::json!(changed);
+            tracing::info!(%cause, changed.json = %changed, "the configuration was loaded anew");
             if !report.needs_restart.is_empty() {
-                let keys = &report.needs_restart;
-                tracing::warn!(?keys, "changed, and in force after a restart only");
+                let keys = serde_json::json!(report.needs_restart);
+                tracing::warn!(keys.json = %keys, "changed, and in force after a restart only");
             }
         }
         ReloadOutcome::Refused { text, .. } => {

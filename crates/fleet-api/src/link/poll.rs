@@ -34,6 +34,8 @@ pub(crate) async fn messages<S: Store>(
         remote: auth::peer(&extensions).to_string(),
     };
     let now = Utc::now();
+    let too_many = |wait| ApiError::too_many(wait, "too many requests of this agent; poll as often as you are told");
+    shared.messages.pass_one(caller.agent.id, now).map_err(too_many)?;
     let (messages, has_more) = answer(&shared, caller, request, now).await?;
     let poll_after = shared.links.settings().poll_after.as_secs();
     Ok(Answer(PollResponse {

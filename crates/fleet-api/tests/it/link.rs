@@ -444,6 +444,28 @@ async fn a_configuration_is_pushed_and_its_report_shown() {
 }
 
 #[tokio::test]
+async fn an_agent_that_polls_too_often_is_told_to_wait_and_others_are_not() {
+    let settings = ApiSettings {
+        messages_per_minute: 2,
+        ..ApiSettings::default()
+    };
+    let app = App::with_links(FleetSettings::default(), settings, LinkSettings::default()).await;
+    let operator = app.operator().await;
+    let (eager, other) = (app.agent(&operator, "a").await, app.agent(&operator, "b").await);
+    let poll = async |who: &As| {
+        app.post("/api/v1/agents/me/messages", who, json!({"messages": []}))
+            .await
+    };
+    for _ in 0..2 {
+        assert_eq!(poll(&eager).await.status, StatusCode::OK);
+    }
+    let refused = poll(&eager).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(poll(&other).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn polling_is_the_same_session_by_other_means() {
     let app = App::new().await;
     let operator = app.operator().await;

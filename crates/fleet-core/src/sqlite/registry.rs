@@ -217,8 +217,9 @@ pub(super) fn revoke(
 }
 
 const AGENT: &str = "SELECT agent.*, COALESCE(present, 0) AS present, COALESCE(deleted, 0) AS deleted,
-                            COALESCE(bytes, 0) AS bytes
-                     FROM agent LEFT JOIN file_total ON file_total.agent = agent.id";
+                            COALESCE(bytes, 0) AS bytes, agent_session.ended_at AS link_ended_at
+                     FROM agent LEFT JOIN file_total ON file_total.agent = agent.id
+                                LEFT JOIN agent_session ON agent_session.agent = agent.id";
 
 pub(super) fn list(
     connection: &Connection,
@@ -334,6 +335,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
         },
         enrolled_at: time(row, "enrolled_at")?,
         last_seen: time(row, "last_seen")?,
+        link_ended_at: optional_time(row, "link_ended_at")?,
         health: health.map(|text| from_json(&text)).transpose()?,
         revoked_at: optional_time(row, "revoked_at")?,
         files: FileTotals {

@@ -8,7 +8,7 @@ use crate::{
     CredentialFile, Enrolled, Introduction,
     credentials::{CredentialError, Credentials, origin},
 };
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use core_model::{Backoff, Secret};
 use error::Answered;
 use fleet_wire::{ClaimPending, ClaimRequest, ClaimResponse, EnrollResponse};
@@ -119,7 +119,11 @@ impl Claimant<'_> {
             let token = self.token().await?;
             let polled = match self.begin(&token).await? {
                 Some(claim) => {
-                    info!(url = claim.url, expires_at = %claim.expires_at, "waiting to be claimed by an operator");
+                    info!(
+                        url = claim.url,
+                        expires_at = claim.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                        "waiting to be claimed by an operator"
+                    );
                     show(&claim);
                     self.poll(&token, &claim).await?
                 }

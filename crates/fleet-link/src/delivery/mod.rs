@@ -282,9 +282,6 @@ fn tell(before: &DeliveryStatus, report: &DeliveryReport) {
     }
 }
 
-/// No retry comes sooner, unless the interval is shorter.
-const LEAST_WAIT: Duration = Duration::from_secs(5);
-
 fn wait(settings: &DeliverySettings, failures: u32, error: &DeliveryError) -> Duration {
     // Without randomness the longest wait is the safe one.
     let random = getrandom::u64().unwrap_or(u64::MAX);
@@ -293,12 +290,12 @@ fn wait(settings: &DeliverySettings, failures: u32, error: &DeliveryError) -> Du
         DeliveryError::Unauthorized(_) => settings.backoff.longest / 2 + settings.backoff.wait(u32::MAX, random) / 2,
         _ => settings.backoff.wait(failures.saturating_sub(1), random),
     };
-    // At least the interval, where that is short: a wait by chance close to nothing, time and again, would be a busy loop.
+    // At least so long: a wait by chance close to nothing, time and again, would be a busy loop.
     error
         .retry_after()
         .map_or(Duration::ZERO, |asked| asked + backoff)
         .max(backoff)
-        .max(settings.interval.min(LEAST_WAIT))
+        .max(settings.interval.min(settings.least_wait))
 }
 
 #[cfg(test)]

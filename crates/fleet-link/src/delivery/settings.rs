@@ -12,6 +12,8 @@ pub struct DeliverySettings {
     pub concurrent_api_calls: usize,
     /// How often the queue is looked at when nobody says that something was enqueued.
     pub interval: Duration,
+    /// After a round that failed the next comes no sooner than this, or than `interval` where that is shorter.
+    pub least_wait: Duration,
     /// The waits after rounds that failed.
     pub backoff: Backoff,
     /// What is under way when the process has to end gets this long; then it is given up and stays in the queue.
@@ -25,6 +27,7 @@ impl Default for DeliverySettings {
             batch_size: 500,
             concurrent_api_calls: 3,
             interval: Duration::from_secs(5),
+            least_wait: Duration::from_secs(5),
             backoff: Backoff {
                 first: Duration::from_secs(1),
                 longest: Duration::from_secs(300),

@@ -1,6 +1,6 @@
 //! How commands ended, in the words of the wire.
 use super::verb::{AfterRestartDecision, CommandError};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use core_model::{ByteSize, CommandId};
 use fleet_wire::link::{CommandReport, Outcome};
 use serde_json::Value;
@@ -18,6 +18,7 @@ fn report(command: CommandId, outcome: Outcome, code: Option<&str>, detail: impl
 }
 
 pub(super) fn expired(command: CommandId, deadline: DateTime<Utc>) -> CommandReport {
+    let deadline = deadline.to_rfc3339_opts(SecondsFormat::Secs, true);
     let detail = format!("it could not be begun by {deadline}");
     report(command, Outcome::Expired, Some("deadline_passed"), detail)
 }

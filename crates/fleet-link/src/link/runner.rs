@@ -267,7 +267,7 @@ impl<'a> Runner<'a> {
 
     /// Notes how a command ended, and has it told.
     async fn end(&mut self, report: CommandReport) {
-        info!(command = %report.command, outcome = ?report.outcome, code = report.code, "a command ended");
+        info!(command = %report.command, outcome = report.outcome.name(), code = report.code, "a command ended");
         match self.inner.ledger.end(&report).await {
             Ok(true) => self.inner.outgoing.result(report.clone()),
             Ok(false) => {

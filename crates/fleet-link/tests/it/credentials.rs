@@ -58,6 +58,23 @@ fn a_key_belongs_to_one_server() {
     assert!(matches!(file.load("fleet"), Err(CredentialError::Server(_))));
 }
 
+#[test]
+fn a_key_goes_on_when_its_server_begins_to_speak_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = CredentialFile::in_dir(dir.path());
+    let plain = Credentials {
+        server: "http://fleet.example.com:7600".to_owned(),
+        ..credentials("k")
+    };
+    file.store(&plain).unwrap();
+    let found = file.load("https://fleet.example.com").unwrap().unwrap();
+    assert_eq!(found.server, "https://fleet.example.com", "and from here on it is that");
+    assert!(file.load("https://fleet.example.com:8443").unwrap().is_some());
+    for other in ["https://fleet.example.org", "http://fleet.example.com:7601"] {
+        assert!(file.load(other).is_err(), "{other}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_file_is_the_owner_s_alone_and_refused_otherwise() {

@@ -19,6 +19,7 @@ fn patient() -> DeliverySettings {
     DeliverySettings {
         batch_size: 10,
         interval: long,
+        least_wait: long,
         backoff: Backoff {
             first: long,
             longest: long,
