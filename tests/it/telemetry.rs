@@ -1,6 +1,7 @@
 //! Metrics, traces and the log of a scanner at a receiver of OTLP.
-use e2e::{Signal, Site, end, health_address};
-use testkit::{OtlpOptions, OtlpReceiver, eventually, http_get};
+use e2e::{AGENT, Signal, Site, end, health_address};
+use std::{net::SocketAddr, sync::Arc};
+use testkit::{Fault, OtlpOptions, OtlpReceiver, eventually, http_get};
 
 const TOKEN: &str = "otlp-token-that-nobody-may-see";
 
@@ -117,4 +118,62 @@ fn a_round_from_cron_sends_what_it_recorded() {
         .filter(|span| span.name == "scan")
         .count();
     assert_eq!(scans, 3);
+}
+
+/// Whether `/metrics` shows a series of this name with this label.
+fn shows(address: SocketAddr, name: &str, label: &str) -> bool {
+    let metrics = http_get(address, "/metrics").unwrap().body;
+    let is_it = |line: &str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'))
+            && line.contains(&format!("agent_id=\"{AGENT}\""))
+    };
+    metrics.lines().any(|line| is_it(line) && line.contains(label))
+}
+
+#[test]
+fn metrics_have_the_names_and_the_labels_of_the_document() {
+    let site = Site::new(&["health.enabled=true", "health.port=0"]).unwrap();
+    site.touch(["known"]).unwrap();
+    site.round(0).unwrap();
+    site.proxy
+        .set(Fault::RejectRecord(Arc::new(|path: &str| path.ends_with("/refused"))))
+        .unwrap();
+    site.touch(["created", "refused"]).unwrap();
+    let daemon = site.start().unwrap();
+    let address = health_address(&daemon).unwrap();
+    let wait = |name: &str, label: &str| {
+        eventually(&format!("{name} with {label}"), || {
+            Ok(shows(address, name, label).then_some(()))
+        })
+        .unwrap();
+    };
+    let path = format!("scan_path=\"{}\"", site.tree().display());
+    wait("scanner_failed_files_total", "reason=\"validation_error\"");
+    for (name, label) in [
+        ("scanner_scan_duration_seconds_count", path.as_str()),
+        ("scanner_files_processed_total", "action=\"created\""),
+        ("scanner_files_processed_total", "action=\"skipped\""),
+        ("scanner_scan_success_rate", ""),
+        ("scanner_files_per_second", ""),
+        (
+            "scanner_api_requests_total",
+            "endpoint=\"/v1/ingest\",status=\"success\"",
+        ),
+        ("scanner_api_request_duration_seconds_count", "endpoint=\"/v1/ingest\""),
+        ("scanner_api_retry_count_total", "endpoint=\"/v1/ingest\""),
+        ("scanner_circuit_breaker_state", "state=\"half_open\""),
+        ("scanner_memory_usage_bytes", ""),
+        ("scanner_cpu_usage_percent", ""),
+        ("scanner_database_size_bytes", ""),
+        ("scanner_file_io_operations_total", "operation=\"read\""),
+        ("scanner_file_io_operations_total", "operation=\"write\""),
+        ("scanner_errors_total", "error_type=\"validation\""),
+    ] {
+        wait(name, label);
+    }
+    site.proxy.set(Fault::Refuse).unwrap();
+    site.touch(["while-away"]).unwrap();
+    wait("scanner_api_requests_total", "status=\"failure\"");
+    wait("scanner_errors_total", "error_type=\"network\"");
+    end(daemon, Signal::TERM).unwrap();
 }

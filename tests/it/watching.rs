@@ -39,7 +39,7 @@ fn health_and_metrics_are_served_while_a_run_lasts_and_a_second_run_is_kept_off(
     let metrics = http_get(address, "/metrics").unwrap().body;
     for series in [
         "scanner_files_processed_total{action=\"unchanged\",agent_id=\"busy\"} 1",
-        "scanner_scan_duration_seconds_count{agent_id=\"busy\"} 1",
+        "scanner_scan_success_rate{agent_id=\"busy\"} 1",
         "scanner_circuit_breaker_state{state=\"closed\",agent_id=\"busy\"} 1",
         "scanner_memory_usage_bytes{agent_id=\"busy\"}",
     ] {

@@ -7,7 +7,7 @@ use daemon_kit::{
     telemetry::{Recorded, Recording},
 };
 use fleet_link::{Delivery, LinkStatus};
-use fsscan::{Progress, RootOutcome, Summary};
+use fsscan::{ErrorKind, Progress, RootOutcome, Summary};
 use serde_json::{Map, Value, json};
 use state_sqlite::{Outbox, ResyncReason, Story};
 use std::{
@@ -47,6 +47,7 @@ struct ScanMetrics {
     duration: Histogram,
     files: Counter,
     errors: Counter,
+    failed: Counter,
     success: Gauge,
 }
 
@@ -118,11 +119,15 @@ impl Health {
         let scan = ScanMetrics {
             duration: metrics.histogram(
                 "scanner_scan_duration_seconds",
-                "How long scans take.",
+                "How long the scans took that looked at a path.",
                 &[0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0],
             ),
             files: metrics.counter("scanner_files_processed_total", "Files by what was found of them."),
-            errors: metrics.counter("scanner_errors_total", "Paths that could not be scanned, by reason."),
+            errors: metrics.counter(
+                "scanner_errors_total",
+                "Paths that could not be scanned, requests that failed, records that were refused, by kind.",
+            ),
+            failed: metrics.counter("scanner_failed_files_total", "Files that could not be told, by reason."),
             success: metrics.gauge("scanner_scan_success_rate", "1 if the last scan was whole, else 0."),
         };
         let newest = crate::state::backups(&context.live(), &state.file)
@@ -279,7 +284,11 @@ impl Health {
             "How long requests to the server take, repetitions included.",
             &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0],
         );
+        let errors = self.scan.errors.clone();
         Arc::new(move |observation| {
+            if !observation.ok {
+                errors.add(1, &[("error_type", "network")]);
+            }
             let endpoint = endpoint(&observation.path);
             let status = if observation.ok { "success" } else { "failure" };
             requests.add(1, &[("endpoint", endpoint), ("status", status)]);
@@ -310,6 +319,7 @@ impl Health {
             };
             let mut block = map(json!({
                 "server": client.server(),
+                "last_success": delivery.last_success,
                 "circuit_breaker": breaker.name(),
                 "records_sent": delivery.sent,
                 "records_refused": delivery.rejected,
@@ -352,6 +362,8 @@ impl Health {
         let block = json!({"started_at": started, "completed_at": ended, "status": "failed", "error": why});
         self.registry.inform("last_scan", map(block));
         self.scan.success.set(0.0, &[]);
+        // What a path does to a scan is no failure of it: what fails a scan is the state.
+        self.scan.errors.add(1, &[("error_type", "database")]);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.errors = last.errors.max(1);
         last.ended_at = Some(ended);
@@ -417,7 +429,11 @@ impl Health {
             errors: summary.error_count(),
         };
         let scan = &self.scan;
-        scan.duration.record(summary.duration.as_secs_f64(), &[]);
+        for root in &summary.roots {
+            let path = root.path.to_string_lossy();
+            scan.duration
+                .record(summary.duration.as_secs_f64(), &[("scan_path", &path)]);
+        }
         scan.success.set(f64::from(u8::from(is_clean)), &[]);
         for (action, count) in [
             ("created", summary.created),
@@ -431,7 +447,18 @@ impl Health {
         }
         for (kind, count) in &summary.errors {
             scan.errors.add(*count, &[("error_type", kind.name())]);
+            let reason = match kind {
+                ErrorKind::Permission => "permission_denied",
+                other => other.name(),
+            };
+            scan.failed.add(*count, &[("reason", reason)]);
         }
+    }
+
+    /// The server refused records for good.
+    pub(crate) fn refused(&self, records: u64) {
+        self.scan.errors.add(records, &[("error_type", "validation")]);
+        self.scan.failed.add(records, &[("reason", "validation_error")]);
     }
 }
 
@@ -536,10 +563,9 @@ fn endpoint(path: &str) -> &'static str {
         "/api/agents/heartbeat",
         "/api/agents/register",
     ];
-    KNOWN
-        .into_iter()
-        .find(|known| path.starts_with(known))
-        .unwrap_or("other")
+    let known = KNOWN.into_iter().find(|known| path.starts_with(known));
+    // As dashboards have it, which are made for one server.
+    known.and_then(|known| known.strip_prefix("/api")).unwrap_or("other")
 }
 
 fn map(value: Value) -> Map<String, Value> {

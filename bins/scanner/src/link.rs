@@ -129,7 +129,7 @@ impl Link {
             client.clone(),
             server.dialect,
             receiver,
-            hooks(state),
+            hooks(state, health),
         );
         health.watch_delivery(&client, &delivery);
         let presence = Presence::new(client, server.dialect, &name);
@@ -639,11 +639,13 @@ fn is_away(error: &anyhow::Error) -> bool {
 }
 
 /// What delivery tells: refusals are kept by path, and a server that lost sight is told everything anew.
-fn hooks(state: &Arc<State>) -> Hooks {
+fn hooks(state: &Arc<State>, health: &Arc<Health>) -> Hooks {
+    let health = Arc::clone(health);
     let database = state.database.clone();
     let outbox = state.outbox.clone();
     Hooks {
         on_rejected: Arc::new(move |refusals| {
+            health.refused(refusals.len() as u64);
             if let Err(error) = answers::keep_refusals(&database, refusals, Utc::now()) {
                 tracing::error!(%error, "refusals could not be kept");
             }

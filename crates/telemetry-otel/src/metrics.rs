@@ -196,7 +196,8 @@ impl Metrics {
     }
 
     /// What this process uses, under `prefix`: `_memory_usage_bytes`, `_cpu_usage_percent` (since the last rendering,
-    /// of one processor), `_cpu_seconds_total`, `_open_fds`. Nothing where the system does not tell.
+    /// of one processor), `_cpu_seconds_total`, `_open_fds`, `_file_io_operations_total` by `operation` (calls that read and
+    /// write, those on sockets among them). Nothing where the system does not tell.
     pub fn observe_process(&self, prefix: &str) {
         let name = |suffix: &str| format!("{prefix}_{suffix}");
         let memory = self.meter.f64_observable_gauge(name("memory_usage_bytes"));
@@ -223,6 +224,16 @@ impl Metrics {
             .with_callback(|observer| {
                 if let Some(sample) = process_sample() {
                     observer.observe(sample.cpu_seconds, &[]);
+                }
+            })
+            .build();
+        let calls = self.meter.u64_observable_counter(name("file_io_operations_total"));
+        calls
+            .with_description("Calls of the process that read and that wrote; those on sockets are among them.")
+            .with_callback(|observer| {
+                if let Some((reads, writes)) = process_sample().and_then(|sample| sample.io_calls) {
+                    observer.observe(reads, &[KeyValue::new("operation", "read")]);
+                    observer.observe(writes, &[KeyValue::new("operation", "write")]);
                 }
             })
             .build();

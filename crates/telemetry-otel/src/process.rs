@@ -9,6 +9,8 @@ pub struct ProcessSample {
     pub cpu_seconds: f64,
     /// Open file descriptors.
     pub open_fds: u64,
+    /// Calls that read and that wrote since the start, on files and all else; `None` where this process may not see them.
+    pub io_calls: Option<(u64, u64)>,
 }
 
 /// Reads this process's use; `None` where the system has no `/proc` (anything but Linux).
@@ -22,6 +24,7 @@ pub fn process_sample() -> Option<ProcessSample> {
             cpu_seconds: cpu(&fs::read_to_string("/proc/self/stat").ok()?)?,
             // One of them was opened to count them.
             open_fds: open.saturating_sub(1),
+            io_calls: fs::read_to_string("/proc/self/io").ok().and_then(|io| io_calls(&io)),
         })
     }
     #[cfg(not(target_os = "linux"))]
@@ -48,9 +51,23 @@ fn cpu(stat: &str) -> Option<f64> {
     Some((user + system) as f64 / TICKS)
 }
 
+/// `syscr` and `syscw` of `/proc/PID/io`.
+#[cfg(any(target_os = "linux", test))]
+fn io_calls(io: &str) -> Option<(u64, u64)> {
+    let of = |name: &str| io.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok();
+    Some((of("syscr:")?, of("syscw:")?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_that_read_and_wrote_are_found() {
+        let io = "rchar: 3980\nwchar: 12\nsyscr: 9\nsyscw: 2\nread_bytes: 0\nwrite_bytes: 0\n";
+        assert_eq!(io_calls(io), Some((9, 2)));
+        assert_eq!(io_calls("rchar: 1\n"), None);
+    }
 
     #[test]
     fn the_kernels_texts_are_read() {

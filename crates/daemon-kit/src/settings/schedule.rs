@@ -48,7 +48,12 @@ impl ScheduleSettings {
                 Warning::EitherDay { .. } => Some("restrict one of the two days only, if both should have to fit"),
                 _ => None,
             };
-            check.warning(&key, warning.to_string(), help);
+            if *warning == Warning::NeverDue {
+                // Nothing would ever be done, and nobody would notice.
+                check.problem(&key, warning.to_string(), help);
+            } else {
+                check.warning(&key, warning.to_string(), help);
+            }
         }
     }
 }

@@ -13,8 +13,10 @@ use std::{sync::Arc, time::Duration};
 
 /// On a socket nothing is lost while it stands, so what is not answered goes again only after a while.
 const RESEND_ON_SOCKET: Duration = Duration::from_secs(60);
-/// A clone, and a host whose key was taken away, change by the hand of people only.
+/// A host whose key was taken away changes by the hand of people only.
 const AFTER_PEOPLE: u32 = 3600;
+/// Of two with the same credentials the one that was here first may be kept out: it is back soon after the other is gone.
+const AFTER_A_CLONE: u32 = 300;
 
 /// A session that was let in.
 pub(super) struct Session<S> {
@@ -287,7 +289,7 @@ async fn greet<S: Store>(
             );
             Err(vec![
                 error("cloned", detail.clone(), None),
-                go_away("cloned", AFTER_PEOPLE, &detail),
+                go_away("cloned", AFTER_A_CLONE, &detail),
             ])
         }
         HelloOutcome::Gone => Err(revoked()),

@@ -146,6 +146,19 @@ pub(super) fn find(connection: &Connection, agent: &AgentRef) -> rusqlite::Resul
     .optional()
 }
 
+/// The same, and where nobody has the name, the last revoked one that had it.
+pub(super) fn find_whatever(connection: &Connection, agent: &AgentRef) -> rusqlite::Result<Option<(i64, AgentId)>> {
+    let (found, AgentRef::Name(name)) = (find(connection, agent)?, agent) else {
+        return find(connection, agent);
+    };
+    if found.is_some() {
+        return Ok(found);
+    }
+    let sql = "SELECT id, uuid FROM agent WHERE removed_at IS NULL AND name = ?1 ORDER BY revoked_at DESC LIMIT 1";
+    let row = |row: &Row<'_>| Ok((row.get("id")?, AgentId::from_uuid(id(row, "uuid")?)));
+    connection.prepare_cached(sql)?.query_row([name], row).optional()
+}
+
 fn token_opens(connection: &Connection, token: TokenHash, now: DateTime<Utc>) -> rusqlite::Result<bool> {
     connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM join_token

@@ -47,7 +47,7 @@ pub(super) fn begin(
     agent: &AgentRef,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<Option<AgentId>> {
-    let Some((row, uuid)) = registry::find(connection, agent)? else {
+    let Some((row, uuid)) = registry::find_whatever(connection, agent)? else {
         return Ok(None);
     };
     connection.execute(

@@ -232,3 +232,16 @@ async fn names_that_would_confuse_are_refused() {
         assert!(matches!(refused, Err(EnrollError::Invalid(_))), "{name:?}: {refused:?}");
     }
 }
+
+#[tokio::test]
+async fn a_revoked_agent_is_removed_by_its_name() {
+    let fixture = Fixture::new();
+    let agent = fixture.agent().await;
+    let fleet = &fixture.fleet;
+    assert!(fleet.revoke_agent(&agent.name, at(2)).await.unwrap());
+    let known = |name: &str| fleet.store().agent(AgentRef::from(name));
+    assert!(known(&agent.id.to_string()).await.unwrap().is_some());
+    assert!(fleet.remove_agent(&agent.name, at(3)).await.unwrap());
+    assert!(known(&agent.id.to_string()).await.unwrap().is_none());
+    assert!(!fleet.remove_agent(&agent.name, at(4)).await.unwrap(), "there is none left");
+}

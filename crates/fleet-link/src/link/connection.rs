@@ -65,13 +65,14 @@ impl Inner {
         };
         let text = failure.as_ref().map(|failure| crate::chain(failure));
         let is_refusal = failure.as_ref().is_some_and(LinkError::is_refusal);
+        let is_clone = matches!(&failure, Some(LinkError::SentAway(goaway)) if goaway.reason == "cloned");
         let before = self.status.borrow().clone();
         match &text {
             None => debug!("the link begins anew"),
             Some(text) if before.connected.is_none() && before.error.as_ref() == Some(text) => {
                 debug!(error = text, "the link is still down");
             }
-            Some(text) if is_refusal => error!(error = text, "the link is down"),
+            Some(text) if is_refusal || is_clone => error!(error = text, "the link is down"),
             Some(text) if matches!(failure, Some(LinkError::SentAway(_))) => {
                 info!(reason = text, ?wait, "the link is down")
             }
@@ -80,7 +81,7 @@ impl Inner {
         self.status.send_modify(|status| {
             status.connected = None;
             status.failures = tries.failures();
-            status.unauthorized = is_refusal || (status.unauthorized && text.is_some());
+            status.unauthorized = is_refusal || is_clone || (status.unauthorized && text.is_some());
             status.error = text.or_else(|| status.error.take());
             let wait = chrono::TimeDelta::from_std(wait).unwrap_or_default();
             status.next_try = chrono::Utc::now().checked_add_signed(wait);
