@@ -52,10 +52,10 @@ impl<'a> DaemonLog<'a> {
     }
 }
 
-/// The words of a list of text, which a line of the log holds in quotes as `name="[\"a\", \"b\"]"`.
+/// The words of a list of text, which a line of the log holds as `name=["a","b"]`.
 fn list(fields: &str, name: &str) -> Option<Vec<String>> {
     let (_, list) = fields.split_once(name)?;
-    let (list, _) = list.trim_start_matches('"').strip_prefix('[')?.split_once(']')?;
-    let words = list.split(", ").filter(|word| !word.is_empty());
-    Some(words.map(|word| word.trim_matches(['"', '\\']).to_owned()).collect())
+    let (list, _) = list.strip_prefix('[')?.split_once(']')?;
+    let words = list.split(',').filter(|word| !word.is_empty());
+    Some(words.map(|word| word.trim_matches('"').to_owned()).collect())
 }

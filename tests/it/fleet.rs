@@ -158,6 +158,10 @@ fn a_killed_agent_ends_its_scan_after_the_restart_and_the_command_with_it() {
     })
     .unwrap();
     is_told(&fleet, "killed", 2);
+    // The first one, the one that was cut off, and the one that went on from there.
+    let scans = scanner.command(&["history", "--output", "json"]).unwrap();
+    let scans = scans.success().unwrap().json().unwrap();
+    assert_eq!(scans.as_array().map(Vec::len), Some(3), "{scans}");
     assert!(daemon.stop().unwrap().success());
 }
 

@@ -66,9 +66,7 @@ impl<'a> Pushed<'a> {
     fn deliveries(&self) -> f64 {
         let metrics = http_get(self.health, "/metrics").unwrap().body;
         let counts = metrics.lines().filter(|line| {
-            line.starts_with("scanner_api_requests_total")
-                && line.contains("/api/v1/ingest")
-                && line.contains("success")
+            line.starts_with("scanner_api_requests_total") && line.contains("/v1/ingest") && line.contains("success")
         });
         counts
             .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())

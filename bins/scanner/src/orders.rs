@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
     time,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ pub(crate) struct Asked {
     ended: oneshot::Sender<Result<Ended, String>>,
 }
 
+#[derive(Clone)]
 struct Ended {
     was_stopped: bool,
     report: Value,
@@ -42,6 +43,8 @@ struct Inner {
     wake: Arc<Notify>,
     /// Cancelled when `stop` comes; there while a scan lasts.
     scan: Mutex<Option<CancellationToken>>,
+    /// How the last scan since the start ended.
+    last: watch::Sender<Option<Result<Ended, String>>>,
     wants_restart: AtomicBool,
     stop_agent: CancellationToken,
 }
@@ -53,6 +56,7 @@ impl Orders {
             asked: Mutex::default(),
             wake,
             scan: Mutex::default(),
+            last: watch::Sender::new(None),
             wants_restart: AtomicBool::new(false),
             stop_agent,
         }))
@@ -71,9 +75,15 @@ impl Orders {
         asked
     }
 
-    /// A scan begins or has ended.
-    pub(crate) fn scanning(&self, is_scanning: bool) {
-        *self.current() = is_scanning.then(CancellationToken::new);
+    /// A scan begins.
+    pub(crate) fn scan_began(&self) {
+        *self.current() = Some(CancellationToken::new());
+    }
+
+    /// It has ended.
+    pub(crate) fn scan_ended(&self, scanned: &anyhow::Result<Summary>) {
+        *self.current() = None;
+        self.0.last.send_replace(Some(outcome(scanned)));
     }
 
     fn current(&self) -> MutexGuard<'_, Option<CancellationToken>> {
@@ -125,6 +135,9 @@ impl Orders {
                 "a scan is always of all scan paths: `scan` takes no arguments",
             ));
         }
+        if let Some(done) = self.done_since_the_start(&context).await {
+            return done;
+        }
         let (ended, mut wait) = oneshot::channel();
         let asked = Asked {
             span: Span::current(),
@@ -159,6 +172,25 @@ impl Orders {
         }
     }
 
+    /// The result of a scan since the start, for a command that was begun before it: the scan that a restart cut off goes on
+    /// by itself, and a command that asked for it is answered by its end. Where none lasts or has ended, another is made.
+    async fn done_since_the_start(&self, context: &CommandContext) -> Option<Result<Value, CommandError>> {
+        if !context.is_again {
+            return None;
+        }
+        let mut last = self.0.last.subscribe();
+        if self.current().is_some() {
+            tokio::select! {
+                changed = last.changed() => changed.ok()?,
+                () = context.cancel.cancelled() => return None,
+            }
+        }
+        match last.borrow().clone()? {
+            Ok(ended) if !ended.was_stopped => Some(Ok(ended.report)),
+            _ => None,
+        }
+    }
+
     async fn stop(self) -> Result<Value, CommandError> {
         let current = self.current().clone();
         current.iter().for_each(CancellationToken::cancel);
@@ -174,6 +206,20 @@ impl Orders {
     }
 }
 
+/// How a scan ended, for whoever asked.
+fn outcome(scanned: &anyhow::Result<Summary>) -> Result<Ended, String> {
+    match scanned {
+        Ok(summary) => match serde_json::to_value(Report::new(summary)) {
+            Ok(report) => Ok(Ended {
+                was_stopped: summary.stopped,
+                report,
+            }),
+            Err(error) => Err(error.to_string()),
+        },
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
 impl Asked {
     /// The span of the command that asked.
     pub(crate) fn span(&self) -> Span {
@@ -182,18 +228,8 @@ impl Asked {
 
     /// Tells whoever asked how the scan ended.
     pub(crate) fn ended(self, scanned: &anyhow::Result<Summary>) {
-        let ended = match scanned {
-            Ok(summary) => match serde_json::to_value(Report::new(summary)) {
-                Ok(report) => Ok(Ended {
-                    was_stopped: summary.stopped,
-                    report,
-                }),
-                Err(error) => Err(error.to_string()),
-            },
-            Err(error) => Err(format!("{error:#}")),
-        };
         // Nobody waits any longer where the link ended meanwhile: the journal knows.
-        let _ = self.ended.send(ended);
+        let _ = self.ended.send(outcome(scanned));
     }
 }
 

@@ -183,7 +183,7 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
         }
         rest = Duration::ZERO;
         timing.began(now);
-        orders.scanning(true);
+        orders.scan_began();
         let scanned = {
             let asked_by = asked.first().map_or_else(Span::current, Asked::span);
             let scan = scanning.scan(linked.is_answering()).instrument(asked_by);
@@ -209,7 +209,7 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
                 }
             }
         };
-        orders.scanning(false);
+        orders.scan_ended(&scanned);
         linked.scan_ended();
         if !stop.is_cancelled() {
             asked.into_iter().for_each(|asked| asked.ended(&scanned));

@@ -243,5 +243,8 @@ async fn a_revoked_agent_is_removed_by_its_name() {
     assert!(known(&agent.id.to_string()).await.unwrap().is_some());
     assert!(fleet.remove_agent(&agent.name, at(3)).await.unwrap());
     assert!(known(&agent.id.to_string()).await.unwrap().is_none());
-    assert!(!fleet.remove_agent(&agent.name, at(4)).await.unwrap(), "there is none left");
+    assert!(
+        !fleet.remove_agent(&agent.name, at(4)).await.unwrap(),
+        "there is none left"
+    );
 }

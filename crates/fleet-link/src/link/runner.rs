@@ -176,7 +176,7 @@ impl<'a> Runner<'a> {
         let span = info_span!(target: RUN, "command", %id, verb = command.verb);
         span.in_scope(|| info!("begun"));
         let started_at = Utc::now();
-        let task = self.task(command, &verb, cancel, started_at).instrument(span);
+        let task = self.task(command, &verb, is_again, cancel, started_at).instrument(span);
         self.spawn(id, started_at, task);
     }
 
@@ -184,6 +184,7 @@ impl<'a> Runner<'a> {
         &self,
         command: Command,
         verb: &Verb,
+        is_again: bool,
         cancel: CancellationToken,
         started_at: DateTime<Utc>,
     ) -> impl Future<Output = Came> + Send + use<> {
@@ -192,6 +193,7 @@ impl<'a> Runner<'a> {
             command: id,
             deadline: command.deadline,
             cancel: cancel.clone(),
+            is_again,
             progress: CommandProgress {
                 command: id,
                 outgoing: Arc::clone(&self.inner.outgoing),

@@ -22,6 +22,8 @@ pub struct CommandContext {
     /// [`CommandError::Cancelled`], soon: the agent's end waits for it. Where it was the agent that stopped, the command
     /// has no result then, and the verb is asked after the restart.
     pub cancel: CancellationToken,
+    /// It was begun before a restart of the agent already, and is run again.
+    pub is_again: bool,
     /// Where to say how far it is.
     pub progress: CommandProgress,
 }
