@@ -218,6 +218,19 @@ fn a_configuration_of_the_controller_takes_effect_and_a_wrong_one_is_told() {
         Ok((shown.contains("refused") && shown.contains("server")).then_some(()))
     })
     .unwrap();
+    // Whoever waits for the agent's answer hears it.
+    let refused = ["agent-config", "set", "configured", wish.to_str().unwrap(), "--wait"];
+    let refused = fleet.client(&refused).unwrap().assert_code(1);
+    assert!(refused.stdout().contains("server"), "{refused}");
+    fs::write(&wish, "scanner:\n  ignore_patterns: ['*.log']\n").unwrap();
+    let applied = ["agent-config", "set", "configured", wish.to_str().unwrap(), "--wait"];
+    let applied = fleet.client(&applied).unwrap().success().unwrap();
+    assert!(applied.stdout().contains("applied"), "{applied}");
+    let shown = scanner.command(&["config", "show", "--output", "json"]).unwrap();
+    let shown = shown.success().unwrap().json().unwrap();
+    let of_the_controller = |row: &&Value| row["key"] == "scanner.ignore_patterns";
+    let row = shown.as_array().unwrap().iter().find(of_the_controller).unwrap();
+    assert!(row["origin"].as_str().unwrap().contains("controller"), "{row}");
     // It holds without the controller, after a restart.
     assert!(daemon.stop().unwrap().success());
     let explained = scanner

@@ -38,7 +38,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::JoinTokens(command) => client::join_tokens(common.output, command),
         Command::Store(command) => store_file::run(common, command),
         Command::Doctor(args) => doctor::run(common, args),
-        Command::Config(command) => daemon_kit::cli::config::<settings::ControllerConfig, _>(common, command),
+        Command::Config(command) => daemon_kit::cli::config_of_daemon::<settings::ControllerConfig, _>(common, command),
         Command::Completions(args) => Ok(args.run(Cli::command()).map(|()| Exit::Done)?),
         Command::Man(args) => man(args),
     }

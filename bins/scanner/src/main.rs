@@ -68,7 +68,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Man(args) => man(args),
         Command::Doctor(args) => doctor::run(&cli.common, args),
         Command::State(command) => state_file::run(&context("warn")?, command),
-        Command::Config(command) => daemon_kit::cli::config::<settings::ScannerConfig, _>(&cli.common, command),
+        Command::Config(command) => {
+            daemon_kit::cli::config_of_daemon::<settings::ScannerConfig, _>(&cli.common, command)
+        }
     }
 }
 

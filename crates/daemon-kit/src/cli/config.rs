@@ -4,6 +4,7 @@ use crate::{
     cli::{CommonArgs, Product},
     end::wants_color,
     exit::Exit,
+    live::{self, Reload},
     print::to_stdout,
     surroundings::Surroundings,
     verbs::{self, ShowAs},
@@ -50,5 +51,23 @@ where
         ConfigCommand::Show => to_stdout(verbs::show(&load()?, common.output.into()))?,
         ConfigCommand::Init { file } => to_stdout(verbs::init::<T>(file.as_deref())?)?,
     }
+    Ok(Exit::Done)
+}
+
+/// The same for a product whose configuration changes while it runs: what a controller sent is shown with the rest.
+///
+/// # Errors
+/// As [`config`].
+pub fn config_of_daemon<T, O>(common: &CommonArgs<O>, command: &ConfigCommand) -> anyhow::Result<Exit>
+where
+    T: Reload,
+    O: ValueEnum + Into<ShowAs> + Copy + Send + Sync + 'static,
+{
+    if *command != ConfigCommand::Show {
+        return config::<T, O>(common, command);
+    }
+    let around = Surroundings::of_this_process();
+    let loaded = live::with_controller::<T, O>(common, common.load::<T>(&[], &around)?, &around);
+    to_stdout(verbs::show(&loaded, common.output.into()))?;
     Ok(Exit::Done)
 }

@@ -90,7 +90,7 @@ pub use common::CommonArgs;
 #[cfg(feature = "fuzzing")]
 pub(crate) use common::key_value;
 pub use completions::{CompletionsArgs, completions};
-pub use config::{ConfigCommand, config};
+pub use config::{ConfigCommand, config, config_of_daemon};
 pub use doctor::{Checkup, DoctorArgs};
 pub use man::{ManArgs, ManError, man};
 pub use output::{Output, RowOutput};

@@ -11,6 +11,7 @@ mod report;
 mod watcher;
 
 pub use keys::keys_of;
+pub(crate) use reloader::with_controller;
 pub use reloader::{Reloader, ReloaderHandle, StartError};
 pub use remote::{RemoteConfig, RemoteError};
 pub use report::{ReloadCause, ReloadOutcome, ReloadProblem, ReloadReport};

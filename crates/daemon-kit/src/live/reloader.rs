@@ -97,6 +97,29 @@ impl Source {
     }
 }
 
+/// `local` with what a controller sent to the process of this data directory, as the next start takes it; where that cannot
+/// be found out or is not taken, `local` as it is.
+pub(crate) fn with_controller<T: Reload, O: ValueEnum + Clone + Send + Sync + 'static>(
+    common: &CommonArgs<O>,
+    local: Loaded<T>,
+    around: &Surroundings,
+) -> Loaded<T> {
+    let product = T::SPEC.finder.product;
+    let data_dir = T::SPEC
+        .finder
+        .data_dir(product, common.data_dir.as_deref(), &local.variables, around);
+    let remote = data_dir.ok().and_then(|dir| RemoteFile::in_dir(&dir.path).read().ok()?);
+    let Some(remote) = remote else { return local };
+    let source = Source {
+        config: common.config.clone(),
+        overrides: common.overrides(),
+        around: around.clone(),
+        default_level: "info",
+        is_level_fixed: false,
+    };
+    source.load_allowed(Some(&remote)).unwrap_or(local)
+}
+
 impl<T: Reload> Reloader<T> {
     /// Takes over from `started`: adds what a controller sent in an earlier run, which is left out, and said, where it no
     /// longer fits the local files. `more` are the keys that other options set, `default_level` the level of the log where
