@@ -130,6 +130,8 @@ fn the_process_is_measured() {
     let expected = [
         "scanner_cpu_seconds_total",
         "scanner_cpu_usage_percent",
+        "scanner_file_io_operations_total",
+        "scanner_file_io_operations_total",
         "scanner_memory_usage_bytes",
         "scanner_open_fds",
     ];
