@@ -19,7 +19,7 @@ use fleet_link::{
 };
 use fleet_wire::{Delivered, Heartbeat};
 use fsscan::Summary;
-use state_sqlite::{Database, Outbox, ResyncReason};
+use state_sqlite::{Database, Outbox, ResyncReason, StateError};
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -316,15 +316,12 @@ impl Link {
     async fn want_snapshot(&self, stream: StreamId) {
         let outbox = self.outbox.clone();
         let wanted = move || {
-            // Asked for already, or told anew since.
-            if outbox.resync()?.is_some() || outbox.stream() != stream {
-                return Ok(false);
+            let is_news = note_lack(&outbox, stream)?;
+            if is_news {
+                // Said here: whoever waits for this may be cut off by the end of a scan.
+                tracing::warn!(%stream, "the server lacks records that it had taken: everything is told anew");
             }
-            let detail = format!("the server lacks records of the stream {stream} that it had taken");
-            outbox.want_resync(ResyncReason::Wanted, &detail, Utc::now())?;
-            // Said here: whoever waits for this may be cut off by the end of a scan.
-            tracing::warn!(%stream, "the server lacks records that it had taken: everything is told anew");
-            Ok(true)
+            Ok(is_news)
         };
         match blocking(wanted).await {
             Ok(true) => self.anew.notify_one(),
@@ -424,16 +421,8 @@ impl Link {
 
     /// The controller lacks records that we hold for delivered: everything is told anew.
     pub(crate) fn lacks_records(&self) {
-        let stream = self.outbox.stream();
-        let wanted = self.outbox.resync().and_then(|wanted| {
-            if wanted.is_none() {
-                let detail = format!("the server lacks records of the stream {stream} that it had taken");
-                self.outbox.want_resync(ResyncReason::Wanted, &detail, Utc::now())?;
-            }
-            Ok(())
-        });
-        match wanted {
-            Ok(()) => self.anew.notify_one(),
+        match note_lack(&self.outbox, self.outbox.stream()) {
+            Ok(_) => self.anew.notify_one(),
             Err(error) => tracing::error!(%error, "that the server wants a snapshot could not be written down"),
         }
     }
@@ -636,6 +625,17 @@ async fn watch_status(parts: &AgentParts, mut status: watch::Receiver<DeliverySt
 
 fn is_away(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(EnrollError::Unreachable { .. }))
+}
+
+/// Wants everything told anew because the server lacks records of `stream`; whether that is news: it may be asked for
+/// already, or be told anew since.
+fn note_lack(outbox: &Outbox, stream: StreamId) -> Result<bool, StateError> {
+    if outbox.resync()?.is_some() || outbox.stream() != stream {
+        return Ok(false);
+    }
+    let detail = format!("the server lacks records of the stream {stream} that it had taken");
+    outbox.want_resync(ResyncReason::Wanted, &detail, Utc::now())?;
+    Ok(true)
 }
 
 /// What delivery tells: refusals are kept by path, and a server that lost sight is told everything anew.

@@ -148,12 +148,10 @@ pub(super) fn find(connection: &Connection, agent: &AgentRef) -> rusqlite::Resul
 
 /// The same, and where nobody has the name, the last revoked one that had it.
 pub(super) fn find_whatever(connection: &Connection, agent: &AgentRef) -> rusqlite::Result<Option<(i64, AgentId)>> {
-    let (found, AgentRef::Name(name)) = (find(connection, agent)?, agent) else {
-        return find(connection, agent);
+    let name = match (find(connection, agent)?, agent) {
+        (None, AgentRef::Name(name)) => name,
+        (found, _) => return Ok(found),
     };
-    if found.is_some() {
-        return Ok(found);
-    }
     let sql = "SELECT id, uuid FROM agent WHERE removed_at IS NULL AND name = ?1 ORDER BY revoked_at DESC LIMIT 1";
     let row = |row: &Row<'_>| Ok((row.get("id")?, AgentId::from_uuid(id(row, "uuid")?)));
     connection.prepare_cached(sql)?.query_row([name], row).optional()
