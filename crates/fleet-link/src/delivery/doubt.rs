@@ -3,6 +3,8 @@
 //! A server that answers 400 to a record may be right. A server that answers 400 to every record is another one than
 //! the agent was set up for, or something between answers in its place; to believe it would mark everything as refused.
 //! So a record that was refused by a failed request is kept until the server has taken another one in the same round.
+//! A few that are left alone at a round's end are given up, too, where the server took records a moment before: rounds
+//! end at a scan's end and at a stop, and what was taken just before that counts.
 
 use super::batch::Batch;
 
@@ -51,6 +53,14 @@ impl Doubt {
         }
         self.suspects.push(suspect);
         None
+    }
+
+    /// Gives what was kept, where that is little, to a server that took records a moment ago.
+    pub(super) fn given_up(&mut self) -> Vec<Suspect> {
+        match self.suspects.len() {
+            0..=MOST_AGAIN => std::mem::take(&mut self.suspects),
+            _ => Vec::new(),
+        }
     }
 
     /// Records kept.

@@ -10,7 +10,7 @@ use super::{
     report::DeliveryReport,
     settings::DeliverySettings,
 };
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use core_model::{Queue, SeqRange, StreamId};
 use daemon_kit::Dialect;
 use fleet_wire::Rejected;
@@ -25,6 +25,9 @@ use transport_http::{Response, SendError};
 
 /// Runs read from the queue at once. Their bodies are held in memory.
 const RUNS_PER_READ: usize = 16;
+
+/// A server that took records so long ago is still the same server.
+const MOMENT: TimeDelta = TimeDelta::seconds(10);
 
 pub(super) struct Round<'a, Q> {
     inner: &'a Arc<Inner<Q>>,
@@ -101,6 +104,11 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
             }
         }
         self.look_at_the_stream();
+        if self.report.error.is_none() && !self.is_superseded && self.has_just_taken() {
+            for suspect in self.doubt.given_up() {
+                self.reject(suspect).await;
+            }
+        }
         self.conclude(stop.is_cancelled());
         if let Some(DeliveryError::SnapshotWanted { stream, .. }) = self.report.error {
             self.want_snapshot(stream).await;
@@ -120,6 +128,12 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
         self.is_superseded = true;
         // Whether the server took what is under way is of no consequence: it is to be told everything anew.
         self.cut.cancel();
+    }
+
+    /// The server took records of an earlier round a moment ago.
+    fn has_just_taken(&self) -> bool {
+        let last = self.inner.status.borrow().last_success;
+        last.is_some_and(|last| (Utc::now() - last).abs() < MOMENT)
     }
 
     /// Everything that could be sent was answered for, but for what the server refused without taking anything.
@@ -267,7 +281,13 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
         let Some(done) = done else {
             return self.fail(DeliveryError::NothingTaken { first, last });
         };
-        self.report.last_success = Some(Utc::now());
+        let now = Some(Utc::now());
+        self.report.last_success = now;
+        // Known at once: a round may be cut off before it reports.
+        self.inner.status.send_if_modified(|status| {
+            status.last_success = now;
+            false
+        });
         for suspect in self.doubt.accepted() {
             self.reject(suspect).await;
         }

@@ -288,6 +288,23 @@ async fn one_refused_record_alone_waits_for_another_that_is_taken() {
 }
 
 #[tokio::test]
+async fn one_refused_record_alone_is_given_up_where_the_server_took_others_just_before() {
+    let server = Server::start();
+    server.kept().poisoned = BTreeSet::from([2]);
+    let rig = Rig::new(&server.url, &[1]);
+    assert_eq!(rig.deliver().await.sent, 1);
+    rig.enqueue(&[1]);
+    let report = rig.deliver().await;
+    assert_eq!(
+        (report.sent, report.rejected, report.remaining),
+        (0, 1, 0),
+        "{report:?}"
+    );
+    assert_eq!(rig.refusals()[0].rejected.seq, 2);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_refused_key_says_what_to_do_and_loses_nothing() {
     for status in [401, 403] {
         let server = Server::start();
