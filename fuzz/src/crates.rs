@@ -1,7 +1,9 @@
 //! What only a crate itself can call: the functions of its `fuzzing` module.
 pub use conf::fuzzing::key_path;
 pub use fleet_api::fuzzing::cursors as cursor;
-pub use fleet_link::fuzzing::{credentials, ingest_answer, outbox_run, problem as http_problem, retry_after};
+pub use fleet_link::fuzzing::{
+    credentials, document_answer, ingest_answer, outbox_run, problem as http_problem, retry_after,
+};
 pub use fsscan::fuzzing::{content_hashes, entries as dir_entries, ignore_file, ignore_rules};
 pub use state_sqlite::fuzzing::{mark as state_mark, stored_row};
 

@@ -16,8 +16,8 @@ mod times;
 mod wire;
 
 pub use crates::{
-    content_hashes, credentials, cursor, dir_entries, env_file, http_problem, ignore_file, ignore_rules, ingest_answer,
-    key_path, outbox_run, redaction, retry_after, set_option, state_mark, stored_row,
+    content_hashes, credentials, cursor, dir_entries, document_answer, env_file, http_problem, ignore_file,
+    ignore_rules, ingest_answer, key_path, outbox_run, redaction, retry_after, set_option, state_mark, stored_row,
 };
 pub use domain::{files_v1_batch, glob, ingest_batch};
 pub use model::{ids, units};
@@ -39,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("credentials", credentials),
     ("cursor", cursor),
     ("dir_entries", dir_entries),
+    ("document_answer", document_answer),
     ("env_file", env_file),
     ("file_record", file_record),
     ("files_v1", files_v1),

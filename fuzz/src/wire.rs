@@ -81,6 +81,8 @@ pub fn files_v1(data: &[u8]) {
     settles_equal::<v1::Ingest>(data);
     settles_equal::<v1::Register>(data);
     settles_equal::<v1::Heartbeat>(data);
+    settles_equal::<v1::Config>(data);
+    settles_equal::<v1::Commands>(data);
 }
 
 /// Every other message: enrolment, heartbeat, answers, problems, the ends of a snapshot.

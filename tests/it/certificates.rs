@@ -2,7 +2,7 @@
 use e2e::{Fleet, Scanner};
 use serde_json::Value;
 use std::{fs, path::Path};
-use testkit::{CertificateAuthority, Certified, Daemon, Validity, eventually};
+use testkit::{CertificateAuthority, Certified, Daemon, Validity};
 
 /// A controller that asks its clients for certificates of `authority`, and knows agents by them if that `is_on`.
 fn fleet(authority: &CertificateAuthority, is_on: bool) -> Fleet {
@@ -49,13 +49,6 @@ fn start(scanner: &Scanner, options: &[String]) -> Daemon {
     daemon
 }
 
-fn is_told(fleet: &Fleet, agent: &str, files: usize) {
-    eventually("files at the controller", || {
-        Ok(fleet.paths(agent).is_ok_and(|paths| paths.len() == files).then_some(()))
-    })
-    .unwrap();
-}
-
 #[test]
 fn an_agent_joins_reports_and_is_commanded_by_its_certificate_alone() {
     let authority = CertificateAuthority::new().unwrap();
@@ -64,7 +57,7 @@ fn an_agent_joins_reports_and_is_commanded_by_its_certificate_alone() {
     let options = shown(authority.file(), &authority.client("web").unwrap());
     let once = with(&["run", "--once"], &options);
     scanner.command(&once).unwrap().assert_code(0);
-    is_told(&fleet, "web", 1);
+    fleet.until_told("web", 1).unwrap();
     let credentials: Value =
         serde_json::from_slice(&fs::read(scanner.home().join("state/credentials.json")).unwrap()).unwrap();
     assert_eq!(credentials["name"], "web");
@@ -78,7 +71,7 @@ fn an_agent_joins_reports_and_is_commanded_by_its_certificate_alone() {
         .unwrap()
         .success()
         .unwrap();
-    is_told(&fleet, "web", 2);
+    fleet.until_told("web", 2).unwrap();
     assert!(daemon.stop().unwrap().success());
     let doctor = scanner.command(&with(&["doctor"], &options)).unwrap();
     assert!(doctor.stdout().contains("good until 2090"), "{doctor}");
@@ -143,7 +136,7 @@ fn where_certificates_are_not_taken_the_agent_shows_a_code() {
         })
         .unwrap();
     fleet.client(&["claim", &code]).unwrap().success().unwrap();
-    is_told(&fleet, "web", 1);
+    fleet.until_told("web", 1).unwrap();
     assert!(daemon.stop().unwrap().success());
 }
 
@@ -154,7 +147,7 @@ fn a_renewed_certificate_is_taken_up_without_a_restart_of_either_side() {
     let scanner = scanner(&fleet, "web");
     let (own, renewed) = (authority.client("web").unwrap(), authority.client("web").unwrap());
     let daemon = start(&scanner, &shown(authority.file(), &own));
-    is_told(&fleet, "web", 1);
+    fleet.until_told("web", 1).unwrap();
     fs::copy(&renewed.certificate, &own.certificate).unwrap();
     fs::copy(&renewed.key, &own.key).unwrap();
     daemon.wait_for_text("certificate was renewed").unwrap();
@@ -163,6 +156,6 @@ fn a_renewed_certificate_is_taken_up_without_a_restart_of_either_side() {
         .client(&["commands", "send", "scan", "--to", "web", "--wait"])
         .unwrap();
     sent.success().unwrap();
-    is_told(&fleet, "web", 2);
+    fleet.until_told("web", 2).unwrap();
     assert!(daemon.stop().unwrap().success());
 }

@@ -8,30 +8,14 @@ use testkit::{Daemon, Program, eventually};
 const FILES: usize = 40;
 
 fn start(scanner: &Scanner, more: &[&str]) -> Daemon {
-    let often = ["agent.heartbeat_interval=1s", "scanner.scan_interval=6h"];
-    let set = often.iter().chain(more).flat_map(|setting| ["--set", setting]);
-    let args: Vec<&str> = ["run"].into_iter().chain(set).collect();
-    let daemon = scanner.program(&args).unwrap().start().unwrap();
+    let daemon = scanner.start(more).unwrap();
     daemon.wait_for_text("linked with the controller").unwrap();
     daemon
-}
-
-fn told(fleet: &Fleet, agent: &str, files: usize) {
-    eventually("files at the controller", || {
-        Ok(fleet.paths(agent).is_ok_and(|paths| paths.len() == files).then_some(()))
-    })
-    .unwrap();
 }
 
 /// What became of a command at its one agent.
 fn delivery(fleet: &Fleet, command: &str) -> Value {
     fleet.json(&["commands", "show", command]).unwrap()["deliveries"][0].take()
-}
-
-fn scans(scanner: &Scanner) -> usize {
-    let history = scanner.command(&["history", "--output", "json"]).unwrap();
-    let history = history.success().unwrap().json().unwrap();
-    history.as_array().unwrap().len()
 }
 
 #[test]
@@ -40,7 +24,7 @@ fn a_scan_tells_how_far_it_is_and_is_cancelled_halfway_and_the_next_goes_on() {
     let scanner = Scanner::new(&fleet, "halfway", "").unwrap();
     fs::write(scanner.tree().join("first"), "x").unwrap();
     let daemon = start(&scanner, &["scanner.change_detection=hash", "scanner.worker_count=2"]);
-    told(&fleet, "halfway", 1);
+    fleet.until_told("halfway", 1).unwrap();
     for n in 0..FILES {
         let directory = scanner.tree().join(format!("directory-{n}"));
         fs::create_dir(&directory).unwrap();
@@ -92,7 +76,7 @@ fn a_scan_tells_how_far_it_is_and_is_cancelled_halfway_and_the_next_goes_on() {
         .unwrap()
         .success()
         .unwrap();
-    told(&fleet, "halfway", FILES + 2);
+    fleet.until_told("halfway", FILES + 2).unwrap();
     assert!(daemon.stop().unwrap().success());
 }
 
@@ -102,9 +86,9 @@ fn a_command_whose_deadline_passes_while_the_agent_is_away_is_never_run() {
     let scanner = Scanner::new(&fleet, "late", "").unwrap();
     fs::write(scanner.tree().join("first"), "x").unwrap();
     let daemon = start(&scanner, &[]);
-    told(&fleet, "late", 1);
+    fleet.until_told("late", 1).unwrap();
     assert!(daemon.stop().unwrap().success());
-    let before = scans(&scanner);
+    let before = scanner.scans().unwrap();
 
     let sent = fleet
         .json(&["commands", "send", "scan", "--to", "late", "--deadline", "1s"])
@@ -133,7 +117,7 @@ fn a_command_whose_deadline_passes_while_the_agent_is_away_is_never_run() {
         "{expired}"
     );
     assert!(daemon.stop().unwrap().success());
-    assert_eq!(scans(&scanner), before, "nothing was scanned after its return");
+    assert_eq!(scanner.scans().unwrap(), before, "nothing was scanned after its return");
     assert_eq!(fleet.paths("late").unwrap().len(), 1);
 }
 
@@ -172,7 +156,7 @@ fn a_command_that_is_delivered_twice_runs_once() {
     agent.wait_for("HELLO").unwrap();
     agent.say("WELCOME", &crate::versions::welcome()).unwrap();
     // The first scan is that of the start.
-    eventually("a first scan", || Ok((scans(&scanner) == 1).then_some(()))).unwrap();
+    eventually("a first scan", || Ok((scanner.scans().unwrap() == 1).then_some(()))).unwrap();
     let command = crate::versions::scan_command(1);
     let id = &command["command"];
     for _ in 0..2 {
@@ -194,6 +178,10 @@ fn a_command_that_is_delivered_twice_runs_once() {
     // What is sent last is done last.
     agent.say("COMMAND", &crate::versions::stop_command(2)).unwrap();
     agent.wait_for("RESULT").unwrap();
-    assert_eq!(scans(&scanner), 2, "the first scan, and the one that was asked for");
+    assert_eq!(
+        scanner.scans().unwrap(),
+        2,
+        "the first scan, and the one that was asked for"
+    );
     assert!(daemon.stop().unwrap().success());
 }

@@ -1,16 +1,18 @@
 //! The controller's own configuration changes while it serves: what is right takes effect, what is wrong changes nothing.
 use e2e::{Fleet, Scanner, Signal, send, wait_health};
+use rusqlite::Connection;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs, net::SocketAddr};
+use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
 use testkit::{Daemon, OtlpOptions, OtlpReceiver, eventually};
 
 /// Keys that take effect at once; each has its place in a test below.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 14] = [
     "agents.claim_life",
     "agents.heartbeat",
     "agents.keep_commands",
     "agents.max_links",
     "agents.offline_after",
+    "agents.remove_silent_after",
     "agents.rotate_keys_after",
     "auth.session",
     "logging.level",
@@ -199,12 +201,26 @@ fn what_agents_and_operators_meet_changes_with_the_file() {
     })
     .unwrap();
 
+    changing.set("agents.remove_silent_after", json!("1d"));
+    let store = Connection::open(changing.fleet.data().join("fleet.db")).unwrap();
+    store.busy_timeout(Duration::from_secs(30)).unwrap();
+    let silent = "UPDATE agent SET last_seen = last_seen - 2 * 86400 * 1000000 WHERE name = 'web'";
+    assert_eq!(store.execute(silent, []).unwrap(), 1);
+    drop(store);
+    let daemon = changing.fleet.daemon().unwrap();
+    daemon.wait_for_text("an agent was not heard of").unwrap();
+    changing
+        .fleet
+        .client(&["agents", "show", "web"])
+        .unwrap()
+        .assert_code(4);
+
     changing.set("auth.session", json!("1s"));
     eventually("sessions that end after a second", || {
         changing.fleet.login()?;
         let begun = std::time::Instant::now();
         let mut is_signed_in = true;
-        while is_signed_in && begun.elapsed() < std::time::Duration::from_secs(5) {
+        while is_signed_in && begun.elapsed() < Duration::from_secs(5) {
             is_signed_in = changing.fleet.client(&["agents"])?.code() == Some(0);
         }
         Ok((!is_signed_in).then_some(()))

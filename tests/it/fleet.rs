@@ -4,30 +4,6 @@ use serde_json::Value;
 use std::fs;
 use testkit::{Daemon, eventually};
 
-const SELDOM: [&str; 4] = [
-    "--set",
-    "scanner.scan_interval=6h",
-    "--set",
-    "agent.heartbeat_interval=1s",
-];
-
-fn start(scanner: &Scanner) -> Daemon {
-    let daemon = scanner
-        .program(&[&["run"], &SELDOM[..]].concat())
-        .unwrap()
-        .start()
-        .unwrap();
-    daemon.wait_for_text("scanner is up").unwrap();
-    daemon
-}
-
-fn is_told(fleet: &Fleet, agent: &str, files: usize) {
-    eventually("files at the controller", || {
-        Ok(fleet.paths(agent).is_ok_and(|paths| paths.len() == files).then_some(()))
-    })
-    .unwrap();
-}
-
 fn command(fleet: &Fleet, args: &[&str]) -> Value {
     fleet.json(&[&["commands"], args].concat()).unwrap()
 }
@@ -42,8 +18,8 @@ fn a_command_scans_now_and_its_result_comes_back() {
     let fleet = Fleet::start().unwrap();
     let scanner = Scanner::new(&fleet, "web", "").unwrap();
     fs::write(scanner.tree().join("first"), "x").unwrap();
-    let daemon = start(&scanner);
-    is_told(&fleet, "web", 1);
+    let daemon = scanner.start(&[]).unwrap();
+    fleet.until_told("web", 1).unwrap();
     fs::write(scanner.tree().join("second"), "x").unwrap();
     let sent = fleet
         .client(&["commands", "send", "scan", "--to", "web", "--wait", "--output", "json"])
@@ -54,7 +30,7 @@ fn a_command_scans_now_and_its_result_comes_back() {
         sent.stdout().contains("\"created\":1") || sent.stdout().contains("\"created\": 1"),
         "{sent}"
     );
-    is_told(&fleet, "web", 2);
+    fleet.until_told("web", 2).unwrap();
     // Nothing is scanned at this instant: there is nothing to stop, and that is no failure.
     fleet
         .client(&["commands", "send", "stop", "--to", "web", "--wait"])
@@ -71,8 +47,8 @@ fn an_agent_that_was_away_does_what_it_was_told_when_it_is_back() {
     let fleet = Fleet::start().unwrap();
     let scanner = Scanner::new(&fleet, "away", "").unwrap();
     fs::write(scanner.tree().join("first"), "x").unwrap();
-    let daemon = start(&scanner);
-    is_told(&fleet, "away", 1);
+    let daemon = scanner.start(&[]).unwrap();
+    fleet.until_told("away", 1).unwrap();
     assert!(daemon.stop().unwrap().success());
     fs::write(scanner.tree().join("second"), "x").unwrap();
     fleet
@@ -80,8 +56,8 @@ fn an_agent_that_was_away_does_what_it_was_told_when_it_is_back() {
         .unwrap()
         .success()
         .unwrap();
-    let daemon = start(&scanner);
-    is_told(&fleet, "away", 2);
+    let daemon = scanner.start(&[]).unwrap();
+    fleet.until_told("away", 2).unwrap();
     eventually("a result", || {
         let list = fleet.json(&["commands", "list"])?.to_string();
         Ok(list.contains("done").then_some(()))
@@ -95,8 +71,8 @@ fn a_restart_is_reported_by_the_process_that_comes_after() {
     let fleet = Fleet::start().unwrap();
     let scanner = Scanner::new(&fleet, "again", "").unwrap();
     fs::write(scanner.tree().join("first"), "x").unwrap();
-    let daemon = start(&scanner);
-    is_told(&fleet, "again", 1);
+    let daemon = scanner.start(&[]).unwrap();
+    fleet.until_told("again", 1).unwrap();
     linked(&daemon);
     fleet
         .client(&["commands", "send", "restart", "--to", "again", "--wait"])
@@ -109,7 +85,7 @@ fn a_restart_is_reported_by_the_process_that_comes_after() {
         .unwrap()
         .success()
         .unwrap();
-    is_told(&fleet, "again", 2);
+    fleet.until_told("again", 2).unwrap();
     // The same process id: it took its own place.
     send(&daemon, Signal::TERM).unwrap();
     assert!(daemon.wait().unwrap().success());
@@ -120,16 +96,9 @@ fn a_killed_agent_ends_its_scan_after_the_restart_and_the_command_with_it() {
     let fleet = Fleet::start().unwrap();
     let scanner = Scanner::new(&fleet, "killed", "").unwrap();
     fs::write(scanner.tree().join("first"), "x").unwrap();
-    let hashing = ["run", "--set", "scanner.change_detection=hash"];
-    let slow = || {
-        scanner
-            .program(&[&hashing[..], &SELDOM[..]].concat())
-            .unwrap()
-            .start()
-            .unwrap()
-    };
+    let slow = || scanner.start(&["scanner.change_detection=hash"]).unwrap();
     let daemon = slow();
-    is_told(&fleet, "killed", 1);
+    fleet.until_told("killed", 1).unwrap();
     // A scan that cannot end by itself.
     let endless = scanner.tree().join("endless");
     fs::File::create(&endless).unwrap().set_len(1 << 40).unwrap();
@@ -157,7 +126,7 @@ fn a_killed_agent_ends_its_scan_after_the_restart_and_the_command_with_it() {
             .then_some(()))
     })
     .unwrap();
-    is_told(&fleet, "killed", 2);
+    fleet.until_told("killed", 2).unwrap();
     // The first one, and the one that went on from where the other was cut off.
     let scans = scanner.command(&["history", "--output", "json"]).unwrap();
     let scans = scans.success().unwrap().json().unwrap();
@@ -176,7 +145,7 @@ fn an_agent_without_a_token_is_claimed_by_its_code() {
     let mut scanner = Scanner::new(&fleet, "claimed", "").unwrap();
     scanner.forget_token();
     fs::write(scanner.tree().join("first"), "x").unwrap();
-    let daemon = start(&scanner);
+    let daemon = scanner.start(&[]).unwrap();
     let code = daemon
         .wait_for("a code", |line| {
             let code = line.split("code=").nth(1)?.split_whitespace().next()?;
@@ -184,7 +153,7 @@ fn an_agent_without_a_token_is_claimed_by_its_code() {
         })
         .unwrap();
     fleet.client(&["claim", &code]).unwrap().success().unwrap();
-    is_told(&fleet, "claimed", 1);
+    fleet.until_told("claimed", 1).unwrap();
     fleet.client(&["claim", &code]).unwrap().assert_code(4);
     assert!(daemon.stop().unwrap().success());
 }
@@ -194,8 +163,8 @@ fn a_configuration_of_the_controller_takes_effect_and_a_wrong_one_is_told() {
     let fleet = Fleet::start().unwrap();
     let scanner = Scanner::new(&fleet, "configured", "").unwrap();
     fs::write(scanner.tree().join("first"), "x").unwrap();
-    let daemon = start(&scanner);
-    is_told(&fleet, "configured", 1);
+    let daemon = scanner.start(&[]).unwrap();
+    fleet.until_told("configured", 1).unwrap();
     let wish = fleet.home().join("wish.yaml");
     let set = |text: &str| {
         fs::write(&wish, text).unwrap();
@@ -214,7 +183,7 @@ fn a_configuration_of_the_controller_takes_effect_and_a_wrong_one_is_told() {
         .unwrap()
         .success()
         .unwrap();
-    is_told(&fleet, "configured", 2);
+    fleet.until_told("configured", 2).unwrap();
     // What an agent never lets its controller do.
     set("server:\n  base_url: https://elsewhere.example\nscanner:\n  scan_paths: [/etc]\n");
     daemon.wait_for_text("the running one stays").unwrap();

@@ -16,13 +16,16 @@ mod configuration;
 #[cfg(unix)]
 mod controller;
 #[cfg(unix)]
+mod copies;
+#[cfg(unix)]
 mod daemon;
 #[cfg(unix)]
 mod daemon_log;
-#[cfg(unix)]
 mod damage;
 #[cfg(unix)]
 mod doctor;
+#[cfg(unix)]
+mod document;
 #[cfg(unix)]
 mod explain;
 #[cfg(unix)]
@@ -38,6 +41,7 @@ mod local;
 #[cfg(unix)]
 mod matrix;
 mod outage;
+mod place;
 #[cfg(unix)]
 mod pushed;
 #[cfg(unix)]

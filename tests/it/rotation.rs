@@ -2,28 +2,7 @@
 use e2e::{Fleet, Scanner};
 use serde_json::Value;
 use std::{fs, path::PathBuf};
-use testkit::{Daemon, eventually};
-
-const SELDOM: [&str; 4] = [
-    "--set",
-    "scanner.scan_interval=6h",
-    "--set",
-    "agent.heartbeat_interval=1s",
-];
-
-fn start(scanner: &Scanner) -> Daemon {
-    let args = [&["run"], &SELDOM[..]].concat();
-    let daemon = scanner.program(&args).unwrap().start().unwrap();
-    daemon.wait_for_text("scanner is up").unwrap();
-    daemon
-}
-
-fn is_told(fleet: &Fleet, agent: &str, files: usize) {
-    eventually("files at the controller", || {
-        Ok(fleet.paths(agent).is_ok_and(|paths| paths.len() == files).then_some(()))
-    })
-    .unwrap();
-}
+use testkit::eventually;
 
 fn credentials(scanner: &Scanner) -> PathBuf {
     scanner.home().join("state/credentials.json")
@@ -65,9 +44,9 @@ fn a_key_is_renewed_while_the_agent_works_and_the_one_before_opens_nothing() {
     let fleet = Fleet::start().unwrap();
     let scanner = Scanner::new(&fleet, "web", "").unwrap();
     fs::write(scanner.tree().join("first"), "x").unwrap();
-    let daemon = start(&scanner);
+    let daemon = scanner.start(&[]).unwrap();
     daemon.wait_for_text("linked with the controller").unwrap();
-    is_told(&fleet, "web", 1);
+    fleet.until_told("web", 1).unwrap();
     let (old, old_file) = (key(&scanner), fs::read(credentials(&scanner)).unwrap());
     ask(&fleet, "web");
     is_renewed(&fleet, "web");
@@ -75,7 +54,7 @@ fn a_key_is_renewed_while_the_agent_works_and_the_one_before_opens_nothing() {
     assert_ne!(old, new);
     fs::write(scanner.tree().join("second"), "x").unwrap();
     scan(&fleet, "web");
-    is_told(&fleet, "web", 2);
+    fleet.until_told("web", 2).unwrap();
     let said = fs::read_to_string(daemon.stderr_file()).unwrap();
     assert!(said.contains("key was renewed"), "{said}");
     assert!(!said.contains(&old) && !said.contains(&new), "no key is in the log");
@@ -93,7 +72,7 @@ fn a_key_is_renewed_while_the_agent_works_and_the_one_before_opens_nothing() {
     );
     fs::write(credentials(&scanner), new_file).unwrap();
     scanner.round(0).unwrap();
-    is_told(&fleet, "web", 3);
+    fleet.until_told("web", 3).unwrap();
 }
 
 #[test]
@@ -123,7 +102,7 @@ fn a_run_of_one_round_renews_its_key_when_it_is_asked() {
 fn an_agent_that_is_killed_as_its_key_is_renewed_is_let_in_again() {
     let fleet = Fleet::start().unwrap();
     let scanner = Scanner::new(&fleet, "web", "").unwrap();
-    let mut daemon = start(&scanner);
+    let mut daemon = scanner.start(&[]).unwrap();
     daemon.wait_for_text("enrolled").unwrap();
     for round in 1..=6 {
         fs::write(scanner.tree().join(round.to_string()), "x").unwrap();
@@ -139,10 +118,10 @@ fn an_agent_that_is_killed_as_its_key_is_renewed_is_let_in_again() {
             _ => drop(daemon.wait_for_text("key was renewed").unwrap()),
         }
         daemon.kill_hard().unwrap();
-        daemon = start(&scanner);
+        daemon = scanner.start(&[]).unwrap();
         is_renewed(&fleet, "web");
         scan(&fleet, "web");
-        is_told(&fleet, "web", round);
+        fleet.until_told("web", round).unwrap();
     }
     assert!(daemon.stop().unwrap().success());
 }

@@ -7,6 +7,7 @@ mod peer;
 mod site;
 #[cfg(unix)]
 mod small_disk;
+mod staying;
 mod tap;
 
 #[cfg(unix)]
@@ -22,6 +23,7 @@ use anyhow::{Context, Result};
 use fleet_wire::WirePath;
 use serde_json::Value;
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
 };
@@ -300,6 +302,8 @@ pub struct Scanner {
     home: PathBuf,
     name: String,
     token: Option<String>,
+    /// What it finds as the id of its machine, in the place of this one's.
+    machine: Option<PathBuf>,
 }
 
 impl Scanner {
@@ -332,6 +336,7 @@ impl Scanner {
             home: home.join(name),
             name: name.to_owned(),
             token: Some(token),
+            machine: None,
         };
         fs::create_dir_all(scanner.tree())?;
         scanner.configure(url, more)?;
@@ -350,6 +355,39 @@ impl Scanner {
             tree.display()
         );
         fs::write(self.home.join("scanner.yaml"), text).context("could not write the configuration")
+    }
+
+    /// It runs on a machine with another `/etc/machine-id` from now on; `false`, and a word about it, where whoever runs the
+    /// test may not make such a place.
+    ///
+    /// # Errors
+    /// When the id cannot be written.
+    pub fn on_machine(&mut self, id: &str) -> Result<bool> {
+        let file = self.home.join("machine-id");
+        fs::write(&file, id)?;
+        let tried = on_machine(&file, "true".as_ref()).run()?;
+        if tried.code() != Some(0) {
+            eprintln!("skipped: no other machine can be made here: {}", tried.stderr().trim());
+            return Ok(false);
+        }
+        self.machine = Some(file);
+        Ok(true)
+    }
+
+    /// A copy of its host, at the same place of its own: configuration, state and credentials, all of it.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn copied(&self, name: &str) -> Result<Self> {
+        let home = self.home.with_file_name(name);
+        let copy = Program::at("cp").args(["-a".as_ref(), self.home.as_os_str(), home.as_os_str()]);
+        copy.run()?.success()?;
+        Ok(Self {
+            home,
+            name: self.name.clone(),
+            token: self.token.clone(),
+            machine: None,
+        })
     }
 
     /// It starts without its join token from now on.
@@ -372,7 +410,11 @@ impl Scanner {
     /// # Errors
     /// When the program cannot be built.
     pub fn program(&self, args: &[&str]) -> Result<Program> {
-        let mut program = Program::named("scanner")?
+        let program = match &self.machine {
+            Some(machine) => on_machine(machine, testkit::binary("scanner")?.as_os_str()),
+            None => Program::named("scanner")?,
+        };
+        let mut program = program
             .args(args)
             .args(["--config", "scanner.yaml", "--data-dir", "state"])
             .home(&self.home);
@@ -397,4 +439,12 @@ impl Scanner {
     pub fn round(&self, code: i32) -> Result<Output> {
         Ok(self.command(&["run", "--once"])?.assert_code(code))
     }
+}
+
+/// A program in a place of its own, where this file is the id of the machine.
+fn on_machine(id: &Path, program: &OsStr) -> Program {
+    let script = "mount --bind \"$0\" /etc/machine-id && exec \"$@\"";
+    Program::at("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", script])
+        .args([id.as_os_str(), program])
 }

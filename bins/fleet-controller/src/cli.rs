@@ -1,5 +1,8 @@
 //! The command line.
-use crate::cli_link::{AgentConfigCommand, ClaimArgs, CommandsCommand};
+use crate::{
+    cli_agents::{AgentsArgs, GroupsCommand},
+    cli_link::{AgentConfigCommand, ClaimArgs, CommandsCommand},
+};
 use clap::{Args, Parser, Subcommand};
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
 use std::{net::SocketAddr, path::PathBuf};
@@ -25,6 +28,10 @@ Examples:
   fleet-controller doctor                                 what is wrong with this set-up, and the remedy
   fleet-controller store backup                           a backup now, on the controller's machine
   fleet-controller agents                                 which agents are there, and how they are
+  fleet-controller agents --site fra1 --label tier=web    only those
+  fleet-controller agents maintenance web-1-scanner --for 2h --reason disk
+  fleet-controller groups set web --label tier=web        a name for all that bear the label
+  fleet-controller commands send scan --group web         for each of them
   fleet-controller agents rotate-key web-1-scanner        ask the agent for another key, without a gap
   fleet-controller claim 7K3M-X9QD                        let the agent in that shows this code
   fleet-controller commands send scan --to web-1-scanner --wait
@@ -47,7 +54,12 @@ pub(crate) enum Command {
     /// Sign out: the token is revoked and forgotten.
     Logout,
     /// The agents of the fleet.
-    Agents(AgentsArgs),
+    Agents(Box<AgentsArgs>),
+    /// Names for agents that are meant together.
+    #[command(subcommand)]
+    Groups(GroupsCommand),
+    /// The fleet in figures.
+    Statistics,
     /// The configuration that the controller keeps for agents.
     #[command(subcommand)]
     AgentConfig(AgentConfigCommand),
@@ -124,50 +136,6 @@ pub(crate) struct LoginArgs {
     /// Its private key, PEM.
     #[arg(long, value_name = "FILE", requires = "client_certificate")]
     pub(crate) client_key: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AgentsArgs {
-    #[command(subcommand)]
-    pub(crate) command: Option<AgentsCommand>,
-    /// Only agents of this kind, such as scanner.
-    #[arg(long)]
-    pub(crate) kind: Option<String>,
-    /// Only agents with this status: online, offline or degraded.
-    #[arg(long)]
-    pub(crate) status: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AgentsCommand {
-    /// All that is known of one agent.
-    Show {
-        /// Its name or id.
-        agent: String,
-    },
-    /// Give an agent another name.
-    Rename {
-        /// Its name or id.
-        agent: String,
-        /// Its name from now on.
-        name: String,
-    },
-    /// Ask agents for another key. Each takes it with its next heartbeat; the one before opens until then.
-    RotateKey {
-        /// Their names or ids.
-        #[arg(required = true, value_name = "AGENT")]
-        agents: Vec<String>,
-    },
-    /// Take an agent's key away and remove all that it told: its files, changes, commands and configuration.
-    Remove {
-        /// Its name or id.
-        agent: String,
-    },
-    /// Take an agent's key away. What is known of its files stays; its name is free again.
-    Revoke {
-        /// Its name or id.
-        agent: String,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! The command line of claims, commands and agents' configuration.
 use clap::{Args, Subcommand, ValueEnum};
-use core_model::Period;
+use core_model::{LabelMatch, Period, Site};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -44,6 +44,21 @@ pub(crate) struct SendArgs {
     /// For all agents of this kind, such as scanner.
     #[arg(long, group = "whom")]
     pub(crate) kind: Option<String>,
+    /// For all agents at this site; with other options of the kind, for those that fit each of them.
+    #[arg(long, group = "whom")]
+    pub(crate) site: Option<Site>,
+    /// For all agents with this label, KEY=VALUE, or KEY for any value; can be given more than once.
+    #[arg(long = "label", value_name = "LABEL", group = "whom")]
+    pub(crate) labels: Vec<LabelMatch>,
+    /// For all agents that can do this.
+    #[arg(long, group = "whom")]
+    pub(crate) capability: Option<String>,
+    /// For all agents on a machine with this container engine.
+    #[arg(long, value_name = "ENGINE", group = "whom")]
+    pub(crate) container_engine: Option<String>,
+    /// For all agents of this group.
+    #[arg(long, group = "whom")]
+    pub(crate) group: Option<String>,
     /// An argument of the verb, where it takes any: the value is JSON, or else text.
     #[arg(long = "arg", value_name = "NAME=VALUE")]
     pub(crate) args: Vec<String>,

@@ -1,5 +1,6 @@
 //! `fleet-controller`: the control plane of the fleet in one binary.
 mod cli;
+mod cli_agents;
 mod cli_link;
 mod client;
 mod context;
@@ -30,6 +31,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Login(args) => client::login(args),
         Command::Logout => client::logout(),
         Command::Agents(args) => client::agents(common.output, args),
+        Command::Groups(command) => client::groups(common.output, command),
+        Command::Statistics => client::statistics(common.output),
         Command::AgentConfig(command) => client::agent_config(common.output, command),
         Command::Claim(args) => client::claim(common.output, args),
         Command::Claims => client::claims(common.output),

@@ -15,6 +15,7 @@ pub(crate) fn of_fleet(live: &Live) -> FleetSettings {
         claim_life: live.agents.claim_life.get(),
         kept_commands: live.agents.keep_commands.get(),
         rotate_keys_after: live.agents.rotate_keys_after.map(Period::get),
+        remove_silent_after: live.agents.remove_silent_after.map(Period::get),
         agents_by_certificate: live.agents.by_certificate,
         ..FleetSettings::default()
     }

@@ -135,7 +135,7 @@ impl Started {
             health: health.clone(),
             metrics: Arc::new(move || render.render()),
             links: agent_links.clone(),
-            check_config: Arc::new(check_config),
+            read_config: Arc::new(read_config),
             public_url: {
                 let live = context.changes();
                 Arc::new(move || live.borrow().server.public_url.clone())
@@ -234,10 +234,11 @@ fn tell(opened: &Opened) {
     }
 }
 
-/// Whether a text is a document that can be an agent's configuration. What it may say is for the agent to judge.
-fn check_config(text: &str) -> Result<(), String> {
+/// The document that is to be an agent's configuration. What it may say is for the agent to judge.
+fn read_config(text: &str) -> Result<serde_json::Value, String> {
     let parsed = conf::parse("configuration", text, conf::Format::Yaml);
-    parsed.map(drop).map_err(|problems| problems.render(false))
+    let read = parsed.and_then(|tree| conf::from_tree(&tree));
+    read.map_err(|problems| problems.render(false))
 }
 
 fn body_limit(size: core_model::ByteSize) -> usize {

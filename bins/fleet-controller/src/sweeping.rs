@@ -1,6 +1,6 @@
 //! What is forgotten in time, and what is found out for metrics and health on the way.
 use crate::keeping::Keeper;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use fleet_core::{DeliveryState, Fleet, SqliteStore, Store};
 use std::{sync::Arc, time::Duration};
 use telemetry_otel::{Gauge, Metrics};
@@ -17,6 +17,7 @@ pub(crate) struct Sweeper {
     files: Gauge,
     gaps: Gauge,
     deliveries: Gauge,
+    started: time::Instant,
 }
 
 impl Sweeper {
@@ -30,6 +31,7 @@ impl Sweeper {
                 "fleet_commands",
                 "Commands kept, once for each agent, by where they stand.",
             ),
+            started: time::Instant::now(),
             gaps: metrics.gauge("fleet_streams_with_gaps", "Streams in which a record is missing."),
         })
     }
@@ -44,12 +46,37 @@ impl Sweeper {
         }
     }
 
+    async fn remove_silent(&self, now: DateTime<Utc>) {
+        let Some(silent_for) = self.fleet.settings().remove_silent_after else {
+            return;
+        };
+        // Whoever is silent since before the start may have called in vain while the controller was away.
+        let up = self.started.elapsed();
+        if up < self.fleet.settings().offline_after {
+            return;
+        }
+        match self.fleet.remove_silent(silent_for, now).await {
+            Ok(removed) => {
+                for (agent, name) in removed {
+                    tracing::warn!(%agent, name, "an agent was not heard of for `agents.remove_silent_after` and is removed");
+                }
+            }
+            Err(error) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "silent agents could not be removed"
+                );
+            }
+        }
+    }
+
     async fn sweep(&self) {
         let now = Utc::now();
         if let Err(error) = self.fleet.sweep(now).await {
             // The store says once that it cannot be written, and `/health` for as long as that lasts.
             tracing::debug!(error = &error as &dyn std::error::Error, "the store could not be swept");
         }
+        self.remove_silent(now).await;
         let offline_after = self.fleet.settings().offline_after;
         match self.fleet.store().statistics(now, offline_after).await {
             Ok(sums) => {
@@ -57,6 +84,7 @@ impl Sweeper {
                     ("online", sums.online),
                     ("degraded", sums.degraded),
                     ("offline", sums.offline),
+                    ("maintenance", sums.maintenance),
                 ] {
                     self.agents.set(count as f64, &[("status", status)]);
                 }

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Export(StateArgs),
     /// Release what is held: deletions of a path, a changed volume, a path no longer configured.
     Accept(AcceptArgs),
+    /// Leave the fleet: the controller takes this agent's key away, and its credentials are removed here.
+    Leave(LeaveArgs),
     /// Check, back up and restore the state.
     #[command(subcommand)]
     State(StateCommand),
@@ -126,6 +128,13 @@ pub(crate) struct RunArgs {
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub(crate) join: JoinArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LeaveArgs {
+    /// Only remove the credentials here, without telling the controller, which may be gone.
+    #[arg(long)]
+    pub(crate) forget: bool,
 }
 
 #[derive(Clone, Debug, Args)]

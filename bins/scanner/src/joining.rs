@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use chrono::Utc;
 use fleet_link::{
     ClaimSettings, CredentialFile, Credentials, Introduction, claim, enroll, enroll_by_certificate, join_token,
+    machine_id,
 };
 use fleet_wire::ClaimResponse;
 use tokio_util::sync::CancellationToken;
@@ -45,9 +46,9 @@ async fn enrol(
     health: &Health,
 ) -> anyhow::Result<Credentials> {
     let token = join_token(join.join_token_file.as_deref(), "SCANNER", &context.loaded().variables)?;
-    let introduction = introduction(context);
-    let client = Client::new(settings.clone()).context("the server's settings cannot be used")?;
     let file = CredentialFile::in_dir(context.data_dir());
+    let introduction = introduction(context).apart_from_original(&file);
+    let client = Client::new(settings.clone()).context("the server's settings cannot be used")?;
     if token.is_none() && settings.identity.is_some() {
         let enrolled = enroll_by_certificate(&client, &file, base_url, &introduction, Utc::now()).await?;
         if let Some(enrolled) = enrolled {
@@ -91,5 +92,6 @@ pub(crate) fn introduction(context: &Context) -> Introduction {
         hostname: context.around().hostname.clone(),
         version: VERSION.to_owned(),
         capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
+        machine: machine_id(),
     }
 }

@@ -12,8 +12,8 @@ mod health;
 mod history;
 mod joining;
 mod known;
+mod leaving;
 mod link;
-mod linking;
 mod listing;
 mod look;
 mod once;
@@ -67,6 +67,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Completions(args) => args.run(Cli::command()).map(|()| Exit::Done).map_err(Into::into),
         Command::Man(args) => man(args),
         Command::Doctor(args) => doctor::run(&cli.common, args),
+        Command::Leave(args) => leaving::run(&context("warn")?, args),
         Command::State(command) => state_file::run(&context("warn")?, command),
         Command::Config(command) => {
             daemon_kit::cli::config_of_daemon::<settings::ScannerConfig, _>(&cli.common, command)

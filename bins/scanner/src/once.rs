@@ -48,6 +48,9 @@ async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: 
     // Who the agent is must be settled before the scan: a wrong key or name should not be found out hours later. That
     // the server is away is no reason not to scan.
     let link = Link::establish(&context, join, &state, &health, Arc::default(), None).await?;
+    if let Some(link) = &link {
+        link.sync_config(&stop.token).await?;
+    }
     requests::serve(&context, &state)?;
     let scanning = Scanning {
         context,

@@ -18,6 +18,7 @@
 mod backoff;
 mod breaker;
 mod id;
+mod label;
 mod queue;
 mod secret;
 mod tree;
@@ -26,6 +27,7 @@ mod unit;
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerSettings, BreakerState, Decision};
 pub use id::{AgentId, BatchId, ClaimId, CommandId, InstanceId, MessageId, ParseIdError, StreamId, TokenId, UserId};
+pub use label::{LabelError, LabelKey, LabelMatch, LabelValue, Labels, MOST_LABELS, Site};
 pub use queue::{Damaged, Queue, QueueStats, QueuedRun, Run, SeqRange};
 pub use secret::Secret;
 pub use tree::{

@@ -43,6 +43,7 @@ mod exit;
 mod find;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod host;
 pub mod live;
 mod load;
 mod notify;
@@ -63,6 +64,7 @@ pub use end::log_panics;
 pub use env_file::EnvFileError;
 pub use exit::Exit;
 pub use find::{ConfigFile, ConfigFinder, DataDir, EnvFile, FindError, Found, NamedBy};
+pub use host::Host;
 pub use load::{ConfigError, ConfigSpec, Invalid, LiteralSecret, Loaded, Override, load};
 pub use notify::{ReadyHandle, StatusHandle};
 pub use periodic::Every;

@@ -66,6 +66,16 @@ pub(crate) async fn renew_key<S: Store>(
     Ok((StatusCode::CREATED, Answer(KeyResponse { api_key })))
 }
 
+/// `POST /api/v1/agents/me/leave`: the agent goes for good, and its key with it. What it told stays.
+pub(crate) async fn leave<S: Store>(
+    State(shared): State<Shared<S>>,
+    Extension(agent): Extension<AgentIdentity>,
+) -> Result<StatusCode, ApiError> {
+    shared.fleet.revoke_agent(&agent.id.to_string(), Utc::now()).await?;
+    tracing::info!(agent = agent.name, "an agent left the fleet");
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(crate) async fn heartbeat<S: Store>(
     State(shared): State<Shared<S>>,
     Extension(agent): Extension<AgentIdentity>,
@@ -108,4 +118,23 @@ pub(crate) async fn heartbeat_v1_named<S: Store>(
         .heartbeat_v1(&agent, Some(&named), told, Utc::now())
         .await?;
     Ok(OK)
+}
+
+/// How the agent is to scan. A text that can no longer be read, which a later version may have taken, is as none.
+pub(crate) async fn config_v1<S: Store>(
+    State(shared): State<Shared<S>>,
+    Extension(agent): Extension<AgentIdentity>,
+    Named(named): Named,
+) -> Result<Answer<files_v1::Config>, ApiError> {
+    let read = |text: &str| (shared.read_config)(text).ok();
+    Ok(Answer(shared.fleet.config_v1(&agent, &named, read).await?))
+}
+
+/// What the agent is to do.
+pub(crate) async fn commands_v1<S: Store>(
+    State(shared): State<Shared<S>>,
+    Extension(agent): Extension<AgentIdentity>,
+    Named(named): Named,
+) -> Result<Answer<files_v1::Commands>, ApiError> {
+    Ok(Answer(shared.fleet.commands_v1(&agent, &named, Utc::now()).await?))
 }

@@ -29,7 +29,7 @@ pub(crate) async fn set<S: Store>(
 ) -> Result<Answer<ConfigView>, ApiError> {
     let ConfigRequest { text, comment, follows } = request;
     if text.len() <= shared.fleet.settings().longest_config {
-        (shared.check_config)(&text)
+        (shared.read_config)(&text)
             .map_err(|what| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_config", what))?;
     }
     let set = shared

@@ -3,27 +3,45 @@ use crate::{
     auth,
     error::ApiError,
     extract::{Json, Named, Params},
+    groups,
     paging::{cursor, page},
-    rest::{AgentDetailView, AgentQuery, AgentView, DeleteQuery, List, RenameRequest, StatisticsView},
+    rest::{AgentDetailView, AgentQuery, AgentView, AmendRequest, DeleteQuery, List, StatisticsView},
     state::Shared,
 };
 use axum::{
-    Json as Answer,
+    Extension, Json as Answer,
     extract::State,
     http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
     response::IntoResponse,
 };
 use chrono::Utc;
-use fleet_core::{AgentDetail, AgentFilter, AgentRef, Glob, Store};
+use fleet_core::{AgentDetail, AgentFilter, AgentRef, AgentSelector, Amendment, Glob, Maintenance, Operator, Store};
 
 pub(crate) async fn list<S: Store>(
     State(shared): State<Shared<S>>,
     Params(query): Params<AgentQuery>,
 ) -> Result<Answer<List<AgentView>>, ApiError> {
     let page = page(query.cursor.as_deref(), query.limit)?;
-    let filter = AgentFilter {
+    let labels = query.labels.iter().flat_map(|labels| labels.split(','));
+    let labels = labels.map(|label| {
+        let wrong = |error| ApiError::bad_request("invalid_label", format!("the label `{label}` {error}"));
+        label.parse().map_err(wrong)
+    });
+    let mut selectors = vec![AgentSelector {
         kind: query.kind,
+        site: query.site,
+        labels: labels.collect::<Result<_, _>>()?,
+        capability: query.capability,
+        container_engine: query.container_engine,
+    }];
+    if let Some(group) = &query.group {
+        selectors.push(groups::find(&shared, group).await?.selector);
+    }
+    let filter = AgentFilter {
         status: query.status,
+        selectors,
+        version: query.version.map(Glob::new),
+        os: query.os.map(Glob::new),
         name: query.name.map(Glob::new),
     };
     let (fleet, now) = (&shared.fleet, Utc::now());
@@ -79,12 +97,27 @@ pub(crate) async fn revoke<S: Store>(
     }
 }
 
-pub(crate) async fn rename<S: Store>(
+pub(crate) async fn amend<S: Store>(
     State(shared): State<Shared<S>>,
+    Extension(operator): Extension<Operator>,
     Named(agent): Named,
-    Json(request): Json<RenameRequest>,
+    Json(request): Json<AmendRequest>,
 ) -> Result<StatusCode, ApiError> {
-    shared.fleet.rename_agent(&agent, &request.name).await?;
+    let maintenance = request.maintenance.map(|maintenance| {
+        maintenance.map(|wanted| Maintenance {
+            since: Utc::now(),
+            until: wanted.until,
+            reason: wanted.reason,
+            by: operator.name,
+        })
+    });
+    let amendment = Amendment {
+        name: request.name,
+        site: request.site,
+        labels: request.labels.into_iter().collect(),
+        maintenance,
+    };
+    shared.fleet.amend_agent(&agent, amendment).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

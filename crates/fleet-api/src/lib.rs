@@ -17,7 +17,7 @@
 //!     health: HealthRegistry::new("0.1.0", None),
 //!     metrics: Arc::new(String::new),
 //!     links: Links::new(LinkSettings::default()),
-//!     check_config: Arc::new(|_| Ok(())),
+//!     read_config: Arc::new(|text| serde_json::from_str(text).map_err(|error| error.to_string())),
 //!     public_url: Arc::new(|| None),
 //!     settings: ApiSettings::default(),
 //! });
@@ -35,6 +35,7 @@ mod files;
 mod fleet;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod groups;
 mod ingest;
 mod join_tokens;
 mod link;
@@ -47,4 +48,4 @@ mod throttle;
 
 pub use link::{LinkSettings, Links};
 pub use routes::{OPERATOR_ROUTES, OperatorRoute, router};
-pub use state::{ApiSettings, AppState, ConfigCheck, PublicUrl};
+pub use state::{ApiSettings, AppState, ConfigReader, PublicUrl};

@@ -2,7 +2,7 @@
 use crate::{
     agents, auth, claims, commands, configs,
     error::ApiError,
-    files, fleet, ingest, join_tokens, link, sessions,
+    files, fleet, groups, ingest, join_tokens, link, sessions,
     state::{AppState, Shared},
     throttle::Throttle,
 };
@@ -35,7 +35,7 @@ enum Operation {
     ListAgents,
     ShowAgent,
     RevokeAgent,
-    RenameAgent,
+    AmendAgent,
     RotateKey,
     ShowConfig,
     SetConfig,
@@ -46,6 +46,10 @@ enum Operation {
     ListCommands,
     ShowCommand,
     CancelCommand,
+    ListGroups,
+    ShowGroup,
+    PutGroup,
+    RemoveGroup,
     ListClaims,
     AcceptClaim,
     ListFiles,
@@ -67,13 +71,13 @@ const fn route(method: Method, path: &'static str, operation: Operation) -> Oper
 
 /// Every route that wants an operator's token. The router is built from this table and from nothing else, so that a test
 /// that walks it has tried them all.
-pub static OPERATOR_ROUTES: [OperatorRoute; 25] = [
+pub static OPERATOR_ROUTES: [OperatorRoute; 29] = [
     route(Method::POST, "/api/v1/auth/logout", Operation::Logout),
     route(Method::POST, "/api/v1/auth/password", Operation::ChangePassword),
     route(Method::GET, "/api/v1/agents", Operation::ListAgents),
     route(Method::GET, "/api/v1/agents/{agent}", Operation::ShowAgent),
     route(Method::DELETE, "/api/v1/agents/{agent}", Operation::RevokeAgent),
-    route(Method::PATCH, "/api/v1/agents/{agent}", Operation::RenameAgent),
+    route(Method::PATCH, "/api/v1/agents/{agent}", Operation::AmendAgent),
     route(Method::POST, "/api/v1/agents/{agent}/rotate-key", Operation::RotateKey),
     route(Method::GET, "/api/v1/agents/{agent}/config", Operation::ShowConfig),
     route(Method::PUT, "/api/v1/agents/{agent}/config", Operation::SetConfig),
@@ -96,6 +100,10 @@ pub static OPERATOR_ROUTES: [OperatorRoute; 25] = [
     route(Method::GET, "/api/v1/commands", Operation::ListCommands),
     route(Method::GET, "/api/v1/commands/{id}", Operation::ShowCommand),
     route(Method::POST, "/api/v1/commands/{id}/cancel", Operation::CancelCommand),
+    route(Method::GET, "/api/v1/groups", Operation::ListGroups),
+    route(Method::GET, "/api/v1/groups/{group}", Operation::ShowGroup),
+    route(Method::PUT, "/api/v1/groups/{group}", Operation::PutGroup),
+    route(Method::DELETE, "/api/v1/groups/{group}", Operation::RemoveGroup),
     route(Method::GET, "/api/v1/claims", Operation::ListClaims),
     route(Method::POST, "/api/v1/claims/accept", Operation::AcceptClaim),
     route(Method::GET, "/api/v1/files", Operation::ListFiles),
@@ -114,7 +122,7 @@ fn handler<S: Store>(operation: Operation) -> MethodRouter<Shared<S>> {
         Operation::ListAgents => get(fleet::list),
         Operation::ShowAgent => get(fleet::show),
         Operation::RevokeAgent => delete(fleet::revoke),
-        Operation::RenameAgent => patch(fleet::rename),
+        Operation::AmendAgent => patch(fleet::amend),
         Operation::RotateKey => post(fleet::rotate_key),
         Operation::ShowConfig => get(configs::show),
         Operation::SetConfig => put(configs::set),
@@ -125,6 +133,10 @@ fn handler<S: Store>(operation: Operation) -> MethodRouter<Shared<S>> {
         Operation::ListCommands => get(commands::list),
         Operation::ShowCommand => get(commands::show),
         Operation::CancelCommand => post(commands::cancel),
+        Operation::ListGroups => get(groups::list),
+        Operation::ShowGroup => get(groups::show),
+        Operation::PutGroup => put(groups::put),
+        Operation::RemoveGroup => delete(groups::remove),
         Operation::ListClaims => get(claims::list),
         Operation::AcceptClaim => post(claims::accept),
         Operation::ListFiles => get(files::list),
@@ -147,7 +159,7 @@ pub fn router<S: Store>(state: AppState<S>) -> Router {
         polls: Arc::new(Throttle::new(state.settings.polls_per_minute)),
         messages: Arc::new(Throttle::new(state.settings.messages_per_minute)),
         links: state.links,
-        check_config: state.check_config,
+        read_config: state.read_config,
         public_url: state.public_url,
         is_encrypted: state.settings.is_encrypted,
     };
@@ -161,12 +173,15 @@ pub fn router<S: Store>(state: AppState<S>) -> Router {
         .route("/api/v1/ingest", post(ingest::records))
         .route("/api/v1/agents/me/heartbeat", post(agents::heartbeat))
         .route("/api/v1/agents/me/key", post(agents::renew_key))
+        .route("/api/v1/agents/me/leave", post(agents::leave))
         .route("/api/v1/agents/me/messages", post(link::messages))
         .route("/ws/agent", get(link::connect))
         .route("/api/files/ingest", post(ingest::files_v1))
         .route("/api/agents/register", post(agents::register_v1))
         .route("/api/agents/heartbeat", post(agents::heartbeat_v1))
         .route("/api/agents/heartbeat/{agent}", post(agents::heartbeat_v1_named))
+        .route("/api/agents/{agent}/config", get(agents::config_v1))
+        .route("/api/agents/{agent}/commands", get(agents::commands_v1))
         .route_layer(from_fn_with_state(shared.clone(), auth::require_agent));
     let anybody = Router::new()
         .route("/api/v1/auth/login", post(sessions::login))

@@ -46,8 +46,8 @@ pub struct AppState<S> {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The sockets of agents; whoever made it runs it.
     pub links: Links,
-    /// Looks whether a text is a document that can be a configuration.
-    pub check_config: ConfigCheck,
+    /// Reads a text as a document that can be a configuration.
+    pub read_config: ConfigReader,
     /// Where people and agents reach this controller, without a path; where it gives none, as the agent that asks did.
     pub public_url: PublicUrl,
     /// What can be set.
@@ -57,8 +57,8 @@ pub struct AppState<S> {
 /// Gives the address that people and agents are told, as it is now.
 pub type PublicUrl = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// Says what is wrong with a text that is no document, for people: with line, column and remedy.
-pub type ConfigCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+/// The document in a text, or what is wrong with a text that is none, for people: with line, column and remedy.
+pub type ConfigReader = Arc<dyn Fn(&str) -> Result<serde_json::Value, String> + Send + Sync>;
 
 /// What every handler gets. Cloned for each request, so it is small.
 pub(crate) struct Shared<S> {
@@ -69,7 +69,7 @@ pub(crate) struct Shared<S> {
     pub(crate) polls: Arc<Throttle>,
     pub(crate) messages: Arc<Throttle<AgentId>>,
     pub(crate) links: Links,
-    pub(crate) check_config: ConfigCheck,
+    pub(crate) read_config: ConfigReader,
     pub(crate) public_url: PublicUrl,
     pub(crate) is_encrypted: bool,
 }
@@ -84,7 +84,7 @@ impl<S> Clone for Shared<S> {
             polls: Arc::clone(&self.polls),
             messages: Arc::clone(&self.messages),
             links: self.links.clone(),
-            check_config: Arc::clone(&self.check_config),
+            read_config: Arc::clone(&self.read_config),
             public_url: Arc::clone(&self.public_url),
             is_encrypted: self.is_encrypted,
         }

@@ -1,7 +1,12 @@
 //! Agents as the registry knows them.
-use crate::token::TokenHash;
+use crate::{
+    profile::{AgentProfile, Assigned, Maintenance},
+    selector::AgentSelector,
+    token::TokenHash,
+};
 use chrono::{DateTime, Utc};
-use core_model::{AgentId, SeqRange, StreamId};
+use core_model::{AgentId, Labels, SeqRange, Site, StreamId};
+use fleet_wire::Delivered;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -31,20 +36,29 @@ pub enum AgentStatus {
     Degraded,
     /// Not heard of for a while.
     Offline,
+    /// An operator said that somebody works on its host, whether it is heard of or not.
+    Maintenance,
     /// Its key was taken away.
     Revoked,
 }
 
 impl AgentStatus {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Online, Self::Degraded, Self::Offline, Self::Revoked];
+    pub const ALL: [Self; 5] = [
+        Self::Online,
+        Self::Degraded,
+        Self::Offline,
+        Self::Maintenance,
+        Self::Revoked,
+    ];
 
-    /// `online`, `degraded`, `offline` or `revoked`.
+    /// `online`, `degraded`, `offline`, `maintenance` or `revoked`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Online => "online",
             Self::Degraded => "degraded",
             Self::Offline => "offline",
+            Self::Maintenance => "maintenance",
             Self::Revoked => "revoked",
         }
     }
@@ -105,9 +119,25 @@ pub struct HealthReport {
     /// Records that were damaged on its disk, ever, where it tells.
     #[serde(default)]
     pub outbox_damaged: Option<u64>,
+    /// Why it is not healthy, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Resident memory in bytes, where it tells.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+}
+
+/// A sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHeartbeat {
+    /// The product's version, where it tells.
+    pub version: Option<String>,
+    /// How it is.
+    pub health: HealthReport,
+    /// What it holds for delivered, where it tells.
+    pub delivered: Option<Delivered>,
+    /// Where and on what it runs, where that is news.
+    pub profile: Option<AgentProfile>,
 }
 
 /// What an agent says about where and what it is.
@@ -197,6 +227,12 @@ pub struct AgentRecord {
     pub kind: String,
     /// The rest of what it said at enrolment and since.
     pub registration: Registration,
+    /// Where and on what it runs, as it told.
+    pub profile: AgentProfile,
+    /// What operators said over that.
+    pub assigned: Assigned,
+    /// Whether somebody works on its host; it may be over.
+    pub maintenance: Option<Maintenance>,
     /// When it joined.
     pub enrolled_at: DateTime<Utc>,
     /// When it last called.
@@ -212,9 +248,27 @@ pub struct AgentRecord {
 }
 
 impl AgentRecord {
-    /// How it is at `now`; it is offline when it did not call for longer than `offline_after`, and when its link ended and
+    /// Where it is: as operators said, or else as it says itself.
+    pub fn site(&self) -> Option<&Site> {
+        self.assigned.site.as_ref().or(self.profile.site.as_ref())
+    }
+
+    /// Its labels: its own, and before them those of operators.
+    pub fn labels(&self) -> Labels {
+        let own = self.profile.labels.iter().chain(&self.assigned.labels);
+        own.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// How it is at `now`, where nobody works on its host; it is offline when it did not call for longer than `offline_after`, and when its link ended and
     /// it did not call since.
     pub fn status(&self, now: DateTime<Utc>, offline_after: Duration) -> AgentStatus {
+        match self.maintenance.as_ref() {
+            Some(maintenance) if self.revoked_at.is_none() && maintenance.lasts(now) => AgentStatus::Maintenance,
+            _ => self.bare_status(now, offline_after),
+        }
+    }
+
+    fn bare_status(&self, now: DateTime<Utc>, offline_after: Duration) -> AgentStatus {
         let silent = (now - self.last_seen).to_std().unwrap_or_default();
         match &self.health {
             _ if self.revoked_at.is_some() => AgentStatus::Revoked,
@@ -229,10 +283,14 @@ impl AgentRecord {
 /// Which agents to list. What is not set does not narrow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentFilter {
-    /// Of this product.
-    pub kind: Option<String>,
     /// Of this status; without one all but the revoked.
     pub status: Option<AgentStatus>,
+    /// Of this kind, site and so on; each of them.
+    pub selectors: Vec<AgentSelector>,
+    /// Of a version that fits.
+    pub version: Option<crate::Glob>,
+    /// On an operating system whose name fits.
+    pub os: Option<crate::Glob>,
     /// With a name that fits.
     pub name: Option<crate::Glob>,
 }
@@ -245,12 +303,15 @@ impl AgentFilter {
             None => status != AgentStatus::Revoked,
         };
         right_status
-            && self.kind.as_ref().is_none_or(|kind| *kind == agent.kind)
-            && self
-                .name
-                .as_ref()
-                .is_none_or(|glob| glob.matches(agent.name.as_bytes()))
+            && self.selectors.iter().all(|selector| selector.fits(agent))
+            && fits(&self.name, &agent.name)
+            && fits(&self.version, &agent.registration.version)
+            && fits(&self.os, agent.profile.os.as_deref().unwrap_or_default())
     }
+}
+
+fn fits(glob: &Option<crate::Glob>, text: &str) -> bool {
+    glob.as_ref().is_none_or(|glob| glob.matches(text.as_bytes()))
 }
 
 /// How far a full snapshot has come.
@@ -342,6 +403,9 @@ mod tests {
             name: "a".into(),
             kind: "scanner".into(),
             registration: Registration::default(),
+            profile: AgentProfile::default(),
+            assigned: Assigned::default(),
+            maintenance: None,
             enrolled_at: at(0),
             last_seen: at(100),
             link_ended_at: None,
@@ -361,9 +425,18 @@ mod tests {
             outbox_records: None,
             outbox_dropped: None,
             outbox_damaged: None,
+            reason: None,
             memory_bytes: None,
         });
         assert_eq!(status(&agent, 100), AgentStatus::Degraded);
+        agent.maintenance = Some(Maintenance {
+            since: at(0),
+            until: Some(at(300)),
+            reason: String::new(),
+            by: "admin".into(),
+        });
+        assert_eq!(status(&agent, 299), AgentStatus::Maintenance, "though it is silent");
+        assert_eq!(status(&agent, 300), AgentStatus::Offline);
         agent.revoked_at = Some(at(0));
         assert_eq!(status(&agent, 100), AgentStatus::Revoked);
     }

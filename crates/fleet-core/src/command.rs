@@ -1,12 +1,13 @@
 //! Commands of operators to agents, and how each stands at each agent.
+use crate::selector::AgentSelector;
 use chrono::{DateTime, Utc};
-use core_model::{AgentId, CommandId, UserId};
+use core_model::{AgentId, CommandId, LabelMatch, Site, UserId};
 use fleet_wire::link::{Outcome, Priority, Progress};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// For whom a command is, as it was asked. What is not set adds nobody; what is set adds up, but for `kind`, which
-/// narrows `all`.
+/// For whom a command is, as it was asked: the agents that are named, and beside them all that fit the rest of what is
+/// set, each part of which narrows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandTarget {
@@ -19,6 +20,39 @@ pub struct CommandTarget {
     /// All agents of this product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// At this site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+    /// With each of these labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelMatch>,
+    /// That can do this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<String>,
+    /// On a machine with this container engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_engine: Option<String>,
+    /// Of this group, as it stands when the command is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+impl CommandTarget {
+    /// Who is meant beside those that are named, the group left aside.
+    pub fn selector(&self) -> AgentSelector {
+        AgentSelector {
+            kind: self.kind.clone(),
+            site: self.site.clone(),
+            labels: self.labels.clone(),
+            capability: self.capability.clone(),
+            container_engine: self.container_engine.clone(),
+        }
+    }
+
+    /// Whether anybody is meant beside those that are named.
+    pub fn selects(&self) -> bool {
+        self.all || self.group.is_some() || !self.selector().is_everybody()
+    }
 }
 
 /// A command about to be sent.
@@ -47,6 +81,8 @@ pub struct NewCommand {
 pub enum SendRefusal {
     /// There is no agent of this name or id.
     NoAgent(String),
+    /// There is no group of this name.
+    NoGroup(String),
     /// No agent was named, or none of those meant takes it.
     Nobody,
     /// An agent that was named does not take the verb.

@@ -31,7 +31,9 @@ mod link_store;
 mod lockout;
 mod page;
 mod password;
+mod profile;
 mod ranges;
+mod selector;
 mod sqlite;
 mod store;
 mod token;
@@ -39,7 +41,8 @@ mod verb;
 
 pub use agent::{
     AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport,
-    HealthStatus, KeyStatus, NewAgent, Registration, SnapshotState, SnapshotStatus, StreamFace, StreamStatus,
+    HealthStatus, KeyStatus, NewAgent, NewHeartbeat, Registration, SnapshotState, SnapshotStatus, StreamFace,
+    StreamStatus,
 };
 pub use batch::{Batch, BatchError, Effect, Entry, MAX_BATCH_RECORDS};
 pub use claim::{
@@ -55,20 +58,22 @@ pub use file::{
 };
 pub use files_v1::{FilesV1Batch, FilesV1Error, FilesV1Receipt};
 pub use fleet::{
-    AcceptClaimError, ChangePasswordError, ClaimAnswer, CommandOrder, CreateJoinTokenError, EnrollCertifiedError,
-    EnrollError, Fleet, FleetSettings, HeartbeatError, HelloError, IngestError, LoginError, OpenClaimError,
-    OpenedSession, PasswordError, PollClaimError, RegisterError, RenameError, RenewKeyError, RotateKeyError,
-    SendCommandError, SetConfigError, Waker,
+    AcceptClaimError, AmendError, ChangePasswordError, ClaimAnswer, CommandOrder, CreateJoinTokenError,
+    EnrollCertifiedError, EnrollError, FilesV1AskError, Fleet, FleetSettings, HeartbeatError, HelloError, IngestError,
+    LoginError, OpenClaimError, OpenedSession, PasswordError, PollClaimError, PutGroupError, RegisterError,
+    RenewKeyError, RotateKeyError, SendCommandError, SetConfigError, Waker,
 };
 pub use glob::Glob;
 pub use identity::{CreatedJoinToken, JoinToken, JoinTokenState, NewJoinToken, NewSession, Operator, Role, StoredUser};
 pub use link::{
     AgentConfig, CloneStatus, ConfigState, HelloOutcome, LinkStatus, NewConfig, NewSessionOfAgent, Outgoing,
-    RenameRefusal, ResultTaken, SessionKey, SessionStatus, SetConfigRefusal, Standing, Transport,
+    ResultTaken, SessionKey, SessionStatus, SetConfigRefusal, Standing, Transport,
 };
 pub use link_store::LinkStore;
 pub use lockout::{Locked, LockoutSettings, LoginGuard};
 pub use page::{Page, PageRequest};
+pub use profile::{AgentProfile, AmendRefusal, Amendment, Assigned, Maintenance};
+pub use selector::{AgentSelector, Group};
 pub use sqlite::{OpenError, Opened, SqliteStore, StoreSettings, UpkeepError, WriteFailure};
 pub use store::{
     CertifiedRefusal, ChangePasswordRefusal, EnrollRefusal, FilesRefusal, HeartbeatNoted, IngestRefusal,

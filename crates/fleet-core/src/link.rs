@@ -206,15 +206,6 @@ pub struct LinkStatus {
     pub open_commands: u64,
 }
 
-/// Why an agent was not renamed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RenameRefusal {
-    /// There is no such agent.
-    NoAgent,
-    /// Another agent has the name.
-    NameTaken,
-}
-
 /// How a result was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResultTaken {

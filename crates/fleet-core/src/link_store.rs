@@ -4,10 +4,12 @@ use crate::{
     claim::{AcceptClaim, AcceptRefusal, Claim, ClaimLimits, ClaimPoll, ClaimRefusal, NewClaim},
     command::{CommandDetail, CommandFilter, CommandRecord, NewCommand, SendRefusal, SentCommand},
     link::{
-        AgentConfig, ConfigState, HelloOutcome, NewConfig, NewSessionOfAgent, Outgoing, RenameRefusal, ResultTaken,
-        SessionKey, SetConfigRefusal, Standing,
+        AgentConfig, ConfigState, HelloOutcome, NewConfig, NewSessionOfAgent, Outgoing, ResultTaken, SessionKey,
+        SetConfigRefusal, Standing,
     },
     page::{Page, PageRequest},
+    profile::{AmendRefusal, Amendment},
+    selector::Group,
     store::{StoreError, store},
     token::TokenHash,
 };
@@ -15,7 +17,7 @@ use chrono::{DateTime, Utc};
 use core_model::{AgentId, ClaimId, CommandId, Secret, UserId};
 use fleet_wire::{
     EnrollResponse,
-    link::{CommandReport, ConfigReport, HostSample, Progress},
+    link::{Command, CommandReport, ConfigReport, HostSample, Progress},
 };
 
 store! {
@@ -114,8 +116,32 @@ store! {
     /// Versions of an agent's configuration, the latest first.
     fn config_history(&self, agent: AgentRef, page: PageRequest<u64>) -> Option<Page<AgentConfig, u64>>;
 
-    /// Gives an agent another name.
-    fn rename_agent(&self, agent: AgentRef, name: String) -> Result<AgentId, RenameRefusal>;
+    /// Changes what operators say of an agent: all of it or nothing.
+    fn amend_agent(&self, agent: AgentRef, amendment: Amendment) -> Result<AgentId, AmendRefusal>;
+
+    /// All groups by name.
+    fn groups(&self) -> Vec<Group>;
+
+    /// The group of this name.
+    fn group(&self, name: String) -> Option<Group>;
+
+    /// Puts a group in the place of the one of its name; whether there was none.
+    fn put_group(&self, group: Group) -> bool;
+
+    /// Forgets a group; whether there was one.
+    fn remove_group(&self, name: String) -> bool;
+
+    /// Begins to remove agents that were not heard of since `before`, but for those in maintenance; who they were, at most
+    /// a thousand.
+    fn remove_silent(&self, before: DateTime<Utc>, now: DateTime<Utc>) -> Vec<(AgentId, String)>;
+
+    /// For an agent of the file-scanner document: the text of its configuration, if one stands, and the scan paths that it
+    /// registered.
+    fn document_config(&self, agent: AgentId) -> (Option<String>, Vec<String>);
+
+    /// The commands of these verbs that such an agent may still begin, the most urgent first, marked as given to it. They
+    /// are listed until their deadline: no agent of the document tells that it has one, nor what became of it.
+    fn document_commands(&self, agent: AgentId, verbs: &'static [&'static str], now: DateTime<Utc>) -> Vec<Command>;
 
     /// Takes an agent's key away and begins to remove it: nobody sees it any more. Who it was, if there was one.
     fn remove_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> Option<AgentId>;

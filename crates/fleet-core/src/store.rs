@@ -1,7 +1,7 @@
 //! What the controller asks of its store.
 use crate::{
     agent::{
-        AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, FileTotals, HealthReport, NewAgent,
+        AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, FileTotals, NewAgent, NewHeartbeat,
         Registration,
     },
     batch::Batch,
@@ -151,9 +151,19 @@ pub struct Statistics {
     /// Agents by status.
     pub offline: u64,
     /// Agents by status.
+    pub maintenance: u64,
+    /// Agents by status.
     pub revoked: u64,
     /// Agents that are not revoked, by product.
     pub kinds: BTreeMap<String, u64>,
+    /// The same by site; those without one are not among them.
+    pub sites: BTreeMap<String, u64>,
+    /// The same by the product's version, as `scanner 0.1.0`.
+    pub versions: BTreeMap<String, u64>,
+    /// The same by operating system, where they told it.
+    pub systems: BTreeMap<String, u64>,
+    /// The same by container engine.
+    pub container_engines: BTreeMap<String, u64>,
     /// Files of agents that are not revoked.
     pub files: FileTotals,
     /// Records that those agents' outboxes still hold, as they last told.
@@ -241,14 +251,11 @@ store! {
     /// An agent told anew where and what it is.
     fn register(&self, agent: AgentId, registration: Registration, now: DateTime<Utc>) -> ();
 
-    /// An agent is alive and told how it goes, with its version where it told that too. A key made before `keys_before` is
-    /// too old.
+    /// An agent is alive and told how it goes. A key made before `keys_before` is too old.
     fn heartbeat(
         &self,
         agent: AgentId,
-        version: Option<String>,
-        health: HealthReport,
-        delivered: Option<Delivered>,
+        heartbeat: NewHeartbeat,
         keys_before: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> HeartbeatNoted;

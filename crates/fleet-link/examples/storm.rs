@@ -105,7 +105,6 @@ impl Agent {
             client: Client::new(self.server.clone())?,
             socket: WebSocketClient::new(&self.server, SocketSettings::default())?,
             journal: CommandJournal::open(&database)?,
-            machine: Some(introduction.hostname.clone()),
             introduction,
             instance: instance(),
             verbs: Verbs::new(),
@@ -132,10 +131,11 @@ impl Agent {
         let name = format!("storm-{}", self.number);
         Introduction {
             hostname: name.clone(),
-            name,
             kind: "storm".to_owned(),
             version: VERSION.to_owned(),
             capabilities: Vec::new(),
+            machine: Some(name.clone()),
+            name,
         }
     }
 
@@ -177,6 +177,8 @@ async fn heartbeat(outbox: Outbox) -> Heartbeat {
         outbox_dropped: 0,
         outbox_damaged: 0,
         delivered: delivered.ok().flatten(),
+        reason: None,
+        profile: None,
     }
 }
 

@@ -23,6 +23,15 @@ pub struct Credentials {
     pub server: String,
     /// When it was enrolled.
     pub enrolled_at: DateTime<Utc>,
+    /// The machine that it was enrolled on, as [`machine_id`](crate::machine_id) has it, where that is known.
+    pub machine: Option<String>,
+}
+
+impl Credentials {
+    /// Whether they were given to another machine than this one: the host was moved, or copied.
+    pub fn is_of_another_machine(&self, machine: Option<&str>) -> bool {
+        matches!((self.machine.as_deref(), machine), (Some(theirs), Some(ours)) if theirs != ours)
+    }
 }
 
 /// Why there are no credentials.
@@ -71,6 +80,14 @@ pub enum CredentialError {
     /// The configured address is none.
     #[error("`{0}` is no address of a server: write it as `https://fleet.example.com`")]
     Server(String),
+    /// The file could not be removed.
+    #[error("could not remove the credentials `{path}`")]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The file could not be written; the one before, if any, is as it was.
     #[error("could not store the credentials `{path}`")]
     Store {
@@ -95,6 +112,8 @@ struct OnDisk {
     api_key: Option<String>,
     server: String,
     enrolled_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
 }
 
 impl CredentialFile {
@@ -144,6 +163,7 @@ impl CredentialFile {
             // As it is now: its own scheme may have changed since.
             server: wanted,
             enrolled_at: found.enrolled_at,
+            machine: found.machine,
         })
     }
 
@@ -159,6 +179,7 @@ impl CredentialFile {
             api_key: credentials.api_key.as_ref().map(|key| key.reveal().to_owned()),
             server: credentials.server.clone(),
             enrolled_at: credentials.enrolled_at,
+            machine: credentials.machine.clone(),
         };
         let written = serde_json::to_vec_pretty(&on_disk).map_err(io::Error::from);
         let written = written.and_then(|text| private_file::write(&self.path, &text));
@@ -166,6 +187,47 @@ impl CredentialFile {
             path: self.path.clone(),
             source,
         })
+    }
+
+    /// Sets the credentials aside, because they are those of the host that this one was copied from: they are under the
+    /// path that this gives, in the place of any set aside before. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be renamed.
+    pub fn set_aside(&self) -> Result<PathBuf, CredentialError> {
+        let aside = self.aside();
+        match std::fs::rename(&self.path, &aside) {
+            Ok(()) => Ok(aside),
+            Err(source) => Err(CredentialError::Remove {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    /// The name that the credentials set aside were for.
+    pub(crate) fn name_set_aside(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.aside()).ok()?;
+        let aside: OnDisk = serde_json::from_str(&text).ok()?;
+        Some(aside.name)
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.path.with_extension("json.copied")
+    }
+
+    /// Removes the credentials; that there are none is no failure. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be removed.
+    pub fn remove(&self) -> Result<(), CredentialError> {
+        match std::fs::remove_file(&self.path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CredentialError::Remove {
+                path: self.path.clone(),
+                source,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether [`CredentialFile::store`] could write now. Makes the directory; leaves nothing else.

@@ -25,6 +25,22 @@ pub struct Introduction {
     pub version: String,
     /// What it can do.
     pub capabilities: Vec<String>,
+    /// The machine's own lasting id, hashed ([`machine_id`](crate::machine_id)), where it has one.
+    pub machine: Option<String>,
+}
+
+impl Introduction {
+    /// The same under a name of its own, where this host is a copy of one that is enrolled under this name: the
+    /// credentials that it was copied with were set aside ([`CredentialFile::set_aside`]). Blocks on the disk.
+    #[must_use]
+    pub fn apart_from_original(mut self, file: &CredentialFile) -> Self {
+        let is_taken = file.name_set_aside().is_some_and(|name| name == self.name);
+        if let Some(machine) = self.machine.as_ref().filter(|_| is_taken) {
+            let mark: String = machine.chars().take(6).collect();
+            self.name = format!("{}-{mark}", self.name);
+        }
+        self
+    }
 }
 
 /// Why an agent is not enrolled. Each says what to do.
@@ -263,6 +279,7 @@ async fn take(
         api_key: answer.api_key,
         server,
         enrolled_at: now,
+        machine: introduction.machine.clone(),
     };
     let (stored, written) = (file.clone(), credentials.clone());
     blocking(move || stored.store(&written)).await?;

@@ -1,6 +1,7 @@
 //! Entry points for fuzzers: what a server answers, and what lies on the agent's disk. None may panic, whatever the
 //! bytes.
 use crate::CredentialFile;
+use chrono::DateTime;
 use std::path::Path;
 use url::Url;
 
@@ -24,6 +25,23 @@ pub fn credentials(data: &[u8]) {
     }
 }
 
+/// What a server of the file-scanner document answers to an agent that asks for its configuration and its commands.
+pub fn document_answer(data: &[u8]) {
+    if let Ok(config) = crate::document::config(data) {
+        let written = serde_json::to_vec(&config).unwrap_or_default();
+        let again = crate::document::config(&written).ok();
+        assert_eq!(again, Some(config), "what is set stays set");
+    }
+    let read = || crate::document::commands("https://files.example.com", data, DateTime::UNIX_EPOCH);
+    if let (Ok(listed), Ok(again)) = (read(), read()) {
+        assert_eq!(listed.commands, again.commands, "the ids are the same each time");
+        for command in &listed.commands {
+            assert!((1..=64).contains(&command.verb.len()), "{}", command.verb);
+            assert!(command.args.is_object(), "{}", command.args);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +53,16 @@ mod tests {
             ingest_answer(&data);
             outbox_run(&data);
             credentials(&data);
+            document_answer(&data);
+        }
+
+        #[test]
+        fn lists_of_any_commands_are_taken_or_left_out(ids in prop::collection::vec(".{0,300}", 0..5), verb in "[a-z]{0,70}", priority in "[a-z]{0,8}") {
+            let commands: Vec<_> = ids.iter().map(|id| serde_json::json!({"id": id, "type": verb, "priority": priority})).collect();
+            let whole = serde_json::json!({"commands": commands, "scanPaths": ids, "batchSize": verb.len()}).to_string();
+            document_answer(whole.as_bytes());
+            let listed = crate::document::commands("s", whole.as_bytes(), DateTime::UNIX_EPOCH).unwrap();
+            prop_assert_eq!(listed.commands.len() + listed.unusable, ids.len());
         }
 
         #[test]

@@ -1,5 +1,5 @@
 //! An agent's side of a fleet: enrolment and claims, the credentials they give and the renewal of their key, delivery of what lies in the outbox,
-//! heartbeats, and the link for commands and configuration.
+//! heartbeats, and the link for commands and configuration, to a fleet controller or a server of the file-scanner document.
 //!
 //! It makes no records and keeps no state but the credentials, the token of a claim and the journal of commands: what is
 //! told to the server was put into a [`core_model::Queue`] by the product, and the product hears of what was refused. It
@@ -17,6 +17,7 @@
 //!     api_key: Some(core_model::Secret::new("k")),
 //!     server: "https://fleet.example.com".to_owned(),
 //!     enrolled_at: at,
+//!     machine: None,
 //! }).unwrap();
 //! assert!(file.load("https://fleet.example.com/").unwrap().is_some());
 //! assert!(file.load("https://elsewhere.example.com").is_err());
@@ -24,10 +25,13 @@
 mod claim;
 mod credentials;
 mod delivery;
+mod document;
 mod enroll;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod leave;
 mod link;
+mod machine;
 mod presence;
 mod private_file;
 mod rotation;
@@ -38,11 +42,14 @@ pub use delivery::{
     Delivery, DeliveryError, DeliveryReport, DeliverySettings, DeliveryStatus, Hooks, OnRejected, OnSnapshotWanted,
     Refusal,
 };
+pub use document::{DocumentHooks, DocumentLink, DocumentParts, DocumentStatus, EndpointStatus, document_config};
 pub use enroll::{EnrollError, Enrolled, Introduction, enroll, enroll_by_certificate, join_token};
+pub use leave::{LeaveError, Left, leave};
 pub use link::{
     AfterRestartDecision, CommandContext, CommandError, CommandProgress, Connected, InterruptedCommand, JournalError,
     Link, LinkError, LinkHooks, LinkParts, LinkSettings, LinkStatus, Transport, TransportChoice, Verb, Verbs,
 };
+pub use machine::machine_id;
 pub use presence::{Presence, delivered};
 pub use rotation::{KeyRotation, KeyRotationError};
 

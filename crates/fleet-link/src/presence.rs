@@ -125,7 +125,7 @@ pub fn delivered<Q: Queue>(queue: &Q) -> Result<Option<Delivered>, Q::Error> {
 }
 
 /// `path` with one more part, which may hold any character.
-fn under(path: &str, part: &str) -> String {
+pub(crate) fn under(path: &str, part: &str) -> String {
     let Ok(mut url) = Url::parse("http://localhost") else {
         return path.to_owned();
     };

@@ -136,6 +136,21 @@ impl KeyRotation {
         Ok(())
     }
 
+    /// The agent runs on another machine from now on: that is written down with the key in use.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub async fn note_machine(&self, machine: Option<String>) -> Result<(), KeyRotationError> {
+        let mut credentials = self.inner.credentials.lock().await;
+        let moved = Credentials {
+            machine,
+            ..credentials.clone()
+        };
+        self.store(moved.clone()).await?;
+        *credentials = moved;
+        Ok(())
+    }
+
     fn take_up(&self, key: Secret) -> Result<(), KeyRotationError> {
         let replaced = self.inner.key.replace(key);
         replaced.map_err(|error| KeyRotationError::Unusable(Box::new(error)))

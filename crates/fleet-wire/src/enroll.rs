@@ -1,4 +1,5 @@
 //! How an agent becomes one of the fleet, and how it says that it is alive.
+use crate::Profile;
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, ClaimId, Secret, StreamId};
 use serde::{Deserialize, Serialize};
@@ -67,9 +68,15 @@ pub struct Heartbeat {
     /// Records that were damaged on the agent's disk, ever.
     #[serde(default)]
     pub outbox_damaged: u64,
+    /// Why it is not healthy, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What the agent holds for delivered: a controller that went back in time sees by it what it lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<Delivered>,
+    /// Where and on what it runs; on the link only where that is news since HELLO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
 }
 
 /// Every record of a stream up to a number was accepted or refused by the controller, as the agent was told.

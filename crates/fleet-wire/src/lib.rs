@@ -15,6 +15,7 @@ mod file;
 mod ingest;
 mod path;
 mod problem;
+mod profile;
 mod snapshot;
 
 pub use enroll::{
@@ -25,4 +26,5 @@ pub use file::{FileChange, FileKind, FileRecord, KindError, kind};
 pub use ingest::{IngestRequest, IngestResponse, RawRecord, Rejected, join_records};
 pub use path::WirePath;
 pub use problem::Problem;
+pub use profile::Profile;
 pub use snapshot::{SnapshotBegin, SnapshotEnd, SnapshotReason, snapshot_kind};

@@ -58,6 +58,18 @@ struct Block {
     details: Map<String, Value>,
 }
 
+impl Block {
+    fn line(&self) -> String {
+        let said = ["detail", "error", "last_error"]
+            .iter()
+            .find_map(|key| self.details.get(*key)?.as_str());
+        match said {
+            Some(said) => format!("{}: {said}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
 /// One component's way to report. Cheap to clone; the last report counts.
 #[derive(Clone, Debug)]
 pub struct ComponentHandle {
@@ -129,6 +141,16 @@ impl HealthRegistry {
     /// The status of the worst component; healthy where there is none.
     pub fn status(&self) -> Status {
         worst(&self.inner.all())
+    }
+
+    /// Which components are not healthy, the worst first, each with what its `detail`, `error` or `last_error` says: one
+    /// line for people. `None` where all are healthy.
+    pub fn reason(&self) -> Option<String> {
+        let mut unwell: Vec<Block> = self.inner.all();
+        unwell.retain(|block| block.status.is_some_and(|status| status != Status::Healthy));
+        unwell.sort_by(|one, other| (other.status, &one.name).cmp(&(one.status, &other.name)));
+        let lines: Vec<String> = unwell.iter().map(Block::line).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
     }
 
     /// The document at `now` as text, with its keys in the documented order.
@@ -261,6 +283,27 @@ mod tests {
         health.component("api").set(Status::Healthy, Map::new());
         health.inform("last_scan", details(&json!({"status": "failed"})));
         assert_eq!(health.status(), Status::Healthy, "the same name is the same component");
+    }
+
+    #[test]
+    fn the_reason_names_what_is_not_well_the_worst_first() {
+        let health = HealthRegistry::new("1.0.0", None);
+        assert_eq!(health.reason(), None);
+        let (api, database) = (health.component("api"), health.component("database"));
+        api.set(
+            Status::Degraded,
+            details(&json!({"last_error": "refused", "circuit_breaker": "open"})),
+        );
+        database.set(Status::Unhealthy, details(&json!({"error": "its disk is full"})));
+        health
+            .component("tasks")
+            .set(Status::Healthy, details(&json!({"detail": "all run"})));
+        health.ask("outbox", || (Status::Degraded, Map::new()));
+        let reason = health.reason();
+        assert_eq!(
+            reason.as_deref(),
+            Some("database: its disk is full; api: refused; outbox")
+        );
     }
 
     #[test]

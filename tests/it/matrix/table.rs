@@ -44,6 +44,8 @@ pub(super) const KEYS: &[(&str, &str, When, Who)] = &[
     ("server.dialect", r#""files-v1""#, Live, Local),
     ("agent.id", r#""another-name""#, Start, Local),
     ("agent.heartbeat_interval", r#""2m""#, Live, Anybody),
+    ("agent.site", r#""fra1""#, Live, Anybody),
+    ("agent.labels", r#"{"tier": "web"}"#, Live, Anybody),
     ("scanner.scan_interval", r#""7h""#, Live, Anybody),
     ("scanner.schedule.when", r#""0 3 * * *""#, Live, Anybody),
     ("scanner.schedule.zone", r#""Europe/Berlin""#, Live, Anybody),

@@ -10,12 +10,14 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use daemon_kit::{Exit, Table, printable};
-use fleet_api::rest::{CommandDetailView, CommandQuery, CommandRequest, CommandView, DeliveryView};
-use fleet_core::{CommandTarget, DeliveryState};
+use fleet_api::rest::{AgentDetailView, CommandDetailView, CommandQuery, CommandRequest, CommandView, DeliveryView};
+use fleet_core::{AgentStatus, CommandTarget, DeliveryState};
 use serde_json::{Map, Value};
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 use transport_http::{Client, HeaderMap, HeaderValue};
 
+/// Agents that are asked for whether they are away.
+const MOST_ASKED: usize = 20;
 /// How often a command that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,11 @@ fn send(client: &Client, output: Output, args: &SendArgs) -> anyhow::Result<Exit
             agents: args.to.clone(),
             all: args.all,
             kind: args.kind.clone(),
+            site: args.site.clone(),
+            labels: args.labels.clone(),
+            capability: args.capability.clone(),
+            container_engine: args.container_engine.clone(),
+            group: args.group.clone(),
         },
         priority: match args.priority {
             PriorityChoice::Low => fleet_wire::link::Priority::Low,
@@ -104,6 +111,7 @@ fn arguments(given: &[String]) -> anyhow::Result<Value> {
 async fn wait(client: &Client, mut shown: CommandDetailView) -> anyhow::Result<CommandDetailView> {
     let path = format!("/api/v1/commands/{}", shown.command.id);
     let mut said: HashMap<core_model::AgentId, String> = HashMap::new();
+    let (mut is_first, mut is_away_said) = (true, false);
     loop {
         for delivery in &shown.deliveries {
             let line = progress(delivery);
@@ -115,9 +123,35 @@ async fn wait(client: &Client, mut shown: CommandDetailView) -> anyhow::Result<C
         if shown.command.agents.open() == 0 {
             return Ok(shown);
         }
+        if !std::mem::take(&mut is_first) && !is_away_said {
+            is_away_said = true;
+            say_who_is_away(client, &shown).await?;
+        }
         tokio::time::sleep(LOOK_EVERY).await;
         shown = client.get_json(&path).await.map_err(explain)?;
     }
+}
+
+/// Whoever is away gets it on its return: to wait for that may be to wait long.
+async fn say_who_is_away(client: &Client, shown: &CommandDetailView) -> anyhow::Result<()> {
+    let waiting = shown
+        .deliveries
+        .iter()
+        .filter(|delivery| delivery.state == DeliveryState::Queued);
+    for delivery in waiting.take(MOST_ASKED) {
+        let path = format!("/api/v1/agents/{}", delivery.agent_id);
+        let agent: AgentDetailView = client.get_json(&path).await.map_err(explain)?;
+        let agent = agent.agent;
+        if agent.status == AgentStatus::Offline {
+            eprintln!(
+                "{}: away since {}; it gets the command when it is back, until {}",
+                printable(agent.name.as_bytes()),
+                time(&agent.last_seen),
+                time(&shown.command.deadline)
+            );
+        }
+    }
+    Ok(())
 }
 
 fn progress(delivery: &DeliveryView) -> String {
@@ -243,15 +277,36 @@ fn reason(delivery: &DeliveryView) -> String {
     }
     if let Some(result) = &delivery.result {
         // Writing to memory cannot fail.
-        let _ = write!(reason, " {result}");
+        let _ = write!(reason, " ({})", in_words(result));
     }
     reason.trim().to_owned()
+}
+
+/// A result of plain fields as a list; anything else as it is.
+fn in_words(result: &Value) -> String {
+    let Value::Object(fields) = result else {
+        return result.to_string();
+    };
+    let words = fields.iter().map(|(name, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("{} {value}", name.replace('_', " "))
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_result_is_told_in_words() {
+        assert_eq!(
+            in_words(&json!({"files_new": 3, "state": "done"})),
+            "files new 3, state done"
+        );
+        assert_eq!(in_words(&json!([1])), "[1]");
+    }
 
     #[test]
     fn arguments_are_json_or_else_text() {

@@ -4,16 +4,20 @@ mod agents;
 mod claims;
 mod commands;
 mod files;
+mod groups;
 mod join_tokens;
 mod session;
+mod statistics;
 
 pub(crate) use agent_config::agent_config;
 pub(crate) use agents::agents;
 pub(crate) use claims::{claim, claims};
 pub(crate) use commands::commands;
 pub(crate) use files::files;
+pub(crate) use groups::groups;
 pub(crate) use join_tokens::join_tokens;
 pub(crate) use session::{login, logout};
+pub(crate) use statistics::statistics;
 
 use crate::cli::Output;
 use anyhow::Context as _;

@@ -14,6 +14,9 @@ use transport_http::{ClientAuth, TlsFiles};
 /// Keys renewed more often would be exchanged more than they are used.
 const SHORTEST_LIFE: Duration = Duration::from_secs(3600);
 
+/// Hosts are away for hours every day somewhere.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// The controller's configuration.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -146,6 +149,9 @@ pub(crate) struct AgentsSettings {
     pub(crate) by_certificate: bool,
     /// Agents are asked for another key when theirs is older [default: never].
     pub(crate) rotate_keys_after: Option<Period>,
+    /// Agents not heard of for so long are removed with all that they told, but for those in maintenance; one that comes
+    /// back then has to join again [default: never].
+    pub(crate) remove_silent_after: Option<Period>,
 }
 
 impl Default for AgentsSettings {
@@ -158,6 +164,7 @@ impl Default for AgentsSettings {
             keep_commands: Period::from_secs(30 * 24 * 3600),
             by_certificate: false,
             rotate_keys_after: None,
+            remove_silent_after: None,
         }
     }
 }
@@ -173,6 +180,14 @@ impl AgentsSettings {
         if self.rotate_keys_after.is_some_and(|after| after.get() < SHORTEST_LIFE) {
             let help = Some("write `90d`, or leave the key out");
             check.problem("agents.rotate_keys_after", "must be at least an hour", help);
+        }
+        if self
+            .remove_silent_after
+            .is_some_and(|after| after.get() < SHORTEST_SILENCE)
+        {
+            let help = Some("write `90d`, or leave the key out");
+            let message = "must be at least a day: a weekend's outage is no reason to forget a host";
+            check.problem("agents.remove_silent_after", message, help);
         }
     }
 }
@@ -290,6 +305,8 @@ mod tests {
             ),
             ("agents: {rotate_keys_after: 10m}", vec!["agents.rotate_keys_after"]),
             ("agents: {rotate_keys_after: 90d}", vec![]),
+            ("agents: {remove_silent_after: 23h}", vec!["agents.remove_silent_after"]),
+            ("agents: {remove_silent_after: 30d}", vec![]),
         ] {
             assert_eq!(wrong(text), keys, "{text}");
         }

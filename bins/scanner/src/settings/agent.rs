@@ -1,6 +1,6 @@
 //! The `agent` section.
 use conf::Check;
-use core_model::Period;
+use core_model::{Labels, MOST_LABELS, Period, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,10 @@ pub(crate) struct AgentSettings {
     pub(crate) id: Option<String>,
     /// How often it says that it is alive.
     pub(crate) heartbeat_interval: Period,
+    /// Where it is, such as `fra1`: agents are listed and sent commands by it.
+    pub(crate) site: Option<Site>,
+    /// What else it is, such as `tier: web`: agents are listed and sent commands by it.
+    pub(crate) labels: Labels,
 }
 
 impl Default for AgentSettings {
@@ -19,6 +23,8 @@ impl Default for AgentSettings {
         Self {
             id: None,
             heartbeat_interval: Period::from_secs(60),
+            site: None,
+            labels: Labels::new(),
         }
     }
 }
@@ -30,6 +36,9 @@ impl AgentSettings {
         {
             let help = Some("leave the key out, and it is made from the machine's name");
             check.problem("agent.id", "is empty or holds control characters", help);
+        }
+        if self.labels.len() > MOST_LABELS {
+            check.problem("agent.labels", format!("are more than {MOST_LABELS}"), None);
         }
     }
 

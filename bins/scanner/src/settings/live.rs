@@ -1,6 +1,6 @@
 //! What of the configuration takes effect at the next start, and what at once.
 use super::{JournalSettings, ScannerConfig, ScannerSettings};
-use core_model::Period;
+use core_model::{Labels, Period, Site};
 use daemon_kit::{
     BackupSettings, DatabaseBoot, HealthSettings, LoggingBoot, LoggingLive, OutboxSettings, ServerSettings,
     live::Reload, telemetry::TelemetrySettings,
@@ -39,6 +39,8 @@ pub(crate) struct Live {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct AgentLive {
     pub(crate) heartbeat_interval: Period,
+    pub(crate) site: Option<Site>,
+    pub(crate) labels: Labels,
 }
 
 impl Reload for ScannerConfig {
@@ -81,6 +83,8 @@ impl Reload for ScannerConfig {
             server,
             agent: AgentLive {
                 heartbeat_interval: agent.heartbeat_interval,
+                site: agent.site,
+                labels: agent.labels,
             },
             scanner,
             database,

@@ -59,11 +59,13 @@ pub(crate) const MEANINGLESS: &[(&str, &str)] = &[
     ("database.wal_mode", "the state is always in WAL mode"),
     (
         "agent.command_poll_interval",
-        "commands come by the link, or as often as the controller says",
+        "commands come by the link, or as often as the controller says; a server of the file-scanner document is asked for them \
+         with each heartbeat (`agent.heartbeat_interval`)",
     ),
     (
         "agent.config_sync_interval",
-        "the controller sends its configuration by itself",
+        "the controller sends its configuration by itself; a server of the file-scanner document is asked for it with each \
+         heartbeat (`agent.heartbeat_interval`)",
     ),
     ("performance.read_buffer_size", "buffers are sized by what was measured"),
     (

@@ -244,6 +244,14 @@ impl<T: Reload> ReloaderHandle<T> {
         self.0.live.subscribe()
     }
 
+    /// What this machine alone wants, without what a controller sent. May block on the disk.
+    ///
+    /// # Errors
+    /// When the local configuration is not valid at this moment.
+    pub fn local(&self) -> Result<T, ConfigError> {
+        Ok(self.0.source.load::<T>(None)?.settings.value)
+    }
+
     /// What became of the latest change.
     pub fn report(&self) -> watch::Receiver<ReloadReport> {
         self.0.report.subscribe()

@@ -1,7 +1,9 @@
 //! Errors of claims, commands and agents' configuration.
 use super::ApiError;
 use axum::http::StatusCode;
-use fleet_core::{AcceptClaimError, OpenClaimError, PollClaimError, RenameError, SendCommandError, SetConfigError};
+use fleet_core::{
+    AcceptClaimError, AmendError, OpenClaimError, PollClaimError, PutGroupError, SendCommandError, SetConfigError,
+};
 use std::time::Duration;
 
 /// Claims end by an operator or by time, in minutes rather than seconds.
@@ -54,6 +56,7 @@ impl From<SendCommandError> for ApiError {
         match error {
             SendCommandError::Invalid(_) => Self::unprocessable(detail),
             SendCommandError::NoAgent(_) => Self::not_found("agent_not_found", detail),
+            SendCommandError::NoGroup(_) => Self::not_found("group_not_found", detail),
             SendCommandError::Nobody => unprocessable("no_agents"),
             SendCommandError::Verb(_) => unprocessable("unknown_verb"),
             SendCommandError::Args(_) => unprocessable("invalid_args"),
@@ -77,14 +80,24 @@ impl From<SetConfigError> for ApiError {
     }
 }
 
-impl From<RenameError> for ApiError {
-    fn from(error: RenameError) -> Self {
+impl From<AmendError> for ApiError {
+    fn from(error: AmendError) -> Self {
         let detail = error.to_string();
         match error {
-            RenameError::NoAgent(_) => Self::not_found("agent_not_found", detail),
-            RenameError::NameTaken(_) => Self::new(StatusCode::CONFLICT, "name_taken", detail),
-            RenameError::Invalid(_) => Self::unprocessable(detail),
-            RenameError::Store(error) => error.into(),
+            AmendError::NoAgent(_) => Self::not_found("agent_not_found", detail),
+            AmendError::NameTaken(_) => Self::new(StatusCode::CONFLICT, "name_taken", detail),
+            AmendError::Invalid(_) => Self::unprocessable(detail),
+            AmendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutGroupError> for ApiError {
+    fn from(error: PutGroupError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PutGroupError::Invalid(_) => Self::unprocessable(detail),
+            PutGroupError::Store(error) => error.into(),
         }
     }
 }

@@ -7,8 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fleet_core::{
-    BatchError, ChangePasswordError, CreateJoinTokenError, EnrollError, HeartbeatError, IngestError, LoginError,
-    PasswordError, RegisterError, StoreError,
+    BatchError, ChangePasswordError, CreateJoinTokenError, EnrollError, FilesV1AskError, HeartbeatError, IngestError,
+    LoginError, PasswordError, RegisterError, StoreError,
 };
 use std::{error::Error, time::Duration};
 use transport_http::problem_response;
@@ -209,6 +209,15 @@ impl From<RegisterError> for ApiError {
             RegisterError::OtherAgent => Self::forbidden(&error.to_string()),
             RegisterError::Invalid(detail) => Self::unprocessable(detail),
             RegisterError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FilesV1AskError> for ApiError {
+    fn from(error: FilesV1AskError) -> Self {
+        match error {
+            FilesV1AskError::OtherAgent => Self::forbidden(&error.to_string()),
+            FilesV1AskError::Store(error) => error.into(),
         }
     }
 }

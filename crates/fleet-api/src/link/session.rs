@@ -15,8 +15,6 @@ use std::{sync::Arc, time::Duration};
 const RESEND_ON_SOCKET: Duration = Duration::from_secs(60);
 /// A host whose key was taken away changes by the hand of people only.
 const AFTER_PEOPLE: u32 = 3600;
-/// Of two with the same credentials the one that was here first may be kept out: it is back soon after the other is gone.
-const AFTER_A_CLONE: u32 = 300;
 
 /// A session that was let in.
 pub(super) struct Session<S> {
@@ -283,13 +281,15 @@ async fn greet<S: Store>(
                 from,
                 "a clone of this agent was refused: remove the credentials on one of the two and enrol it again"
             );
+            // An original that goes now is silent for long enough by then, and a host that was moved is let in.
+            let after_a_clone = seconds(fleet.settings().offline_after * 5 / 4);
             let detail = format!(
                 "these credentials are in use on the machine `{hostname}`: this one is a copy of it. Remove the credential \
                  file here and enrol or claim this machine as an agent of its own"
             );
             Err(vec![
                 error("cloned", detail.clone(), None),
-                go_away("cloned", AFTER_A_CLONE, &detail),
+                go_away("cloned", after_a_clone, &detail),
             ])
         }
         HelloOutcome::Gone => Err(revoked()),

@@ -1,9 +1,9 @@
 //! Agents and the fleet in figures.
 use chrono::{DateTime, Utc};
-use core_model::{AgentId, SeqRange, StreamId};
+use core_model::{AgentId, Labels, SeqRange, Site, StreamId};
 use fleet_core::{
-    AgentRecord, AgentStatus, FileTotals, HealthReport, KeyStatus, SnapshotState, SnapshotStatus, Statistics,
-    StreamFace, StreamStatus,
+    AgentRecord, AgentStatus, Assigned, FileTotals, HealthReport, KeyStatus, Maintenance, SnapshotState,
+    SnapshotStatus, Statistics, StreamFace, StreamStatus,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +15,27 @@ pub struct AgentQuery {
     /// Agents of this product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Agents at this site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+    /// Agents with all of these labels: `tier=web`, or `tier` for any value, with commas between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// Agents that can do this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<String>,
+    /// Agents on a machine with this container engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_engine: Option<String>,
+    /// Agents of this group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Agents of a version that fits, with `*` and `?`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Agents on an operating system whose name fits, with `*` and `?`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
     /// Agents of this status; all but the revoked when not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<AgentStatus>,
@@ -49,6 +70,30 @@ pub struct AgentView {
     /// What it scans, where it told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scan_paths: Vec<String>,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+    /// Its labels: its own, and before them those of operators.
+    #[serde(default)]
+    pub labels: Labels,
+    /// What of that operators said.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub assigned: Assigned,
+    /// Its operating system, where it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// The kernel's version, where it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// The processor's architecture, where it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// Container engines that run on its machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub container_engines: Vec<String>,
+    /// Somebody works on its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
     /// When it joined.
     pub enrolled_at: DateTime<Utc>,
     /// When it last called.
@@ -65,6 +110,7 @@ pub struct AgentView {
 
 impl AgentView {
     pub(crate) fn new(agent: AgentRecord, status: AgentStatus) -> Self {
+        let (site, labels) = (agent.site().cloned(), agent.labels());
         Self {
             id: agent.id,
             name: agent.name,
@@ -74,6 +120,15 @@ impl AgentView {
             version: agent.registration.version,
             capabilities: agent.registration.capabilities,
             scan_paths: agent.registration.scan_paths,
+            site,
+            labels,
+            assigned: agent.assigned,
+            os: agent.profile.os,
+            kernel: agent.profile.kernel,
+            architecture: agent.profile.architecture,
+            container_engines: agent.profile.container_engines,
+            // One that is over is of no interest.
+            maintenance: agent.maintenance.filter(|_| status == AgentStatus::Maintenance),
             enrolled_at: agent.enrolled_at,
             last_seen: agent.last_seen,
             health: agent.health,
@@ -81,6 +136,10 @@ impl AgentView {
             files: agent.files,
         }
     }
+}
+
+fn is_nothing(assigned: &Assigned) -> bool {
+    *assigned == Assigned::default()
 }
 
 /// `GET /api/v1/agents/{agent}`.
@@ -195,6 +254,18 @@ pub struct StatisticsView {
     pub agents: AgentCounts,
     /// Agents that are not revoked, by product.
     pub kinds: BTreeMap<String, u64>,
+    /// The same by site; those without one are not among them.
+    #[serde(default)]
+    pub sites: BTreeMap<String, u64>,
+    /// The same by product and version.
+    #[serde(default)]
+    pub versions: BTreeMap<String, u64>,
+    /// The same by operating system, where they told it.
+    #[serde(default)]
+    pub systems: BTreeMap<String, u64>,
+    /// The same by container engine.
+    #[serde(default)]
+    pub container_engines: BTreeMap<String, u64>,
     /// Files of those agents.
     pub files: FileTotals,
     /// Records that those agents' outboxes still hold, as they last told.
@@ -217,6 +288,9 @@ pub struct AgentCounts {
     pub degraded: u64,
     /// Not heard of for a while.
     pub offline: u64,
+    /// Somebody works on their hosts.
+    #[serde(default)]
+    pub maintenance: u64,
     /// Keys taken away.
     pub revoked: u64,
 }
@@ -225,13 +299,18 @@ impl From<Statistics> for StatisticsView {
     fn from(sums: Statistics) -> Self {
         Self {
             agents: AgentCounts {
-                total: sums.online + sums.degraded + sums.offline,
+                total: sums.online + sums.degraded + sums.offline + sums.maintenance,
                 online: sums.online,
                 degraded: sums.degraded,
                 offline: sums.offline,
+                maintenance: sums.maintenance,
                 revoked: sums.revoked,
             },
             kinds: sums.kinds,
+            sites: sums.sites,
+            versions: sums.versions,
+            systems: sums.systems,
+            container_engines: sums.container_engines,
             files: sums.files,
             outbox_records: sums.outbox_records,
             streams_with_gaps: sums.streams_with_gaps,

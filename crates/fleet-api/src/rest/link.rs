@@ -102,14 +102,6 @@ impl From<CloneStatus> for CloneView {
     }
 }
 
-/// `PATCH /api/v1/agents/{agent}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RenameRequest {
-    /// The agent's name from now on.
-    pub name: String,
-}
-
 /// The parameters of `DELETE /api/v1/agents/{agent}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! What operators' requests and answers hold: JSON in snake case, times in RFC 3339, sizes in bytes. The client in the
 //! controller's binary reads the same types.
 mod agent;
+mod amend;
 mod claim;
 mod command;
 mod file;
@@ -10,6 +11,7 @@ mod link;
 pub use agent::{
     AgentCounts, AgentDetailView, AgentQuery, AgentView, GapView, SnapshotView, StatisticsView, StreamView,
 };
+pub use amend::{AmendRequest, GroupRequest, GroupView, MaintenanceRequest};
 pub use claim::{AcceptRequest, ClaimView};
 pub use command::{CommandDetailView, CommandQuery, CommandRequest, CommandView, DeliveryView};
 pub use file::{ChangeQuery, ChangeView, DeletedParam, EntryQuery, FileFactsView, FileQuery, FileView};
@@ -17,8 +19,7 @@ pub use identity::{
     JoinTokenCreated, JoinTokenRequest, JoinTokenView, LoginRequest, LoginResponse, PageQuery, PasswordRequest,
 };
 pub use link::{
-    CloneView, ConfigRequest, ConfigStateView, ConfigView, DeleteQuery, LinkView, RenameRequest, RollbackRequest,
-    SessionView,
+    CloneView, ConfigRequest, ConfigStateView, ConfigView, DeleteQuery, LinkView, RollbackRequest, SessionView,
 };
 
 use serde::{Deserialize, Serialize};

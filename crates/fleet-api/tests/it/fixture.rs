@@ -87,9 +87,10 @@ impl App {
             health: HealthRegistry::new("0.1.0", None),
             metrics: Arc::new(|| "fleet_up 1\n".to_owned()),
             links: links.clone(),
-            check_config: Arc::new(|text| {
+            read_config: Arc::new(|text| {
                 let parsed = conf::parse("configuration", text, conf::Format::Yaml);
-                parsed.map(drop).map_err(|problems| problems.render(false))
+                let read = parsed.and_then(|tree| conf::from_tree(&tree));
+                read.map_err(|problems| problems.render(false))
             }),
             public_url: Arc::new(move || shown.lock().unwrap().clone()),
             settings,

@@ -44,6 +44,9 @@ pub enum SendCommandError {
     /// There is no agent of this name or id.
     #[error("there is no agent `{0}`")]
     NoAgent(String),
+    /// There is no group of this name.
+    #[error("there is no group `{0}`")]
+    NoGroup(String),
     /// It is for nobody.
     #[error("no agent takes this command: name some that do")]
     Nobody,
@@ -89,6 +92,7 @@ impl<S: Store> Fleet<S> {
         let sent = self.store().send_command(command, now).await?;
         let sent = sent.map_err(|refusal| match refusal {
             SendRefusal::NoAgent(agent) => SendCommandError::NoAgent(agent),
+            SendRefusal::NoGroup(group) => SendCommandError::NoGroup(group),
             SendRefusal::Nobody => SendCommandError::Nobody,
             SendRefusal::Args(detail) => SendCommandError::Args(format!("`{}`: {detail}", order.verb)),
             SendRefusal::KeyReused => SendCommandError::KeyReused,

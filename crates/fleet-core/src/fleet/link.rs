@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Store, StoreError,
     agent::{AgentIdentity, AgentRef, Registration},
-    link::{HelloOutcome, NewSessionOfAgent, Outgoing, RenameRefusal, ResultTaken, SessionKey, Standing, Transport},
+    link::{HelloOutcome, NewSessionOfAgent, Outgoing, ResultTaken, SessionKey, Standing, Transport},
 };
 use chrono::{DateTime, Utc};
 use core_model::AgentId;
@@ -23,23 +23,6 @@ const LONGEST_JOURNAL: usize = 10_000;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HelloError {
     /// What it told cannot be.
-    #[error("{0}")]
-    Invalid(String),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// An agent was not renamed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum RenameError {
-    /// There is no such agent.
-    #[error("there is no agent `{0}`")]
-    NoAgent(String),
-    /// Another agent has the name.
-    #[error("an agent named `{0}` is enrolled already")]
-    NameTaken(String),
-    /// The name cannot be one.
     #[error("{0}")]
     Invalid(String),
     /// The store failed.
@@ -234,23 +217,6 @@ impl<S: Store> Fleet<S> {
     /// Waits until an agent is removed. One that was while nobody waited counts.
     pub async fn until_more_to_purge(&self) {
         self.removed.notified().await;
-    }
-
-    /// Gives an agent another name; it hears so with its next session.
-    ///
-    /// # Errors
-    /// When there is no such agent, the name is taken or cannot be one, or the store fails.
-    pub async fn rename_agent(&self, agent: &str, name: &str) -> Result<(), RenameError> {
-        super::registry::check_name("name", name).map_err(RenameError::Invalid)?;
-        match self
-            .store()
-            .rename_agent(AgentRef::from(agent), name.to_owned())
-            .await?
-        {
-            Ok(_) => Ok(()),
-            Err(RenameRefusal::NoAgent) => Err(RenameError::NoAgent(agent.to_owned())),
-            Err(RenameRefusal::NameTaken) => Err(RenameError::NameTaken(name.to_owned())),
-        }
     }
 }
 

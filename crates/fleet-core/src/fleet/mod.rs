@@ -1,7 +1,9 @@
 //! The controller's use cases: rules over a [`Store`].
+mod amend;
 mod claims;
 mod commands;
 mod configs;
+mod document;
 mod identity;
 mod ingest;
 mod keys;
@@ -9,13 +11,15 @@ mod link;
 mod registry;
 mod wake;
 
+pub use amend::{AmendError, PutGroupError};
 pub use claims::{AcceptClaimError, ClaimAnswer, OpenClaimError, PollClaimError};
 pub use commands::{CommandOrder, SendCommandError};
 pub use configs::SetConfigError;
+pub use document::FilesV1AskError;
 pub use identity::{ChangePasswordError, CreateJoinTokenError, LoginError, OpenedSession, PasswordError};
 pub use ingest::IngestError;
 pub use keys::{EnrollCertifiedError, RenewKeyError, RotateKeyError};
-pub use link::{HelloError, RenameError};
+pub use link::HelloError;
 pub use registry::{EnrollError, HeartbeatError, RegisterError};
 pub use wake::Waker;
 
@@ -52,6 +56,8 @@ pub struct FleetSettings {
     pub longest_config: usize,
     /// An agent is asked for another key when its own is older; never without.
     pub rotate_keys_after: Option<Duration>,
+    /// An agent that was not heard of for longer is removed with all that it told; never without.
+    pub remove_silent_after: Option<Duration>,
     /// Whether the client certificate of a connection proves the agent that it names, where no key does.
     pub agents_by_certificate: bool,
 }
@@ -72,6 +78,7 @@ impl Default for FleetSettings {
             kept_commands: Duration::from_secs(30 * 24 * 3600),
             longest_config: 256 << 10,
             rotate_keys_after: None,
+            remove_silent_after: None,
             agents_by_certificate: false,
         }
     }

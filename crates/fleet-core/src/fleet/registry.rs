@@ -2,13 +2,19 @@
 use super::Fleet;
 use crate::{
     Store, StoreError,
-    agent::{AgentIdentity, AgentRecord, AgentStatus, HealthReport, HealthStatus, NewAgent, Registration},
+    agent::{
+        AgentIdentity, AgentRecord, AgentStatus, HealthReport, HealthStatus, NewAgent, NewHeartbeat, Registration,
+    },
+    profile::AgentProfile,
     store::EnrollRefusal,
     token::{RandomError, TokenHash, TokenKind, random},
 };
 use chrono::{DateTime, Utc};
 use core_model::AgentId;
 use fleet_wire::{EnrollRequest, EnrollResponse, Heartbeat, HeartbeatResponse, files_v1};
+
+/// Characters of the reason for which an agent is not healthy.
+const LONGEST_REASON: usize = 500;
 
 /// An agent did not join.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -149,19 +155,17 @@ impl<S: Store> Fleet<S> {
             outbox_records: Some(told.outbox_records),
             outbox_dropped: Some(told.outbox_dropped),
             outbox_damaged: Some(told.outbox_damaged),
+            reason: told.reason.as_deref().map(shortened),
             memory_bytes: None,
         };
-        let noted = self
-            .store
-            .heartbeat(
-                agent.id,
-                Some(told.version),
-                health,
-                told.delivered,
-                self.keys_before(now),
-                now,
-            )
-            .await?;
+        let heartbeat = NewHeartbeat {
+            version: Some(told.version),
+            health,
+            delivered: told.delivered,
+            profile: told.profile.map(AgentProfile::from),
+        };
+        let keys_before = self.keys_before(now);
+        let noted = self.store.heartbeat(agent.id, heartbeat, keys_before, now).await?;
         Ok(HeartbeatResponse {
             snapshot_wanted: noted.snapshot_wanted,
             new_key_wanted: noted.new_key_wanted,
@@ -204,9 +208,16 @@ impl<S: Store> Fleet<S> {
             outbox_records: None,
             outbox_dropped: None,
             outbox_damaged: None,
+            reason: None,
             memory_bytes: Some(told.memory_usage).filter(|bytes| *bytes > 0),
         };
-        self.store.heartbeat(agent.id, None, health, None, None, now).await?;
+        let heartbeat = NewHeartbeat {
+            version: None,
+            health,
+            delivered: None,
+            profile: None,
+        };
+        self.store.heartbeat(agent.id, heartbeat, None, now).await?;
         Ok(())
     }
 
@@ -233,6 +244,12 @@ pub(super) fn new_agent(request: EnrollRequest, id: AgentId) -> Result<NewAgent,
         kind: request.kind,
         registration,
     })
+}
+
+/// Control characters and great length are of no use to a reader.
+fn shortened(reason: &str) -> String {
+    let plain = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(LONGEST_REASON).collect()
 }
 
 fn health(word: &str) -> HealthStatus {

@@ -1,5 +1,8 @@
 //! Commands as operators send, list and cancel them.
-use super::value::{from_json, id, micros, optional_time, time, to_json, unfit, unsigned};
+use super::{
+    amend, registry,
+    value::{from_json, id, micros, optional_time, time, to_json, unfit, unsigned},
+};
 use crate::{
     agent::AgentRef,
     command::{
@@ -111,11 +114,22 @@ fn targets(
         agents.insert(agent.row, agent);
     }
     let mut refusal = SendRefusal::Nobody;
-    if new.target.all || new.target.kind.is_some() {
-        let sql = format!("{CANDIDATE} revoked_at IS NULL AND (?1 IS NULL OR kind = ?1)");
+    if new.target.selects() {
+        let mut selectors = vec![new.target.selector()];
+        if let Some(name) = &new.target.group {
+            let Some(group) = amend::group(connection, name)? else {
+                return Ok(Err(SendRefusal::NoGroup(name.clone())));
+            };
+            selectors.push(group.selector);
+        }
+        let sql = format!("{} WHERE removed_at IS NULL AND revoked_at IS NULL", registry::AGENT);
         let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([&new.target.kind])?;
+        let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
+            let record = registry::record(row)?;
+            if !selectors.iter().all(|selector| selector.fits(&record)) {
+                continue;
+            }
             let agent = candidate_of(row)?;
             match takes(&agent, new) {
                 Ok(()) => drop(agents.insert(agent.row, agent)),

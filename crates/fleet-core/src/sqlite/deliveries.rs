@@ -242,7 +242,8 @@ pub(super) fn reported(
     Ok(ResultTaken::Stored)
 }
 
-/// Ends what time has ended: what no agent had taken by its deadline, and what an agent had taken and told no end of
+/// Ends what time has ended: what no agent had taken by its deadline, what was listed for an agent of the file-scanner
+/// document, which tells the end of nothing, until its deadline, and what an agent had taken and told no end of
 /// although its deadline passed before `overdue`, where the agent was not heard of since `silent_since` or after as long
 /// again. How many.
 pub(super) fn expire(
@@ -255,7 +256,14 @@ pub(super) fn expire(
         "UPDATE delivery SET state = 6, ended_at = ?1, code = 'expired',
                 detail = CASE state WHEN 0 THEN 'the agent was not there before the deadline'
                                     ELSE 'the agent was given it and did not answer before the deadline' END
-         WHERE state IN (0, 1) AND deadline <= ?1",
+         WHERE state IN (0, 1) AND deadline <= ?1 AND NOT (state = 1 AND epoch = 0)",
+        [micros(now)],
+    )?;
+    let listed = connection.execute(
+        "UPDATE delivery SET state = 8, ended_at = ?1, code = 'not_told',
+                detail = 'it was listed for the agent, which by the file-scanner document tells the end of no command: '
+                         || 'it may or may not have run'
+         WHERE state = 1 AND epoch = 0 AND deadline <= ?1",
         [micros(now)],
     )?;
     let lost = connection.execute(
@@ -271,7 +279,7 @@ pub(super) fn expire(
             micros(overdue - (now - overdue))
         ],
     )?;
-    Ok((expired + lost) as u64)
+    Ok((expired + listed + lost) as u64)
 }
 
 /// Whether there may be something for [`expire`] or [`forget`] to do.

@@ -1,15 +1,17 @@
 //! Claims, commands, sessions and configurations, as the store's users ask for them.
-use super::{SqliteStore, claims, commands, configs, deliveries, removal, sessions};
+use super::{SqliteStore, amend, claims, commands, configs, deliveries, document, removal, sessions};
 use crate::{
     agent::AgentRef,
     claim::{AcceptClaim, AcceptRefusal, Claim, ClaimLimits, ClaimPoll, ClaimRefusal, NewClaim},
     command::{CommandDetail, CommandFilter, CommandRecord, NewCommand, SendRefusal, SentCommand},
     link::{
-        AgentConfig, ConfigState, HelloOutcome, NewConfig, NewSessionOfAgent, Outgoing, RenameRefusal, ResultTaken,
-        SessionKey, SetConfigRefusal, Standing,
+        AgentConfig, ConfigState, HelloOutcome, NewConfig, NewSessionOfAgent, Outgoing, ResultTaken, SessionKey,
+        SetConfigRefusal, Standing,
     },
     link_store::LinkStore,
     page::{Page, PageRequest},
+    profile::{AmendRefusal, Amendment},
+    selector::Group,
     store::StoreError,
     token::TokenHash,
 };
@@ -17,7 +19,7 @@ use chrono::{DateTime, Utc};
 use core_model::{AgentId, ClaimId, CommandId, Secret, UserId};
 use fleet_wire::{
     EnrollResponse,
-    link::{CommandReport, ConfigReport, HostSample, Progress},
+    link::{Command, CommandReport, ConfigReport, HostSample, Progress},
 };
 
 type Asked<T> = Result<T, StoreError>;
@@ -180,9 +182,57 @@ impl LinkStore for SqliteStore {
         self.readers.run("list configurations", read).await
     }
 
-    async fn rename_agent(&self, agent: AgentRef, name: String) -> Asked<Result<AgentId, RenameRefusal>> {
-        let work = move |db: &_| removal::rename(db, &agent, &name);
-        self.writer.run("rename an agent", work).await
+    async fn amend_agent(&self, agent: AgentRef, amendment: Amendment) -> Asked<Result<AgentId, AmendRefusal>> {
+        let work = move |db: &_| amend::amend(db, &agent, &amendment);
+        self.writer.run("amend an agent", work).await
+    }
+
+    async fn groups(&self) -> Asked<Vec<Group>> {
+        self.readers.run("list groups", amend::groups).await
+    }
+
+    async fn group(&self, name: String) -> Asked<Option<Group>> {
+        self.readers
+            .run("look up a group", move |db: &_| amend::group(db, &name))
+            .await
+    }
+
+    async fn put_group(&self, group: Group) -> Asked<bool> {
+        self.writer
+            .run("put a group", move |db: &_| amend::put_group(db, &group))
+            .await
+    }
+
+    async fn remove_group(&self, name: String) -> Asked<bool> {
+        self.writer
+            .run("remove a group", move |db: &_| amend::remove_group(db, &name))
+            .await
+    }
+
+    async fn remove_silent(&self, before: DateTime<Utc>, now: DateTime<Utc>) -> Asked<Vec<(AgentId, String)>> {
+        let work = move |db: &_| removal::begin_silent(db, before, now);
+        self.writer.run("remove silent agents", work).await
+    }
+
+    async fn document_config(&self, agent: AgentId) -> Asked<(Option<String>, Vec<String>)> {
+        let read = move |db: &_| document::config(db, agent);
+        self.readers.run("look up what an agent scans", read).await
+    }
+
+    async fn document_commands(
+        &self,
+        agent: AgentId,
+        verbs: &'static [&'static str],
+        now: DateTime<Utc>,
+    ) -> Asked<Vec<Command>> {
+        // They are asked for again and again, and mostly nothing is new: then nothing is written.
+        let read = move |db: &_| document::open(db, agent, verbs, now);
+        let (commands, are_listed) = self.readers.run("look for commands of an agent", read).await?;
+        if are_listed {
+            return Ok(commands);
+        }
+        let work = move |db: &_| document::list(db, agent, verbs, now);
+        self.writer.run("list the commands of an agent", work).await
     }
 
     async fn remove_agent(&self, agent: AgentRef, now: DateTime<Utc>) -> Asked<Option<AgentId>> {

@@ -1,9 +1,11 @@
 //! The store in one SQLite file: one thread that writes in groups, a few connections that read.
+mod amend;
 mod apply;
 mod claims;
 mod commands;
 mod configs;
 mod deliveries;
+mod document;
 mod files;
 mod identity;
 mod ingest;
@@ -24,7 +26,7 @@ mod writer;
 mod writes;
 
 use crate::{
-    agent::{AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, HealthReport, NewAgent, Registration},
+    agent::{AgentDetail, AgentFilter, AgentIdentity, AgentRecord, AgentRef, NewAgent, NewHeartbeat, Registration},
     batch::Batch,
     file::{ChangeQuery, FileQuery, LoggedChange, StoredFile},
     files_v1::{FilesV1Batch, FilesV1Receipt},
@@ -38,7 +40,6 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use core_model::{AgentId, TokenId};
-use fleet_wire::Delivered;
 use readers::Readers;
 use state_sqlite::{Backup, Backups, Component, Database};
 use std::{
@@ -62,6 +63,7 @@ const COMPONENT: Component = Component {
         include_str!("link_schema.sql"),
         include_str!("keys_schema.sql"),
         include_str!("latest_schema.sql"),
+        include_str!("profile_schema.sql"),
     ],
 };
 
@@ -221,15 +223,12 @@ impl Store for SqliteStore {
     async fn heartbeat(
         &self,
         agent: AgentId,
-        version: Option<String>,
-        health: HealthReport,
-        delivered: Option<Delivered>,
+        heartbeat: NewHeartbeat,
         keys_before: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<HeartbeatNoted, StoreError> {
         let work = move |db: &_| {
-            let version = version.as_deref();
-            let (snapshot_wanted, seen) = registry::heartbeat(db, agent, version, &health, delivered, now)?;
+            let (snapshot_wanted, seen) = registry::heartbeat(db, agent, &heartbeat, now)?;
             let new_key_wanted = keys::is_wanted(db, agent, keys_before)?;
             Ok(HeartbeatNoted {
                 snapshot_wanted,

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     agent::{
-        AgentDetail, AgentFilter, AgentRecord, AgentRef, AgentStatus, FileTotals, HealthReport, NewAgent, Registration,
+        AgentDetail, AgentFilter, AgentRecord, AgentRef, AgentStatus, FileTotals, NewAgent, NewHeartbeat, Registration,
     },
     page::{Page, PageRequest},
     store::{CertifiedRefusal, EnrollRefusal, Statistics},
@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use core_model::AgentId;
 use fleet_wire::Delivered;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 pub(super) fn enroll(
@@ -190,21 +191,21 @@ pub(super) fn register(
 pub(super) fn heartbeat(
     connection: &Connection,
     agent: AgentId,
-    version: Option<&str>,
-    health: &HealthReport,
-    delivered: Option<Delivered>,
+    heartbeat: &NewHeartbeat,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<(bool, Option<Delivered>)> {
     let mut statement = connection.prepare_cached(
-        "UPDATE agent SET version = COALESCE(?2, version), health = ?3, last_seen = MAX(last_seen, ?4) WHERE uuid = ?1",
+        "UPDATE agent SET version = COALESCE(?2, version), health = ?3, last_seen = MAX(last_seen, ?4),
+                          profile = COALESCE(?5, profile) WHERE uuid = ?1",
     )?;
     statement.execute(params![
         agent.as_uuid().as_bytes(),
-        version,
-        to_json(health)?,
-        micros(now)
+        heartbeat.version,
+        to_json(&heartbeat.health)?,
+        micros(now),
+        heartbeat.profile.as_ref().map(to_json).transpose()?,
     ])?;
-    let Some(delivered) = delivered else {
+    let Some(delivered) = heartbeat.delivered else {
         return Ok((false, None));
     };
     let agent = row_id(connection, agent)?;
@@ -227,7 +228,7 @@ pub(super) fn revoke(
     Ok(Some(uuid))
 }
 
-const AGENT: &str = "SELECT agent.*, COALESCE(present, 0) AS present, COALESCE(deleted, 0) AS deleted,
+pub(super) const AGENT: &str = "SELECT agent.*, COALESCE(present, 0) AS present, COALESCE(deleted, 0) AS deleted,
                             COALESCE(bytes, 0) AS bytes, agent_session.ended_at AS link_ended_at
                      FROM agent LEFT JOIN file_total ON file_total.agent = agent.id
                                 LEFT JOIN agent_session ON agent_session.agent = agent.id";
@@ -315,9 +316,22 @@ pub(super) fn statistics(
             AgentStatus::Online => &mut sums.online,
             AgentStatus::Degraded => &mut sums.degraded,
             AgentStatus::Offline => &mut sums.offline,
+            AgentStatus::Maintenance => &mut sums.maintenance,
             AgentStatus::Revoked => &mut sums.revoked,
         } += 1;
         if status != AgentStatus::Revoked {
+            let site = agent.site().map(ToString::to_string);
+            let version = format!("{} {}", agent.kind, agent.registration.version);
+            for (sum, found) in [
+                (&mut sums.sites, site),
+                (&mut sums.versions, Some(version)),
+                (&mut sums.systems, agent.profile.os),
+            ] {
+                found.into_iter().for_each(|found| *sum.entry(found).or_default() += 1);
+            }
+            for engine in agent.profile.container_engines {
+                *sums.container_engines.entry(engine).or_default() += 1;
+            }
             *sums.kinds.entry(agent.kind).or_default() += 1;
             sums.files.present += agent.files.present;
             sums.files.deleted += agent.files.deleted;
@@ -331,9 +345,8 @@ pub(super) fn statistics(
     Ok(sums)
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
     let text = |column: &str| row.get::<_, String>(column);
-    let health: Option<String> = row.get("health")?;
     Ok(AgentRecord {
         id: AgentId::from_uuid(id(row, "uuid")?),
         name: text("name")?,
@@ -344,10 +357,13 @@ fn record(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
             capabilities: from_json(&text("capabilities")?)?,
             scan_paths: from_json(&text("scan_paths")?)?,
         },
+        profile: json(row, "profile")?.unwrap_or_default(),
+        assigned: json(row, "assigned")?.unwrap_or_default(),
+        maintenance: json(row, "maintenance")?,
         enrolled_at: time(row, "enrolled_at")?,
         last_seen: time(row, "last_seen")?,
         link_ended_at: optional_time(row, "link_ended_at")?,
-        health: health.map(|text| from_json(&text)).transpose()?,
+        health: json(row, "health")?,
         revoked_at: optional_time(row, "revoked_at")?,
         files: FileTotals {
             present: unsigned(row, "present")?,
@@ -355,4 +371,9 @@ fn record(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
             bytes: unsigned(row, "bytes")?,
         },
     })
+}
+
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| from_json(&text)).transpose()
 }

@@ -1,10 +1,15 @@
-//! Agents that are removed with all that they told, a step at a time, and agents that get another name.
-use super::{registry, value::micros};
-use crate::{agent::AgentRef, link::RenameRefusal};
+//! Agents that are removed with all that they told, a step at a time.
+use super::{
+    registry,
+    value::{from_json, id, micros},
+};
+use crate::{agent::AgentRef, profile::Maintenance};
 use chrono::{DateTime, Utc};
 use core_model::AgentId;
 use rusqlite::{Connection, OptionalExtension, params};
 
+/// Silent agents looked at in one go.
+const MOST_SILENT: i64 = 1_000;
 /// Rows deleted in one step: some tens of milliseconds, so that others get their turn in between.
 const STEP: i64 = 5_000;
 
@@ -63,6 +68,32 @@ pub(super) fn begin(
     Ok(Some(uuid))
 }
 
+/// Begins to remove agents that were not heard of since `before`, and that nobody works on; who they were.
+pub(super) fn begin_silent(
+    connection: &Connection,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Vec<(AgentId, String)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT uuid, name, maintenance FROM agent WHERE removed_at IS NULL AND last_seen < ?1
+         ORDER BY maintenance IS NOT NULL LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![micros(before), MOST_SILENT], |row| {
+        let maintenance: Option<String> = row.get("maintenance")?;
+        let maintenance: Option<Maintenance> = maintenance.map(|text| from_json(&text)).transpose()?;
+        let agent = (AgentId::from_uuid(id(row, "uuid")?), row.get::<_, String>("name")?);
+        Ok((agent, maintenance.is_some_and(|maintenance| maintenance.lasts(now))))
+    })?;
+    let silent = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut gone = Vec::new();
+    for ((agent, name), is_worked_on) in silent {
+        if !is_worked_on && begin(connection, &AgentRef::Id(agent), now)?.is_some() {
+            gone.push((agent, name));
+        }
+    }
+    Ok(gone)
+}
+
 /// Deletes a step of what removed agents left; whether there may be more.
 pub(super) fn step(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT id FROM agent WHERE removed_at IS NOT NULL ORDER BY id LIMIT 1";
@@ -86,20 +117,4 @@ pub(super) fn step(connection: &Connection) -> rusqlite::Result<bool> {
         connection.execute(sql, [agent])?;
     }
     Ok(true)
-}
-
-pub(super) fn rename(
-    connection: &Connection,
-    agent: &AgentRef,
-    name: &str,
-) -> rusqlite::Result<Result<AgentId, RenameRefusal>> {
-    let Some((row, uuid)) = registry::find(connection, agent)? else {
-        return Ok(Err(RenameRefusal::NoAgent));
-    };
-    let sql = "SELECT EXISTS (SELECT 1 FROM agent WHERE name = ?1 AND revoked_at IS NULL AND id <> ?2)";
-    if connection.query_row(sql, params![name, row], |row| row.get(0))? {
-        return Ok(Err(RenameRefusal::NameTaken));
-    }
-    connection.execute("UPDATE agent SET name = ?2 WHERE id = ?1", params![row, name])?;
-    Ok(Ok(uuid))
 }

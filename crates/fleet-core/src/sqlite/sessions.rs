@@ -6,6 +6,7 @@ use super::{
 use crate::link::{
     CloneStatus, HelloOutcome, LinkStatus, NewSessionOfAgent, SessionKey, SessionStatus, Standing, Transport,
 };
+use crate::profile::AgentProfile;
 use chrono::{DateTime, TimeDelta, Utc};
 use core_model::{AgentId, InstanceId};
 use fleet_wire::link::{Config, Hello, HostSample};
@@ -201,9 +202,10 @@ fn put(
 }
 
 fn tell_registry(connection: &Connection, agent: i64, hello: &Hello, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    let profile = hello.profile.clone().map(AgentProfile::from);
     connection.execute(
         "UPDATE agent SET hostname = ?2, version = ?3, capabilities = ?4, machine = COALESCE(?5, machine), verbs = ?6,
-                          last_seen = MAX(last_seen, ?7) WHERE id = ?1",
+                          last_seen = MAX(last_seen, ?7), profile = COALESCE(?8, profile) WHERE id = ?1",
         params![
             agent,
             hello.hostname,
@@ -211,7 +213,8 @@ fn tell_registry(connection: &Connection, agent: i64, hello: &Hello, now: DateTi
             to_json(&hello.capabilities)?,
             hello.machine,
             to_json(&hello.verbs)?,
-            micros(now)
+            micros(now),
+            profile.as_ref().map(to_json).transpose()?
         ],
     )?;
     Ok(())

@@ -12,6 +12,9 @@ pub(crate) struct Fixture {
 }
 
 /// So many seconds after a fixed instant.
+/// As in a test of the list.
+pub(crate) const OFFLINE_AFTER: Duration = Duration::from_secs(180);
+
 pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::seconds(seconds)
 }

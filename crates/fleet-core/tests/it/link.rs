@@ -2,9 +2,9 @@
 use crate::fixture::{Fixture, at, enrollment};
 use core_model::{CommandId, InstanceId};
 use fleet_core::{
-    AgentIdentity, AgentRef, CommandFilter, CommandOrder, CommandTarget, Delivery, DeliveryState, HelloOutcome,
-    LinkStore, NewConfig, Operator, Outgoing, PageRequest, ResultTaken, SendCommandError, SessionKey, SetConfigError,
-    Standing, Store, Transport,
+    AgentIdentity, AgentRef, Amendment, CommandFilter, CommandOrder, CommandTarget, Delivery, DeliveryState,
+    HelloOutcome, LinkStore, NewConfig, Operator, Outgoing, PageRequest, ResultTaken, SendCommandError, SessionKey,
+    SetConfigError, Standing, Store, Transport,
 };
 use fleet_wire::link::{
     Ack, CommandReport, ConfigOutcome, ConfigReport, ConfigVersion, Hello, JournalEntry, JournalState, Outcome,
@@ -31,6 +31,7 @@ fn hello(instance: u8) -> Hello {
         journal: vec![],
         config: None,
         delivered: None,
+        profile: None,
     }
 }
 
@@ -620,7 +621,11 @@ async fn a_removed_agent_is_gone_at_once_and_its_rows_a_step_at_a_time() {
         fleet.ingest(&link.agent, request, at(1)).await.unwrap();
     }
     let command = link.send("scan", Priority::Normal, 1).await;
-    fleet.rename_agent("a", "b").await.unwrap();
+    let renamed = Amendment {
+        name: Some("b".to_owned()),
+        ..Amendment::default()
+    };
+    fleet.amend_agent("a", renamed).await.unwrap();
     assert!(fleet.remove_agent("b", at(2)).await.unwrap());
     assert!(!fleet.remove_agent("b", at(2)).await.unwrap());
     assert_eq!(link.outgoing(session, 3).await.standing, Standing::Revoked);

@@ -7,6 +7,7 @@
 )]
 
 mod claims;
+mod document;
 mod files;
 mod fixture;
 mod identity;
@@ -14,6 +15,7 @@ mod ingest;
 mod interleaving;
 mod keys;
 mod link;
+mod place;
 mod recovery;
 mod registry;
 mod restart;

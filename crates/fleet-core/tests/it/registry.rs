@@ -1,12 +1,10 @@
 //! Agents join, call, are listed in pages, and are revoked.
-use crate::fixture::{Fixture, at, created, enrollment, request, stream};
+use crate::fixture::{Fixture, OFFLINE_AFTER, at, created, enrollment, request, stream};
 use fleet_core::{
-    AgentFilter, AgentRef, AgentStatus, EnrollError, Glob, HeartbeatError, PageRequest, RegisterError, Store,
+    AgentFilter, AgentRef, AgentSelector, AgentStatus, EnrollError, Glob, HeartbeatError, PageRequest, RegisterError,
+    Store,
 };
 use fleet_wire::{Delivered, Heartbeat, files_v1};
-use std::time::Duration;
-
-const OFFLINE_AFTER: Duration = Duration::from_secs(180);
 
 fn heartbeat(status: &str) -> Heartbeat {
     Heartbeat {
@@ -19,6 +17,8 @@ fn heartbeat(status: &str) -> Heartbeat {
         outbox_dropped: 0,
         outbox_damaged: 0,
         delivered: None,
+        reason: None,
+        profile: None,
     }
 }
 
@@ -179,7 +179,11 @@ async fn a_list_is_read_in_pages_that_do_not_shift() {
     let filter = |status, name: &str, kind: Option<&str>| AgentFilter {
         status,
         name: Some(Glob::new(name)),
-        kind: kind.map(str::to_owned),
+        selectors: vec![AgentSelector {
+            kind: kind.map(str::to_owned),
+            ..AgentSelector::default()
+        }],
+        ..AgentFilter::default()
     };
     let count = async |filter| list(filter, None).await.items.len();
     assert_eq!(count(filter(Some(AgentStatus::Revoked), "*", None)).await, 1);

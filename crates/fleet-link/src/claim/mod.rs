@@ -216,6 +216,7 @@ impl Claimant<'_> {
             api_key: answer.api_key,
             server: self.server.clone(),
             enrolled_at: Utc::now(),
+            machine: self.introduction.machine.clone(),
         };
         let (file, written) = (self.file.clone(), credentials.clone());
         blocking(move || {

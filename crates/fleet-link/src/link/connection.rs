@@ -1,7 +1,10 @@
 //! One connection after another, and what is waited for between them.
 use super::{Inner, LinkError, settings::TransportChoice, status::Transport, tries::Tries};
 use fleet_wire::link::GoAway;
-use std::sync::Arc;
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -57,7 +60,15 @@ impl Inner {
     }
 
     /// Puts the end into the status, and into the log where it is news.
-    fn ended(&self, end: End, tries: &Tries, wait: std::time::Duration) {
+    /// Whether it was refused as a copy before, so long ago that an original that had gone by then would not be in the way
+    /// any more: a host that was moved is let in the second time.
+    fn is_surely_a_clone(&self, goaway: &GoAway) -> bool {
+        let mut first = self.cloned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *first.get_or_insert_with(Instant::now);
+        first.elapsed() >= Duration::from_secs(goaway.within_secs.into())
+    }
+
+    fn ended(&self, end: End, tries: &Tries, wait: Duration) {
         let failure = match end {
             End::Failed(failure) => Some(failure),
             End::SentAway(goaway) => Some(LinkError::SentAway(goaway)),
@@ -65,7 +76,12 @@ impl Inner {
         };
         let text = failure.as_ref().map(|failure| crate::chain(failure));
         let is_refusal = failure.as_ref().is_some_and(LinkError::is_refusal);
-        let is_clone = matches!(&failure, Some(LinkError::SentAway(goaway)) if goaway.reason == "cloned");
+        let clone = match &failure {
+            Some(LinkError::SentAway(goaway)) if goaway.reason == "cloned" => Some(goaway),
+            _ => None,
+        };
+        let is_clone = clone.is_some();
+        let is_surely = clone.is_some_and(|goaway| self.is_surely_a_clone(goaway));
         let before = self.status.borrow().clone();
         match &text {
             None => debug!("the link begins anew"),
@@ -81,6 +97,7 @@ impl Inner {
         self.status.send_modify(|status| {
             status.connected = None;
             status.failures = tries.failures();
+            status.is_clone |= is_surely;
             status.unauthorized = is_refusal || is_clone || (status.unauthorized && text.is_some());
             status.error = text.or_else(|| status.error.take());
             let wait = chrono::TimeDelta::from_std(wait).unwrap_or_default();

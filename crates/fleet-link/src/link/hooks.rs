@@ -1,9 +1,10 @@
 //! What the link asks of the product.
 use fleet_wire::{
-    Heartbeat,
+    Heartbeat, Profile,
     link::{Config, ConfigReport, ConfigVersion, HostSample},
 };
 use std::{fmt, pin::Pin, sync::Arc};
+use tokio::sync::watch;
 
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Ask<T> = Arc<dyn Fn() -> Answer<T> + Send + Sync>;
@@ -16,6 +17,7 @@ pub struct LinkHooks {
     pub(super) sample: Option<Ask<Option<HostSample>>>,
     pub(super) config_in_force: Arc<dyn Fn() -> Option<ConfigVersion> + Send + Sync>,
     pub(super) apply_config: Option<Apply>,
+    pub(super) profile: Option<watch::Receiver<Profile>>,
     pub(super) snapshot_wanted: Arc<dyn Fn() + Send + Sync>,
     pub(super) new_key_wanted: Arc<dyn Fn() + Send + Sync>,
 }
@@ -33,6 +35,7 @@ impl LinkHooks {
             sample: None,
             config_in_force: Arc::new(|| None),
             apply_config: None,
+            profile: None,
             snapshot_wanted: Arc::new(|| {}),
             new_key_wanted: Arc::new(|| {}),
         }
@@ -46,6 +49,13 @@ impl LinkHooks {
         R: Future<Output = Option<HostSample>> + Send + 'static,
     {
         self.sample = Some(Arc::new(move || Box::pin(sample())));
+        self
+    }
+
+    /// Where and on what the agent runs: said in HELLO, and with a heartbeat at once when it changes.
+    #[must_use]
+    pub fn with_profile(mut self, profile: watch::Receiver<Profile>) -> Self {
+        self.profile = Some(profile);
         self
     }
 

@@ -5,18 +5,19 @@
 mod connection;
 mod desk;
 mod error;
+pub(crate) mod executor;
 mod hooks;
 mod ledger;
 mod outgoing;
 mod polling;
 mod report;
-mod runner;
+pub(crate) mod runner;
 mod settings;
 mod socket;
 mod status;
 mod talk;
 mod tries;
-mod verb;
+pub(crate) mod verb;
 
 pub use error::{JournalError, LinkError};
 pub use hooks::LinkHooks;
@@ -25,22 +26,18 @@ pub use status::{Connected, LinkStatus, Transport};
 pub use verb::{AfterRestartDecision, CommandContext, CommandError, CommandProgress, InterruptedCommand, Verb, Verbs};
 
 use crate::Introduction;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::Utc;
 use core_model::{InstanceId, MessageId};
-use desk::Desk;
+use executor::{Ends, Executor};
 use fleet_wire::link::{Config, ConfigReport};
-use ledger::Ledger;
 use outgoing::Outgoing;
 use runner::Runner;
 use state_sqlite::CommandJournal;
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
+use std::{fmt, sync::Arc};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
 };
-use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use transport_http::{Client, WebSocketClient};
 
@@ -55,8 +52,6 @@ pub struct LinkParts {
     pub journal: CommandJournal,
     /// What the agent says of itself.
     pub introduction: Introduction,
-    /// The machine's own lasting id, hashed, where it has one.
-    pub machine: Option<String>,
     /// This start of the process.
     pub instance: InstanceId,
     /// What it can be told to do.
@@ -78,7 +73,7 @@ pub struct LinkParts {
 /// use transport_http::{Client, ClientSettings, SocketSettings, WebSocketClient};
 ///
 /// # async fn scan(cancel: &tokio_util::sync::CancellationToken) -> Option<u64> { None }
-/// # async fn alive() -> Heartbeat { unimplemented!() }
+/// # async fn alive() -> Heartbeat { std::future::pending().await }
 /// # async fn wire(
 /// #     server: ClientSettings, state: Database, who: Introduction, instance: InstanceId,
 /// #     settings: watch::Receiver<LinkSettings>, stop: tokio_util::sync::CancellationToken,
@@ -95,7 +90,6 @@ pub struct LinkParts {
 ///     client: Client::new(server)?,
 ///     journal: CommandJournal::open(&state)?,
 ///     introduction: who,
-///     machine: None,
 ///     instance,
 ///     verbs,
 ///     hooks: LinkHooks::new(alive),
@@ -115,19 +109,16 @@ pub struct Link {
 pub(crate) struct Inner {
     client: Client,
     socket: WebSocketClient,
-    ledger: Ledger,
+    executor: Arc<Executor>,
     introduction: Introduction,
-    machine: Option<String>,
-    verbs: Verbs,
     hooks: LinkHooks,
     settings: watch::Receiver<LinkSettings>,
-    desk: Desk,
     outgoing: Arc<Outgoing>,
     /// The latest configuration that came and was not looked at yet.
     config: watch::Sender<Option<Config>>,
     status: watch::Sender<LinkStatus>,
-    /// Milliseconds that the controller's clock is ahead, as the last WELCOME had it.
-    skew_ms: AtomicI64,
+    /// When the controller first took this for a copy of the agent, since it last let it in.
+    cloned_at: std::sync::Mutex<Option<Instant>>,
     /// One at a time: two would run each command twice.
     run: Mutex<()>,
 }
@@ -135,23 +126,35 @@ pub(crate) struct Inner {
 impl Link {
     /// A link of these parts. Nothing is opened yet.
     pub fn new(parts: LinkParts) -> Self {
+        let status = watch::Sender::<LinkStatus>::default();
+        let told = status.clone();
+        let tell = move |waiting, running| {
+            told.send_if_modified(|status| {
+                let is_news = (status.waiting, status.running) != (waiting, running);
+                (status.waiting, status.running) = (waiting, running);
+                is_news
+            });
+        };
+        let settings = parts.settings;
+        let executor = Executor::new(
+            parts.journal,
+            parts.instance,
+            parts.verbs,
+            settings.clone(),
+            Ends::Confirmed,
+            tell,
+        );
         let inner = Inner {
             client: parts.client,
             socket: parts.socket,
-            ledger: Ledger {
-                journal: parts.journal,
-                instance: parts.instance,
-            },
+            outgoing: Arc::clone(&executor.outgoing),
+            executor: Arc::new(executor),
             introduction: parts.introduction,
-            machine: parts.machine,
-            verbs: parts.verbs,
             hooks: parts.hooks,
-            settings: parts.settings,
-            desk: Desk::default(),
-            outgoing: Arc::default(),
+            settings,
             config: watch::Sender::default(),
-            status: watch::Sender::default(),
-            skew_ms: AtomicI64::new(0),
+            status,
+            cloned_at: std::sync::Mutex::default(),
             run: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -174,7 +177,7 @@ impl Link {
     pub async fn run(&self, stop: CancellationToken) {
         let inner = &self.inner;
         let _alone = inner.run.lock().await;
-        let mut runner = Runner::new(inner);
+        let mut runner = Runner::new(&inner.executor);
         runner.recover(&stop).await;
         let drained = CancellationToken::new();
         let commands = async {
@@ -190,14 +193,8 @@ impl Link {
 }
 
 impl Inner {
-    /// The time by the controller's clock, which deadlines are of.
-    fn controller_now(&self) -> DateTime<Utc> {
-        let skew = TimeDelta::milliseconds(self.skew_ms.load(Relaxed));
-        Utc::now().checked_add_signed(skew).unwrap_or_else(Utc::now)
-    }
-
     fn welcomed(&self, connected: Connected) {
-        self.skew_ms.store(connected.clock_skew.num_milliseconds(), Relaxed);
+        self.executor.set_skew(connected.clock_skew);
         tracing::info!(
             transport = connected.transport.name(),
             epoch = connected.epoch,
@@ -208,8 +205,10 @@ impl Inner {
             status.connected = Some(connected);
             status.error = None;
             status.unauthorized = false;
+            status.is_clone = false;
             status.next_try = None;
         });
+        *self.cloned_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 
     async fn apply_configs(&self, stop: &CancellationToken) {

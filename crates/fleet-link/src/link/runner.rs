@@ -1,7 +1,7 @@
 //! Runs commands: what was written into the journal, once each, whatever the connection does meanwhile.
 use super::{
-    Inner,
     desk::Next,
+    executor::{Ends, Executor},
     ledger::Noted,
     report,
     verb::{CommandContext, CommandError, CommandProgress, InterruptedCommand, Verb},
@@ -34,8 +34,8 @@ enum Came {
     Again(Command),
 }
 
-pub(super) struct Runner<'a> {
-    inner: &'a Arc<Inner>,
+pub(crate) struct Runner<'a> {
+    executor: &'a Arc<Executor>,
     tasks: JoinSet<Came>,
     names: HashMap<Id, (CommandId, DateTime<Utc>)>,
     /// Ends that the disk did not take yet, and when they are offered to it again.
@@ -46,10 +46,10 @@ pub(super) struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    pub(super) fn new(inner: &'a Arc<Inner>) -> Self {
-        inner.desk.clear();
+    pub(crate) fn new(executor: &'a Arc<Executor>) -> Self {
+        executor.desk.clear();
         Self {
-            inner,
+            executor,
             tasks: JoinSet::new(),
             names: HashMap::new(),
             unsaved: Vec::new(),
@@ -59,9 +59,9 @@ impl<'a> Runner<'a> {
     }
 
     /// Takes up what the journal has of before. Until it is done no command may come, or it would be taken up twice.
-    pub(super) async fn recover(&mut self, stop: &CancellationToken) {
+    pub(crate) async fn recover(&mut self, stop: &CancellationToken) {
         let noted = loop {
-            match self.inner.ledger.unconfirmed().await {
+            match self.executor.ledger.unconfirmed().await {
                 Ok(noted) => break noted,
                 Err(error) => error!(
                     error = crate::chain(&error),
@@ -81,24 +81,24 @@ impl<'a> Runner<'a> {
         match (noted.state, noted.command) {
             (JournalState::Ended, _) => {}
             (_, None) => self.end(report::damaged(noted.id)).await,
-            (JournalState::Accepted, Some(command)) => self.inner.desk.wait(command, false),
+            (JournalState::Accepted, Some(command)) => self.executor.desk.wait(command, false),
             (JournalState::Started, Some(command)) => {
                 let begun = noted.started;
-                let verb = self.inner.verbs.get(&command.verb);
+                let verb = self.executor.verbs.get(&command.verb);
                 match (verb.and_then(|verb| verb.after_restart.clone()), begun) {
                     (Some(decide), Some((started_at, by))) => {
                         let interrupted = InterruptedCommand {
-                            is_same_process: by == self.inner.ledger.instance,
+                            is_same_process: by == self.executor.ledger.instance,
                             started_at,
                             command: command.clone(),
                         };
-                        let (deciding, max) = (decide(interrupted), self.inner.settings.borrow().max_result);
+                        let (deciding, max) = (decide(interrupted), self.executor.settings.borrow().max_result);
                         let decided = async move {
                             let decision = deciding.await;
                             report::decided(command.command, started_at, decision, max)
                                 .map_or_else(|| Came::Again(command), Came::Ended)
                         };
-                        self.inner.desk.run_aside(noted.id);
+                        self.executor.desk.run_aside(noted.id);
                         self.spawn(noted.id, started_at, decided);
                     }
                     _ => self.end(report::interrupted(noted.id, begun.map(|(at, _)| at))).await,
@@ -108,10 +108,10 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs commands until `stop` is cancelled, and then until those that run have come to an end.
-    pub(super) async fn run(mut self, stop: &CancellationToken) {
+    pub(crate) async fn run(mut self, stop: &CancellationToken) {
         loop {
             if stop.is_cancelled() {
-                self.inner.desk.stop();
+                self.executor.desk.stop();
                 if self.tasks.is_empty() {
                     return;
                 }
@@ -127,7 +127,7 @@ impl<'a> Runner<'a> {
             tokio::select! {
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
                 Some(came) = self.tasks.join_next_with_id() => self.came(came, stop).await,
-                () = self.inner.desk.changed() => {}
+                () = self.executor.desk.changed() => {}
                 () = sleep(until_deadline) => {}
                 () = sleep_until(self.save_at), if !self.unsaved.is_empty() => self.save_again().await,
             }
@@ -139,8 +139,8 @@ impl<'a> Runner<'a> {
         loop {
             // After the disk refused one it would refuse the next.
             let may_begin = self.begin_from.is_none_or(|from| from <= Instant::now());
-            let (desk, now) = (&self.inner.desk, self.inner.controller_now());
-            match desk.next(&self.inner.verbs, now, may_begin) {
+            let (desk, now) = (&self.executor.desk, self.executor.controller_now());
+            match desk.next(&self.executor.verbs, now, may_begin) {
                 None => return,
                 Some(Next::Expire(command)) => self.end(report::expired(command.command, command.deadline)).await,
                 Some(Next::Begin {
@@ -154,23 +154,23 @@ impl<'a> Runner<'a> {
 
     async fn begin_one(&mut self, command: Command, is_again: bool, cancel: CancellationToken) {
         let id = command.command;
-        let Some(verb) = self.inner.verbs.get(&command.verb).cloned() else {
-            let known = self.inner.verbs.names();
+        let Some(verb) = self.executor.verbs.get(&command.verb).cloned() else {
+            let known = self.executor.verbs.names();
             return self.end(report::unknown_verb(id, &command.verb, &known)).await;
         };
-        match self.inner.ledger.start(id).await {
+        match self.executor.ledger.start(id).await {
             Ok(true) => {}
             // It is damaged, or ended by other means.
             Ok(false) => return self.end(report::damaged(id)).await,
             Err(failure) => {
                 error!(command = %id, error = crate::chain(&failure), "a command waits, for its beginning cannot be noted");
                 self.begin_from = Some(Instant::now() + RETRY_STORE);
-                if !self.inner.desk.is_unwanted(id) {
-                    return self.inner.desk.put_back(command, is_again);
+                if !self.executor.desk.is_unwanted(id) {
+                    return self.executor.desk.put_back(command, is_again);
                 }
             }
         }
-        if self.inner.desk.is_unwanted(id) {
+        if self.executor.desk.is_unwanted(id) {
             return self.end(report::cancelled_before_it_began(id)).await;
         }
         let span = info_span!(target: RUN, "command", %id, verb = command.verb);
@@ -196,17 +196,17 @@ impl<'a> Runner<'a> {
             is_again,
             progress: CommandProgress {
                 command: id,
-                outgoing: Arc::clone(&self.inner.outgoing),
+                outgoing: Arc::clone(&self.executor.outgoing),
             },
         };
         let running = (verb.handler)(command.args, context);
-        let inner = Arc::clone(self.inner);
+        let executor = Arc::clone(self.executor);
         let deadline = command.deadline;
         async move {
             tokio::pin!(running);
             let in_time = tokio::select! {
                 result = &mut running => Some(result),
-                () = passed(&inner, deadline) => None,
+                () = passed(&executor, deadline) => None,
             };
             let is_late = in_time.is_none();
             let result = match in_time {
@@ -217,11 +217,11 @@ impl<'a> Runner<'a> {
                     running.await
                 }
             };
-            let max = inner.settings.borrow().max_result;
+            let max = executor.settings.borrow().max_result;
             if let (true, Err(CommandError::Cancelled { body })) = (is_late, &result) {
                 return Came::Ended(report::overdue(id, started_at, body.clone(), max));
             }
-            let was_stopped = cancel.is_cancelled() && !inner.desk.is_unwanted(id);
+            let was_stopped = cancel.is_cancelled() && !executor.desk.is_unwanted(id);
             if was_stopped && matches!(result, Err(CommandError::Cancelled { .. })) {
                 info!("left, for the agent stops");
                 return Came::Left(id);
@@ -241,7 +241,7 @@ impl<'a> Runner<'a> {
                 self.names.remove(&task);
                 match came {
                     Came::Ended(report) => self.end(report).await,
-                    Came::Left(id) => self.inner.desk.done(id),
+                    Came::Left(id) => self.executor.desk.done(id),
                     Came::Again(command) => self.again(command, stop).await,
                 }
             }
@@ -257,21 +257,21 @@ impl<'a> Runner<'a> {
 
     async fn again(&mut self, command: Command, stop: &CancellationToken) {
         let id = command.command;
-        if self.inner.desk.is_unwanted(id) {
+        if self.executor.desk.is_unwanted(id) {
             return self.end(report::cancelled_before_it_began(id)).await;
         }
-        self.inner.desk.done(id);
+        self.executor.desk.done(id);
         // In the journal it stays begun, so the next start of the agent asks again.
         if !stop.is_cancelled() {
-            self.inner.desk.wait(command, true);
+            self.executor.desk.wait(command, true);
         }
     }
 
     /// Notes how a command ended, and has it told.
     async fn end(&mut self, report: CommandReport) {
         info!(command = %report.command, outcome = report.outcome.name(), code = report.code, "a command ended");
-        match self.inner.ledger.end(&report).await {
-            Ok(true) => self.inner.outgoing.result(report.clone()),
+        match self.executor.ledger.end(&report).await {
+            Ok(true) => self.told(&report).await,
             Ok(false) => {
                 warn!(command = %report.command, "a command ended that had ended before; the first end counts")
             }
@@ -279,26 +279,43 @@ impl<'a> Runner<'a> {
                 error!(command = %report.command, error = crate::chain(&failure), "the end of a command cannot be noted; it is tried again");
                 // The controller can know it all the same. After a crash the journal says that nobody knows, and the
                 // controller holds on to what it heard first.
-                self.inner.outgoing.result(report.clone());
+                self.executor.outgoing.result(report.clone());
                 self.unsaved.push(report.clone());
                 self.save_at = Instant::now() + RETRY_STORE;
             }
         }
-        self.inner.desk.done(report.command);
+        self.executor.desk.done(report.command);
+    }
+
+    /// Has whoever hears of it hear how a command ended.
+    async fn told(&self, report: &CommandReport) {
+        match self.executor.ends {
+            Ends::Confirmed => self.executor.outgoing.result(report.clone()),
+            Ends::Untold => {
+                let keep = self.executor.settings.borrow().kept_commands;
+                if let Err(failure) = self.executor.ledger.confirm(report.command, keep).await {
+                    // It has ended, and does not run again; only its place among the open ones stays taken.
+                    warn!(command = %report.command, error = crate::chain(&failure), "the end of a command stays open");
+                }
+            }
+        }
     }
 
     async fn save_again(&mut self) {
         self.save_at = Instant::now() + RETRY_STORE;
         for report in std::mem::take(&mut self.unsaved) {
-            if self.inner.ledger.end(&report).await.is_err() {
-                self.unsaved.push(report);
+            match self.executor.ledger.end(&report).await {
+                Err(_) => self.unsaved.push(report),
+                // A controller was told at once.
+                Ok(_) if self.executor.ends == Ends::Untold => self.told(&report).await,
+                Ok(_) => {}
             }
         }
     }
 
     fn until_deadline(&self) -> Duration {
-        let next = self.inner.desk.next_deadline();
-        let left = next.map(|deadline| (deadline - self.inner.controller_now()).to_std().unwrap_or_default());
+        let next = self.executor.desk.next_deadline();
+        let left = next.map(|deadline| (deadline - self.executor.controller_now()).to_std().unwrap_or_default());
         let begin_from = self.begin_from.filter(|from| *from > Instant::now());
         let until_begin = begin_from.map_or(LOOK_AT_CLOCK, |from| from - Instant::now());
         // At least a little: a deadline that is here was dealt with, or could not be.
@@ -307,19 +324,15 @@ impl<'a> Runner<'a> {
     }
 
     fn tell(&self) {
-        let (waiting, running) = self.inner.desk.counts();
-        self.inner.status.send_if_modified(|status| {
-            let is_news = (status.waiting, status.running) != (waiting, running);
-            (status.waiting, status.running) = (waiting, running);
-            is_news
-        });
+        let (waiting, running) = self.executor.desk.counts();
+        (self.executor.tell)(waiting, running);
     }
 }
 
 /// Waits until the controller's clock says that a deadline is here.
-async fn passed(inner: &Inner, deadline: DateTime<Utc>) {
+async fn passed(executor: &Executor, deadline: DateTime<Utc>) {
     loop {
-        match (deadline - inner.controller_now()).to_std() {
+        match (deadline - executor.controller_now()).to_std() {
             Ok(left) if !left.is_zero() => sleep(left.min(LOOK_AT_CLOCK)).await,
             _ => return,
         }

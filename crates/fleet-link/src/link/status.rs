@@ -30,6 +30,9 @@ pub struct LinkStatus {
     pub error: Option<String>,
     /// The controller does not take this agent's key. It stays until it does.
     pub unauthorized: bool,
+    /// The controller says that another machine with this agent's key is there, and said so before, longer ago than one
+    /// that is gone would count as there. It stays until this one is let in.
+    pub is_clone: bool,
     /// Attempts that failed in a row.
     pub failures: u32,
     /// Without a connection: until when nothing is tried.

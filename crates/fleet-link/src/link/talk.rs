@@ -2,13 +2,19 @@
 use super::{Inner, JournalError, desk::Cancelled, report, status::Connected, status::Transport};
 use chrono::Utc;
 use core_model::{CommandId, MessageId};
-use fleet_wire::link::{
-    Ack, AgentMessage, Cancel, Command, Config, ControllerMessage, Envelope, ErrorMessage, GoAway, Hello, JournalEntry,
-    Welcome,
+use fleet_wire::{
+    Heartbeat, Profile,
+    link::{
+        Ack, AgentMessage, Cancel, Command, Config, ControllerMessage, Envelope, ErrorMessage, GoAway, Hello,
+        JournalEntry, Welcome,
+    },
 };
 use state_sqlite::{CommandState, Seen};
 use std::{pin::Pin, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
 use tracing::{debug, info, warn};
 
 /// How long the product may take to say how it is: what comes later is left out this time.
@@ -36,6 +42,9 @@ pub(super) struct Talk<'a> {
     telemetry: Option<Due>,
     /// The product was asked how it is, and has not answered yet.
     asked: Option<Asked>,
+    /// Where and on what the agent runs, and whether it has changed since it was said.
+    profile: Option<watch::Receiver<Profile>>,
+    is_profile_news: bool,
     max_message: u64,
 }
 
@@ -60,6 +69,8 @@ impl<'a> Talk<'a> {
             },
             telemetry: None,
             asked: None,
+            profile: inner.hooks.profile.clone(),
+            is_profile_news: false,
             // What any controller takes; WELCOME says how much more.
             max_message: 64 << 10,
         }
@@ -69,23 +80,26 @@ impl<'a> Talk<'a> {
     pub(super) async fn hello(&mut self) -> Result<Vec<AgentMessage>, JournalError> {
         let inner = self.inner;
         inner.outgoing.open();
-        let noted = inner.ledger.unconfirmed().await?;
+        let noted = inner.executor.ledger.unconfirmed().await?;
         let journal = noted.iter().map(|noted| JournalEntry {
             command: noted.id,
             state: noted.state,
         });
+        let profile = self.profile.as_mut().map(|profile| profile.borrow_and_update().clone());
+        self.is_profile_news = false;
         let delivered = timeout(ANSWER_WITHIN, (inner.hooks.heartbeat)()).await;
         let hello = Hello {
             kind: inner.introduction.kind.clone(),
             version: inner.introduction.version.clone(),
             hostname: inner.introduction.hostname.clone(),
-            machine: inner.machine.clone(),
-            instance: inner.ledger.instance,
+            machine: inner.introduction.machine.clone(),
+            instance: inner.executor.ledger.instance,
             capabilities: inner.introduction.capabilities.clone(),
-            verbs: inner.verbs.names(),
+            verbs: inner.executor.verbs.names(),
             journal: journal.collect(),
             config: (inner.hooks.config_in_force)(),
             delivered: delivered.ok().and_then(|heartbeat| heartbeat.delivered),
+            profile,
         };
         let results = noted
             .into_iter()
@@ -191,7 +205,7 @@ impl<'a> Talk<'a> {
         let inner = self.inner;
         let id = command.command;
         let max_open = inner.settings.borrow().max_open_commands;
-        let seen = match inner.ledger.accept(&command, max_open).await {
+        let seen = match inner.executor.ledger.accept(&command, max_open).await {
             Ok(seen) => seen,
             Err(error) => {
                 let detail = crate::chain(&error);
@@ -203,13 +217,13 @@ impl<'a> Talk<'a> {
         match seen {
             Seen::New => {
                 info!(command = %id, verb = command.verb, "a command came");
-                inner.desk.wait(command, false);
+                inner.executor.desk.wait(command, false);
                 answer(ack)
             }
             Seen::Before(state) => {
                 debug!(command = %id, "a command came again");
                 if state == CommandState::Accepted {
-                    inner.desk.wait_unless_known(command);
+                    inner.executor.desk.wait_unless_known(command);
                 }
                 let mut heard = answer(ack);
                 heard.replies.extend(self.known_result(id).await);
@@ -224,20 +238,20 @@ impl<'a> Talk<'a> {
 
     async fn cancel(&mut self, id: CommandId, message: MessageId) -> Heard {
         let inner = self.inner;
-        match inner.desk.cancel(id) {
+        match inner.executor.desk.cancel(id) {
             Cancelled::Running => Heard::default(),
             Cancelled::Waiting(command) => {
                 let report = report::cancelled_before_it_began(id);
-                match inner.ledger.end(&report).await {
+                match inner.executor.ledger.end(&report).await {
                     Ok(_) => answer(AgentMessage::Result(report)),
                     Err(error) => {
                         // It is neither begun nor forgotten: the next CANCEL or its deadline ends it.
-                        inner.desk.wait(command, false);
+                        inner.executor.desk.wait(command, false);
                         answer(complaint("journal_unavailable", crate::chain(&error), Some(message)))
                     }
                 }
             }
-            Cancelled::Absent => match inner.ledger.knows(id).await {
+            Cancelled::Absent => match inner.executor.ledger.knows(id).await {
                 Ok(true) => Heard {
                     replies: self.known_result(id).await.into_iter().collect(),
                     ..Heard::default()
@@ -253,7 +267,7 @@ impl<'a> Talk<'a> {
     }
 
     async fn known_result(&mut self, id: CommandId) -> Option<AgentMessage> {
-        match self.inner.ledger.report(id).await {
+        match self.inner.executor.ledger.report(id).await {
             Ok(report) => report.map(AgentMessage::Result),
             Err(error) => {
                 warn!(command = %id, error = crate::chain(&error), "the result of a command cannot be read");
@@ -264,7 +278,7 @@ impl<'a> Talk<'a> {
 
     async fn confirm(&mut self, id: CommandId) -> Heard {
         let keep = self.inner.settings.borrow().kept_commands;
-        match self.inner.ledger.confirm(id, keep).await {
+        match self.inner.executor.ledger.confirm(id, keep).await {
             Ok(true) => {}
             Ok(false) => debug!(command = %id, "a result was confirmed that is not in the journal"),
             // The result is told again with the next HELLO, and confirmed again.
@@ -293,7 +307,14 @@ impl<'a> Talk<'a> {
                 }
             }
             let telemetry = self.telemetry.map(|due| due.at);
-            sleep_until(telemetry.map_or(self.heartbeat.at, |at| at.min(self.heartbeat.at))).await;
+            let due = telemetry.map_or(self.heartbeat.at, |at| at.min(self.heartbeat.at));
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = changed(&mut self.profile) => {
+                    self.is_profile_news = true;
+                    self.heartbeat.at = Instant::now();
+                }
+            }
             self.asked = Some(self.ask());
         }
     }
@@ -301,13 +322,17 @@ impl<'a> Talk<'a> {
     fn ask(&mut self) -> Asked {
         let hooks = &self.inner.hooks;
         let heartbeat = is_due(&mut self.heartbeat).then(|| (hooks.heartbeat)());
+        let mut profile = None;
+        if heartbeat.is_some() && std::mem::take(&mut self.is_profile_news) {
+            profile = self.profile.as_ref().map(|profile| profile.borrow().clone());
+        }
         let is_sample_due = self.telemetry.as_mut().is_some_and(is_due);
         let sample = hooks.sample.as_ref().filter(|_| is_sample_due).map(|sample| sample());
         Box::pin(async move {
             let mut messages = Vec::new();
             if let Some(heartbeat) = heartbeat {
                 match timeout(ANSWER_WITHIN, heartbeat).await {
-                    Ok(heartbeat) => messages.push(AgentMessage::Heartbeat(heartbeat)),
+                    Ok(heartbeat) => messages.push(AgentMessage::Heartbeat(Heartbeat { profile, ..heartbeat })),
                     Err(_) => warn!("the agent could not say in time how it is; one heartbeat is left out"),
                 }
             }
@@ -351,6 +376,16 @@ fn frame(message: &AgentMessage) -> Option<(Envelope, usize)> {
             None
         }
     }
+}
+
+/// Until it changes; for good where it never will.
+async fn changed(profile: &mut Option<watch::Receiver<Profile>>) {
+    if let Some(profile) = profile
+        && profile.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 fn is_due(due: &mut Due) -> bool {

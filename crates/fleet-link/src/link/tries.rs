@@ -56,7 +56,9 @@ impl Tries {
                 return match goaway.reason.as_str() {
                     "revoked" => refused(settings, random).max(spread),
                     // Somebody else has this agent's key. Two that push each other out must not do it in a hurry.
-                    "superseded" | "cloned" => self.failed(settings, random).max(spread),
+                    "superseded" => self.failed(settings, random).max(spread),
+                    // Not before an original that is gone by now counts as gone, too.
+                    "cloned" => self.failed(settings, random).max(within + spread / 4),
                     _ => spread,
                 };
             }

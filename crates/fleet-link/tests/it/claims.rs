@@ -163,6 +163,7 @@ async fn claimed(
         hostname: "web-1".to_owned(),
         version: "0.1.0".to_owned(),
         capabilities: vec!["scan".to_owned()],
+        machine: Some("m1".to_owned()),
     };
     let backoff = Backoff {
         first: Duration::from_millis(1),

@@ -1,6 +1,6 @@
 //! The credential file: who may read it, whose it is, and what a crash leaves.
 use core_model::{AgentId, Secret};
-use fleet_link::{CredentialError, CredentialFile, Credentials};
+use fleet_link::{CredentialError, CredentialFile, Credentials, Introduction};
 use std::fs;
 
 const SERVER: &str = "https://fleet.example.com";
@@ -12,6 +12,7 @@ fn credentials(key: &str) -> Credentials {
         api_key: Some(Secret::new(key)),
         server: SERVER.to_owned(),
         enrolled_at: crate::rig::noon(),
+        machine: None,
     }
 }
 
@@ -113,4 +114,41 @@ fn a_file_of_something_else_is_told_from_none() {
 #[test]
 fn the_key_is_not_in_what_is_printed() {
     assert!(!format!("{:?}", credentials("hunter2")).contains("hunter2"));
+}
+
+#[test]
+fn a_copy_of_an_enrolled_host_asks_for_a_name_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = CredentialFile::in_dir(dir.path());
+    let introduction = Introduction {
+        name: "web-1".to_owned(),
+        machine: Some("0123456789".to_owned()),
+        ..Introduction::default()
+    };
+    let of = |machine: &str| Credentials {
+        name: "web-1".to_owned(),
+        machine: Some(machine.to_owned()),
+        ..credentials("k")
+    };
+    assert!(of("m1").is_of_another_machine(Some("m2")));
+    assert!(!of("m1").is_of_another_machine(Some("m1")) && !of("m1").is_of_another_machine(None));
+    assert_eq!(
+        introduction.clone().apart_from_original(&file).name,
+        "web-1",
+        "nothing was set aside"
+    );
+
+    file.store(&of("m1")).unwrap();
+    let aside = file.set_aside().unwrap();
+    assert!(file.load(SERVER).unwrap().is_none() && aside.exists());
+    assert_eq!(introduction.clone().apart_from_original(&file).name, "web-1-012345");
+    let other = Introduction {
+        name: "web-2".to_owned(),
+        ..introduction
+    };
+    assert_eq!(
+        other.apart_from_original(&file).name,
+        "web-2",
+        "it has another name anyway"
+    );
 }

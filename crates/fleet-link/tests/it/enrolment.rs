@@ -59,6 +59,7 @@ fn introduction() -> Introduction {
         hostname: "web-1".to_owned(),
         version: "0.1.0".to_owned(),
         capabilities: vec!["scan".to_owned()],
+        machine: Some("m1".to_owned()),
     }
 }
 

@@ -9,9 +9,11 @@
 mod claims;
 mod credentials;
 mod delivery;
+mod document;
 mod enrolment;
 mod faults;
 mod files_v1;
+mod leaving;
 mod link;
 mod presence;
 mod rig;

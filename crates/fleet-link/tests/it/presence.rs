@@ -20,6 +20,8 @@ fn heartbeat(status: &str) -> Heartbeat {
         outbox_dropped: 0,
         outbox_damaged: 0,
         delivered: None,
+        reason: None,
+        profile: None,
     }
 }
 

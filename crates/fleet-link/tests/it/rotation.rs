@@ -96,6 +96,7 @@ impl Place {
             api_key: Some(Secret::new("key-0")),
             server: url.clone(),
             enrolled_at: noon(),
+            machine: None,
         };
         file.store(&credentials).unwrap();
         let keys = Arc::new(Mutex::new(Keys {

@@ -1,6 +1,6 @@
 //! What an agent says on the link.
 use super::{CommandReport, ErrorMessage, envelope::messages};
-use crate::{Delivered, Heartbeat};
+use crate::{Delivered, Heartbeat, Profile};
 use chrono::{DateTime, Utc};
 use core_model::{CommandId, InstanceId};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub struct Hello {
     /// What of its outbox it holds for delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<Delivered>,
+    /// Where and on what it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
 }
 
 /// A command in an agent's journal.

@@ -90,8 +90,8 @@ impl Agent {
                 hostname: "web-1".to_owned(),
                 version: "0.1.0".to_owned(),
                 capabilities: vec!["scan".to_owned()],
+                machine: Some("m".to_owned()),
             },
-            machine: Some("m".to_owned()),
             instance: InstanceId::from_uuid(Uuid::from_u128(rand())),
             verbs: plan.verbs,
             hooks: plan.hooks,
@@ -193,6 +193,8 @@ pub(crate) fn heartbeat() -> Heartbeat {
         outbox_dropped: 0,
         outbox_damaged: 0,
         delivered: None,
+        reason: None,
+        profile: None,
     }
 }
 

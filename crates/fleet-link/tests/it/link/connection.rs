@@ -7,11 +7,14 @@ use super::{
 use core_model::{ByteSize, Secret, StreamId};
 use fleet_link::{LinkHooks, Transport, TransportChoice, Verb, Verbs};
 use fleet_wire::{
-    Delivered, Heartbeat,
-    link::{ControllerMessage, ErrorMessage, GoAway, Outcome, Welcome},
+    Delivered, Heartbeat, Profile,
+    link::{AgentMessage, ControllerMessage, ErrorMessage, GoAway, Outcome, Welcome},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use transport_http::SocketSettings;
 use uuid::Uuid;
 
@@ -144,6 +147,34 @@ async fn an_agent_that_is_sent_away_says_why_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_copy_of_a_host_is_sure_of_it_when_it_is_refused_for_long() {
+    let (dir, mut controller) = (tempfile::tempdir().unwrap(), Controller::start().await);
+    let agent = Agent::start(&dir, &controller, Plan::default());
+    let cloned = || {
+        ControllerMessage::GoAway(GoAway {
+            within_secs: 1,
+            reason: "cloned".to_owned(),
+            detail: "the agent is on the host `web-1`".to_owned(),
+        })
+    };
+    let begun = Instant::now();
+    for (is_sure, after) in [(false, 0), (true, 1)] {
+        let mut peer = controller.peer().await;
+        peer.hello().await;
+        assert!(begun.elapsed() >= Duration::from_secs(after), "{:?}", begun.elapsed());
+        peer.say(cloned()).await;
+        let status = agent
+            .status(|status| status.unauthorized && status.is_clone == is_sure)
+            .await;
+        assert!(status.connected.is_none());
+    }
+    let (_peer, _) = controller.linked().await;
+    let status = agent.status(|status| status.connected.is_some()).await;
+    assert!(!status.is_clone && !status.unauthorized);
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn an_agent_whose_key_is_refused_says_so_and_does_not_hurry() {
     let dir = tempfile::tempdir().unwrap();
     for (status, code) in [(401, "invalid_key"), (403, "revoked")] {
@@ -243,6 +274,37 @@ async fn a_socket_of_the_key_before_gives_way_to_one_of_the_new_key_and_loses_no
     let report = next.wait_for(result_of(wanted.command)).await;
     assert_eq!(ended(&report).0, Outcome::Done);
     assert_eq!(controller.upgrades(), 2);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn where_an_agent_runs_is_said_at_the_beginning_and_when_it_changes() {
+    let (dir, mut controller) = (tempfile::tempdir().unwrap(), Controller::start().await);
+    let at = |site: &str| Profile {
+        site: Some(site.to_owned()),
+        ..Profile::default()
+    };
+    let profile = watch::Sender::new(at("fra1"));
+    let plan = Plan {
+        hooks: LinkHooks::new(async || heartbeat()).with_profile(profile.subscribe()),
+        ..Plan::default()
+    };
+    let agent = Agent::start(&dir, &controller, plan);
+    let (mut peer, hello) = controller.linked().await;
+    assert_eq!(hello.profile, Some(at("fra1")));
+    profile.send_replace(at("ams2"));
+    let told = peer.wait_for(|message| match message {
+        AgentMessage::Heartbeat(heartbeat) => Some(heartbeat.profile),
+        _ => None,
+    });
+    assert_eq!(
+        told.await,
+        Some(at("ams2")),
+        "at once, not with the next heartbeat in half a minute"
+    );
+    drop(peer);
+    let (_peer, hello) = controller.linked().await;
+    assert_eq!(hello.profile, Some(at("ams2")));
     agent.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! The link to a fleet controller: commands, heartbeats, and the configuration that it keeps for this agent.
-use crate::{context::Context, link::Link, orders::Orders, settings::ScannerConfig};
+use super::{Link, chain};
+use crate::{context::Context, orders::Orders, settings::ScannerConfig};
 use chrono::Utc;
 use core_model::InstanceId;
 use daemon_kit::live::{ReloadCause, ReloadOutcome, ReloadReport, ReloaderHandle, RemoteConfig};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use transport_http::{Client, ClientSettings, SocketSettings, WebSocketClient};
 
 /// Keeps the link up until `stop`.
-pub(crate) async fn run(
+pub(super) async fn run(
     context: &Arc<Context>,
     link: &Arc<Link>,
     orders: &Orders,
@@ -20,6 +21,7 @@ pub(crate) async fn run(
     introduction: Introduction,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    link.profile().await;
     let reloader = context.reloader().handle();
     let (asked, of_config, in_force) = (Arc::clone(link), reloader.clone(), reloader.report());
     let hooks = LinkHooks::new(move || {
@@ -27,6 +29,7 @@ pub(crate) async fn run(
         async move { link.how_it_is(None).await }
     })
     .with_sample(async || sample())
+    .with_profile(link.watch_profile())
     .with_config(
         move || in_force.borrow().remote.clone().map(version),
         move |config| apply(of_config.clone(), config),
@@ -46,7 +49,6 @@ pub(crate) async fn run(
         socket: WebSocketClient::new(settings, SocketSettings::default())?,
         journal: CommandJournal::open(link.database())?,
         introduction,
-        machine: machine(),
         instance: instance(),
         verbs: orders.verbs(link.health()),
         hooks,
@@ -66,8 +68,11 @@ pub(crate) async fn run(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = controller.run(stop) => {}
+        () = controller.run(stop.clone()) => {}
         () = tell => {}
+        () = link.keep_profile() => {}
+        // The link begins anew, without credentials.
+        () = link.until_known_for_a_copy(controller.status()) => stop.cancel(),
     }
     Ok(())
 }
@@ -83,7 +88,7 @@ async fn apply(reloader: ReloaderHandle<ScannerConfig>, config: Config) -> Confi
     match reloader.set_remote(wanted).await {
         Ok(report) => told(&report, about),
         Err(error) => {
-            let error = crate::link::chain(&error);
+            let error = chain(&error);
             tracing::error!(error, "the controller's configuration could not be kept");
             let running = reloader.report().borrow().remote.clone().map(version);
             ConfigReport {
@@ -149,7 +154,7 @@ fn sample() -> Option<HostSample> {
 }
 
 /// This start of the process.
-fn instance() -> InstanceId {
+pub(super) fn instance() -> InstanceId {
     static INSTANCE: OnceLock<InstanceId> = OnceLock::new();
     *INSTANCE.get_or_init(|| {
         let mut random = [0; 10];
@@ -157,13 +162,4 @@ fn instance() -> InstanceId {
         let _ = getrandom::fill(&mut random);
         InstanceId::new(Utc::now(), random)
     })
-}
-
-/// The machine's own id, hashed: it tells hosts apart and says nothing of them.
-fn machine() -> Option<String> {
-    let id = std::fs::read_to_string("/etc/machine-id").ok()?;
-    let id = id.trim();
-    (!id.is_empty())
-        .then(|| blake3::derive_key("shoal agent machine", id.as_bytes()))
-        .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }

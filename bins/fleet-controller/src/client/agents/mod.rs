@@ -1,0 +1,140 @@
+//! `fleet-controller agents`.
+mod change;
+mod show;
+
+use super::{PAGE, block_on, explain, for_each, print_one, session};
+use crate::{
+    cli::Output,
+    cli_agents::{AgentsArgs, AgentsCommand, ListAgentsArgs},
+};
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use core_model::{ByteSize, Labels};
+use daemon_kit::{Exit, Table, printable};
+use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView};
+use transport_http::Client;
+
+pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> {
+    let client = session::client()?;
+    let Some(command) = &args.command else {
+        return list(&client, output, &args.list);
+    };
+    match command {
+        AgentsCommand::Show { agent } => {
+            let path = format!("/api/v1/agents/{}", super::files::encoded(agent));
+            let agent: AgentDetailView = block_on(async { client.get_json(&path).await.map_err(explain) })?;
+            print_one(output, &agent, show::detail)?;
+            Ok(Exit::Done)
+        }
+        AgentsCommand::Rename { agent, name } => change::rename(&client, agent, name),
+        AgentsCommand::Edit(args) => change::edit(&client, args),
+        AgentsCommand::Maintenance(args) => change::maintenance(&client, args),
+        AgentsCommand::RotateKey { agents } => change::rotate_keys(&client, agents),
+        AgentsCommand::Prune { silent_for, yes } => change::prune(&client, output, *silent_for, *yes),
+        AgentsCommand::Remove { agent } => change::remove(&client, agent),
+        AgentsCommand::Revoke { agent } => change::revoke(&client, agent),
+    }
+}
+
+fn list(client: &Client, output: Output, args: &ListAgentsArgs) -> anyhow::Result<Exit> {
+    let agents = fetch(client, query(args)?)?;
+    print(output, &agents)?;
+    Ok(Exit::Done)
+}
+
+/// What the options ask for.
+pub(super) fn query(args: &ListAgentsArgs) -> anyhow::Result<AgentQuery> {
+    let status = args
+        .status
+        .as_ref()
+        .map(|status| serde_json::from_value(status.as_str().into()));
+    let labels: Vec<String> = args.select.labels.iter().map(ToString::to_string).collect();
+    Ok(AgentQuery {
+        kind: args.select.kind.clone(),
+        site: args.select.site.clone(),
+        labels: (!labels.is_empty()).then(|| labels.join(",")),
+        capability: args.select.capability.clone(),
+        container_engine: args.select.container_engine.clone(),
+        group: args.group.clone(),
+        status: status
+            .transpose()
+            .context("--status takes online, degraded, offline, maintenance or revoked")?,
+        name: args.name.clone(),
+        version: args.version.clone(),
+        os: args.os.clone(),
+        ..AgentQuery::default()
+    })
+}
+
+/// All agents that the query asks for.
+pub(super) fn fetch(client: &Client, query: AgentQuery) -> anyhow::Result<Vec<AgentView>> {
+    let mut agents = Vec::new();
+    let set = |query: &mut AgentQuery, cursor, limit: usize| {
+        query.cursor = cursor;
+        query.limit = Some(limit.min(PAGE));
+    };
+    block_on(for_each(client, "/api/v1/agents", query, 0, set, |agent| {
+        agents.push(agent);
+        Ok(true)
+    }))?;
+    Ok(agents)
+}
+
+pub(super) fn print(output: Output, agents: &[AgentView]) -> anyhow::Result<()> {
+    match output {
+        Output::Jsonl => agents
+            .iter()
+            .try_for_each(|agent| print_one(output, agent, |_| String::new())),
+        _ => print_one(output, &agents, |agents| table(agents)),
+    }
+}
+
+fn table(agents: &[AgentView]) -> String {
+    let mut table = Table::new(&[
+        "NAME",
+        "KIND",
+        "STATUS",
+        "SITE",
+        "FILES",
+        "SIZE",
+        "OWED",
+        "LAST SEEN",
+        "VERSION",
+        "HOST",
+    ])
+    .right(4)
+    .right(5)
+    .right(6);
+    for agent in agents {
+        let owed = agent.health.as_ref().and_then(|health| health.outbox_records);
+        table.row([
+            printable(agent.name.as_bytes()).into_owned(),
+            agent.kind.clone(),
+            word(&agent.status),
+            agent.site.as_ref().map(ToString::to_string).unwrap_or_default(),
+            agent.files.present.to_string(),
+            ByteSize::new(agent.files.bytes).human(),
+            owed.map(|owed| owed.to_string()).unwrap_or_default(),
+            agent.last_seen.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            printable(agent.version.as_bytes()).into_owned(),
+            printable(agent.hostname.as_bytes()).into_owned(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// `KEY=VALUE` of each.
+pub(super) fn labels(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(" ")
+}
+
+pub(super) fn word(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_value(value).ok();
+    json.and_then(|json| json.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+pub(super) fn time(at: &DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,116 @@
+//! Delivery and signs of life while the process runs, and what is said at its end.
+use super::{Link, chain, delivery_settings};
+use crate::{
+    answers::{self, Answer},
+    run::blocking,
+};
+use chrono::Utc;
+use core_model::Queue;
+use fsscan::Summary;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Notify, time};
+use tokio_util::sync::CancellationToken;
+
+impl Link {
+    /// Delivers and gives signs of life while the scan goes on. Never ends by itself.
+    pub(crate) async fn keep_up(&self) {
+        // The scan's end cuts this off; requests under way are then repeated by the last round.
+        self.serve(CancellationToken::new(), &Notify::new()).await;
+        std::future::pending().await
+    }
+
+    /// Delivers and gives signs of life until `stop`: every so often, and when there is something to say.
+    pub(super) async fn serve(&self, stop: CancellationToken, news: &Notify) {
+        let Some(connected) = &self.connected else { return };
+        if stop.run_until_cancelled(self.until_settled()).await.is_none() {
+            return;
+        }
+        let beat = async {
+            let mut live = self.live.clone();
+            let mut is_news = true;
+            loop {
+                // A controller on the link hears there that we are alive.
+                if is_news || !self.is_controlled() {
+                    // Whether it was refused is said by the last heartbeat.
+                    let _ = self.heartbeat(connected, None).await;
+                }
+                let last = time::Instant::now();
+                loop {
+                    let now = Arc::clone(&live.borrow_and_update());
+                    connected
+                        .settings
+                        .send_replace(delivery_settings(&now, connected.look_every));
+                    let interval = now.agent.heartbeat_interval.get().max(Duration::from_secs(1));
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = news.notified() => {
+                            is_news = true;
+                            break;
+                        }
+                        () = time::sleep_until(last + interval) => {
+                            is_news = false;
+                            break;
+                        }
+                        // Another interval counts from the last heartbeat.
+                        Ok(()) = live.changed() => {}
+                    }
+                }
+            }
+        };
+        let renew = async {
+            if let Some(rotation) = &connected.rotation {
+                rotation.run(&stop).await;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = connected.delivery.run(stop.clone()) => {}
+            () = beat => {}
+            () = renew => {}
+        }
+    }
+
+    /// Delivers what is left and says how the run went; gives whether the server now knows all of it.
+    pub(crate) async fn finish(&self, summary: Option<&Summary>, stop: &CancellationToken) -> bool {
+        let Some(connected) = &self.connected else {
+            return self.waiting() == 0;
+        };
+        let report = connected.delivery.deliver_until_empty(stop).await;
+        self.health.delivered();
+        let answer = Answer {
+            at: Utc::now(),
+            is_good: report.error.is_none(),
+            text: match &report.error {
+                None => "took all that it was sent".to_owned(),
+                Some(error) => chain(error),
+            },
+        };
+        self.keep(answer).await;
+        if let Some(error) = &report.error {
+            tracing::error!(
+                error = chain(error),
+                waiting = report.remaining,
+                "records could not be delivered; they wait for the next run"
+            );
+            return false;
+        }
+        // A server that does not answer must not keep a process that was told to end.
+        let is_known = tokio::select! {
+            is_known = self.last_heartbeat(connected, summary) => is_known,
+            () = stop.cancelled() => true,
+        };
+        is_known && report.remaining == 0
+    }
+
+    async fn keep(&self, answer: Answer) {
+        let database = self.database.clone();
+        let kept = blocking(move || answers::keep_answer(&database, &answer)).await;
+        if let Err(error) = kept {
+            tracing::debug!(error = format!("{error:#}"), "the server's answer was not written down");
+        }
+    }
+
+    fn waiting(&self) -> u64 {
+        self.outbox.stats().map_or(u64::MAX, |stats| stats.records)
+    }
+}
