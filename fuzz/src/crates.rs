@@ -1,4 +1,5 @@
 //! What only a crate itself can call: the functions of its `fuzzing` module.
+pub use clamd_proto::fuzzing::{replies as clamd_replies, stats as clamd_stats, version as clamd_version};
 pub use conf::fuzzing::key_path;
 pub use fleet_api::fuzzing::cursors as cursor;
 pub use fleet_link::fuzzing::{

@@ -16,8 +16,9 @@ mod times;
 mod wire;
 
 pub use crates::{
-    content_hashes, credentials, cursor, dir_entries, document_answer, env_file, http_problem, ignore_file,
-    ignore_rules, ingest_answer, key_path, outbox_run, redaction, retry_after, set_option, state_mark, stored_row,
+    clamd_replies, clamd_stats, clamd_version, content_hashes, credentials, cursor, dir_entries, document_answer,
+    env_file, http_problem, ignore_file, ignore_rules, ingest_answer, key_path, outbox_run, redaction, retry_after,
+    set_option, state_mark, stored_row,
 };
 pub use domain::{files_v1_batch, glob, ingest_batch};
 pub use model::{ids, units};
@@ -31,6 +32,9 @@ pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its program and of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("clamd_replies", clamd_replies),
+    ("clamd_stats", clamd_stats),
+    ("clamd_version", clamd_version),
     ("conf_json", conf_json),
     ("conf_load", conf_load),
     ("conf_toml", conf_toml),

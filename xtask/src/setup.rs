@@ -34,6 +34,24 @@ const NEEDS: &[Need] = &[
         required: true,
     },
     Need {
+        programs: &["clamd"],
+        packages: &["clamav-daemon"],
+        why: "tests start a clamd of their own",
+        required: true,
+    },
+    Need {
+        programs: &["freshclam"],
+        packages: &["clamav-freshclam"],
+        why: "a test runs it",
+        required: false,
+    },
+    Need {
+        programs: &["clamdscan"],
+        packages: &["clamdscan", "clamav-testfiles"],
+        why: "verdicts are compared with its own",
+        required: false,
+    },
+    Need {
         programs: &["setpriv"],
         packages: &["util-linux"],
         why: "one test looks at files as another user",
@@ -70,9 +88,15 @@ const BENCH: &[Need] = &[
 
 const PEER: &str = "a peer of the bench";
 
+const SBIN: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
 impl Need {
     fn is_there(&self) -> bool {
-        self.programs.iter().any(|program| process::have(program))
+        // Daemons lie where not everybody's PATH looks.
+        let is_daemon = |program: &str| SBIN.iter().any(|folder| Path::new(folder).join(program).is_file());
+        self.programs
+            .iter()
+            .any(|program| process::have(program) || is_daemon(program))
     }
 }
 

@@ -110,23 +110,31 @@ impl Daemon {
     /// # Errors
     /// When it ends, or does not answer so for [`GUARD`].
     pub fn wait_for_http(&self, address: SocketAddr, path: &str) -> Result<String> {
+        self.wait_until(path, || match http_get(address, path) {
+            Ok(answer) if answer.status == 200 => Ok(answer.body),
+            Ok(answer) => Err(format!("status {}", answer.status)),
+            Err(error) => Err(format!("{error:#}")),
+        })
+    }
+
+    /// Blocks until `look` gives something; until then it says why it does not.
+    pub(crate) fn wait_until<T>(&self, what: &str, mut look: impl FnMut() -> Result<T, String>) -> Result<T> {
         let deadline = Instant::now() + GUARD;
         let mut from = 0;
         loop {
-            let last = match http_get(address, path) {
-                Ok(answer) if answer.status == 200 => return Ok(answer.body),
-                Ok(answer) => format!("status {}", answer.status),
-                Err(error) => format!("{error:#}"),
+            let last = match look() {
+                Ok(found) => return Ok(found),
+                Err(last) => last,
             };
             // A line of its log is the likeliest sign that it has come further.
             let news = self.log.after(from, deadline.min(Instant::now() + PAUSE));
             from += news.lines.len();
             if news.closed {
-                bail!("{} ended before it answered {path}\n{}", self.shown, self.log.tail());
+                bail!("{} ended before it answered {what}\n{}", self.shown, self.log.tail());
             }
             ensure!(
                 Instant::now() < deadline,
-                "{}: {path}: {last}\n{}",
+                "{}: {what}: {last}\n{}",
                 self.shown,
                 self.log.tail()
             );

@@ -1,6 +1,6 @@
 //! Real parts for tests: this workspace's own programs, run and watched, trees of files, plain and nasty, and what stands
-//! between an agent and its server: a proxy that fails as it is told, a recorder that misses nothing, and a receiver of
-//! OTLP that forgives nothing.
+//! between an agent and its server: a proxy that fails as it is told, a recorder that misses nothing, a receiver of OTLP
+//! that forgives nothing, and a scanner of malware with signatures of its own.
 //!
 //! For tests and `xtask` only. It fakes nothing: a program is a real process, a tree is a real tree on a real file
 //! system. It is *not* a place for assertions about one product; those stand with the product's tests.
@@ -20,6 +20,8 @@
 mod background;
 mod binaries;
 mod certificates;
+#[cfg(unix)]
+mod clamd;
 mod daemon;
 mod ending;
 mod faulty;
@@ -37,6 +39,8 @@ mod wait;
 
 pub use binaries::binary;
 pub use certificates::{CertificateAuthority, Certified, Validity, self_signed};
+#[cfg(unix)]
+pub use clamd::{Clamd, ClamdOptions, MARKER, eicar};
 pub use daemon::Daemon;
 pub use faulty::{Fault, FaultyProxy, PathIs};
 pub use http::{Answer, http_get};

@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("core-model", &[]),
     ("conf", &[]),
     ("schedule", &[]),
+    ("clamd-proto", &[]),
     ("fleet-wire", &["core-model"]),
     ("state-sqlite", &["core-model"]),
     ("transport-http", &["core-model"]),

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 mod certificates;
+#[cfg(unix)]
+mod clamd;
 mod otlp;
 mod process;
 mod proxy;
