@@ -45,7 +45,7 @@ fn a_scan_tells_how_far_it_is_and_is_cancelled_halfway_and_the_next_goes_on() {
         .unwrap();
     let shown = waits
         .wait_for("how far it is", |line| {
-            let (done, _) = line.split_once("running, ")?.1.split_once(" (")?;
+            let (done, _) = line.split_once("running, ")?.1.split_once(' ')?;
             done.parse::<usize>().ok().filter(|done| *done >= FILES)
         })
         .unwrap();

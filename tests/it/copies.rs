@@ -102,3 +102,62 @@ fn a_moved_host_goes_on_as_the_agent_it_was() {
     );
     assert!(again.stop().unwrap().success());
 }
+
+#[test]
+fn of_two_that_cannot_be_told_apart_one_speaks_and_the_other_keeps_what_it_found() {
+    let fleet = Fleet::start_set(&["agents.offline_after=3s", "agents.heartbeat=1s"]).unwrap();
+    let scanner = Scanner::new(&fleet, "web", "").unwrap();
+    fs::write(scanner.tree().join("first"), "x").unwrap();
+    let daemon = start(&scanner);
+    is_told(&fleet, "web", 1);
+    assert!(daemon.stop().unwrap().success());
+    let copy = scanner.copied("copy").unwrap();
+    let often = [
+        "run",
+        "--set",
+        "scanner.scan_interval=1s",
+        "--set",
+        "agent.heartbeat_interval=1s",
+    ];
+    let daemon = scanner.program(&often).unwrap().start().unwrap();
+    daemon.wait_for_text("linked with the controller").unwrap();
+    let copied = start(&copy);
+    copied.wait_for_text("linked with the controller").unwrap();
+    daemon.wait_for_text("one of the two is a copy").unwrap();
+
+    fs::write(scanner.tree().join("second"), "x").unwrap();
+    daemon.wait_for_text("\"files_new\":1").unwrap();
+    assert_eq!(
+        fleet.paths("web").unwrap().len(),
+        1,
+        "only the one that was let in speaks"
+    );
+    let shown = fleet.client(&["agents", "show", "web"]).unwrap().success().unwrap();
+    assert!(shown.stdout().contains("a second one with its key"), "{shown}");
+    assert!(copied.stop().unwrap().success());
+    is_told(&fleet, "web", 2);
+    assert!(daemon.stop().unwrap().success());
+}
+
+#[test]
+fn a_revoked_agent_says_how_it_joins_anew_and_does_not_by_itself() {
+    let fleet = Fleet::start().unwrap();
+    let scanner = Scanner::new(&fleet, "web", "").unwrap();
+    fs::write(scanner.tree().join("first"), "x").unwrap();
+    let daemon = start(&scanner);
+    is_told(&fleet, "web", 1);
+    assert!(daemon.stop().unwrap().success());
+    fleet.client(&["agents", "revoke", "web"]).unwrap().success().unwrap();
+    let shown = fleet.client(&["agents", "show", "web"]).unwrap().success().unwrap();
+    assert!(shown.stdout().contains("revoked"), "it is found by its name: {shown}");
+    let token = fleet.join_token().unwrap();
+    let anew = Scanner::with_token(&fleet, "web", &token, &fleet.url, "").unwrap();
+    let daemon = start(&anew);
+    daemon.wait_for_text("run `scanner leave --forget`").unwrap();
+    assert!(daemon.stop().unwrap().success());
+    anew.command(&["leave", "--forget"]).unwrap().success().unwrap();
+    let daemon = start(&anew);
+    daemon.wait_for_text("linked with the controller").unwrap();
+    is_told(&fleet, "web", 1);
+    assert!(daemon.stop().unwrap().success());
+}

@@ -102,6 +102,9 @@ pub(crate) enum AgentsCommand {
     Remove {
         /// Its name or id.
         agent: String,
+        /// Do it: without this it is only said what would go.
+        #[arg(long)]
+        yes: bool,
     },
     /// Take an agent's key away. What is known of its files stays; its name is free again.
     Revoke {

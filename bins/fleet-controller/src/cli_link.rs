@@ -35,7 +35,7 @@ pub(crate) enum CommandsCommand {
 pub(crate) struct SendArgs {
     /// What to do: scan, stop or restart for a scanner.
     pub(crate) verb: String,
-    /// For these agents, by name or id; can be given more than once.
+    /// For these agents, by name or id, and for all that fit the other options besides; can be given more than once.
     #[arg(long, value_name = "AGENT", num_args = 1.., group = "whom")]
     pub(crate) to: Vec<String>,
     /// For all agents that take it.
@@ -62,7 +62,7 @@ pub(crate) struct SendArgs {
     /// An argument of the verb, where it takes any: the value is JSON, or else text.
     #[arg(long = "arg", value_name = "NAME=VALUE")]
     pub(crate) args: Vec<String>,
-    /// Not begun later than so long from now.
+    /// It has to be over so long from now: what has not begun by then never does, and what still runs is stopped.
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub(crate) deadline: Period,
     /// Which of several waiting commands goes first.
@@ -120,9 +120,12 @@ pub(crate) enum AgentConfigCommand {
         /// Only if this is still the latest version; 0: if there is none.
         #[arg(long, value_name = "VERSION")]
         follows: Option<u64>,
-        /// Wait until the agent has said what it makes of it; exit 1 where it refuses.
+        /// Wait until the agent has said what it makes of it; exit 1 where it refuses, or says nothing in time.
         #[arg(long)]
         wait: bool,
+        /// How long to wait for an agent that says nothing.
+        #[arg(long, value_name = "TIME", default_value = "5m", requires = "wait")]
+        within: Period,
     },
     /// The versions of the agent's configuration, the latest first.
     History {
@@ -135,9 +138,12 @@ pub(crate) enum AgentConfigCommand {
         agent: String,
         /// The version.
         version: u64,
-        /// Wait until the agent has said what it makes of it; exit 1 where it refuses.
+        /// Wait until the agent has said what it makes of it; exit 1 where it refuses, or says nothing in time.
         #[arg(long)]
         wait: bool,
+        /// How long to wait for an agent that says nothing.
+        #[arg(long, value_name = "TIME", default_value = "5m", requires = "wait")]
+        within: Period,
     },
     /// Take back what was set: the agent runs with what is on its own machine.
     Withdraw {

@@ -3,12 +3,12 @@ use crate::{cli::JoinArgs, context::Context, health::Health};
 use anyhow::Context as _;
 use chrono::Utc;
 use fleet_link::{
-    ClaimSettings, CredentialFile, Credentials, Introduction, claim, enroll, enroll_by_certificate, join_token,
-    machine_id,
+    ClaimSettings, CredentialFile, Credentials, Introduction, claim, enroll, enroll_by_certificate, is_refused,
+    join_token, machine_id,
 };
 use fleet_wire::ClaimResponse;
 use tokio_util::sync::CancellationToken;
-use transport_http::{Client, ClientSettings};
+use transport_http::{ApiKey, Client, ClientSettings};
 
 /// The version that this agent tells.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -47,6 +47,9 @@ async fn enrol(
 ) -> anyhow::Result<Credentials> {
     let token = join_token(join.join_token_file.as_deref(), "SCANNER", &context.loaded().variables)?;
     let file = CredentialFile::in_dir(context.data_dir());
+    if token.is_some() {
+        warn_if_refused(&file, base_url, settings).await?;
+    }
     let introduction = introduction(context).apart_from_original(&file);
     let client = Client::new(settings.clone()).context("the server's settings cannot be used")?;
     if token.is_none() && settings.identity.is_some() {
@@ -82,6 +85,23 @@ async fn enrol(
     }
     let enrolled = enroll(&client, &file, base_url, token, &introduction, "SCANNER", Utc::now()).await?;
     Ok(enrolled.credentials)
+}
+
+/// Credentials go before a token, also those that open nothing any more: whoever revoked an agent does not want it back
+/// because a token lies about. That is said to whoever gives it one.
+async fn warn_if_refused(file: &CredentialFile, base_url: &str, settings: &ClientSettings) -> anyhow::Result<()> {
+    let Some(known) = file.load(base_url)? else {
+        return Ok(());
+    };
+    let mut settings = settings.clone();
+    settings.api_key = known.api_key.map(ApiKey::new);
+    if is_refused(&Client::new(settings)?, known.agent_id).await {
+        tracing::error!(
+            "this agent was revoked, and the join token is not used while its credentials are there: run `scanner leave \
+             --forget`, and start it again"
+        );
+    }
+    Ok(())
 }
 
 /// What this agent says of itself.

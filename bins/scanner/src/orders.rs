@@ -164,8 +164,9 @@ impl Orders {
                     Err(_) => Err(CommandError::cancelled()),
                 },
                 _ = tell.tick() => {
-                    if let Some(files) = health.files_so_far().filter(|_| self.current().is_some()) {
-                        context.progress.tell(files, None, format!("{files} files looked at"));
+                    if let Some((files, before)) = health.files_so_far().filter(|_| self.current().is_some()) {
+                        let text = if before.is_some() { "files looked at, of those of the last scan" } else { "files looked at" };
+                        context.progress.tell(files, before, text);
                     }
                 }
             }

@@ -183,6 +183,7 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
         }
         rest = Duration::ZERO;
         timing.began(now);
+        scanning.health.forget_progress();
         orders.scan_began();
         let scanned = {
             let asked_by = asked.first().map_or_else(Span::current, Asked::span);

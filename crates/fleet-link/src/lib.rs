@@ -50,7 +50,7 @@ pub use link::{
     Link, LinkError, LinkHooks, LinkParts, LinkSettings, LinkStatus, Transport, TransportChoice, Verb, Verbs,
 };
 pub use machine::machine_id;
-pub use presence::{Presence, delivered};
+pub use presence::{Presence, delivered, is_refused};
 pub use rotation::{KeyRotation, KeyRotationError};
 
 /// The error and all its causes in one line.

@@ -1,7 +1,7 @@
 //! That an agent is there, and how it goes.
 
 use chrono::SecondsFormat;
-use core_model::Queue;
+use core_model::{AgentId, Queue};
 use daemon_kit::Dialect;
 use fleet_wire::{Delivered, Heartbeat, HeartbeatResponse, files_v1};
 use transport_http::{Client, HeaderMap, SendError, StatusCode};
@@ -134,6 +134,14 @@ pub(crate) fn under(path: &str, part: &str) -> String {
         parts.push(part);
     }
     url.path().to_owned()
+}
+
+/// Whether the server refuses this agent, whose key `client` sends: it was revoked or removed there. A server that is away,
+/// or says anything else, refuses nobody.
+pub async fn is_refused(client: &Client, agent: AgentId) -> bool {
+    let asked: Result<serde_json::Value, _> = client.get_json(&format!("/api/agents/{agent}/config")).await;
+    let status = asked.err().and_then(|error| error.status());
+    matches!(status, Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
 }
 
 #[cfg(test)]

@@ -105,6 +105,11 @@ impl Client {
         lock(&self.inner.tally).stats(breaker)
     }
 
+    /// The server was heard from by another way, such as a socket: it is asked again at once, however often it failed.
+    pub fn heard_from_server(&self) {
+        lock(&self.inner.breaker).succeeded(Instant::now().into_std());
+    }
+
     /// Posts `body` as JSON and reads the answer as JSON (an empty answer is `null`: take `()` or an `Option`).
     ///
     /// It is repeated after a failure only if `headers` hold an `Idempotency-Key`.

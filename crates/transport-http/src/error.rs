@@ -28,12 +28,16 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = [&self.title, &self.detail].into_iter().filter(|text| !text.is_empty());
-        let said: Vec<&str> = said.map(String::as_str).collect();
+        // The title says what the status says, in more words than that.
+        let said = if self.detail.is_empty() {
+            &self.title
+        } else {
+            &self.detail
+        };
         match (said.is_empty(), self.code.is_empty()) {
             (true, _) => f.write_str(&self.code),
-            (false, true) => f.write_str(&said.join(": ")),
-            (false, false) => write!(f, "{} ({})", said.join(": "), self.code),
+            (false, true) => f.write_str(said),
+            (false, false) => write!(f, "{said} ({})", self.code),
         }
     }
 }
@@ -275,7 +279,7 @@ mod tests {
         };
         assert_eq!(
             problem("name_taken", "Name taken", "`a` is another"),
-            "Name taken: `a` is another (name_taken)"
+            "`a` is another (name_taken)"
         );
         assert_eq!(problem("", "", "only this"), "only this");
         assert_eq!(problem("a_code", "", ""), "a_code");

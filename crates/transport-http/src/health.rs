@@ -64,7 +64,8 @@ impl Block {
             .iter()
             .find_map(|key| self.details.get(*key)?.as_str());
         match said {
-            Some(said) => format!("{}: {said}", self.name),
+            // What follows is for whoever sees all of it: places in a file, drawn.
+            Some(said) => format!("{}: {}", self.name, said.lines().next().unwrap_or_default()),
             None => self.name.clone(),
         }
     }

@@ -7,7 +7,8 @@ use super::{
 use crate::{cli::Output, cli_link::AgentConfigCommand};
 use anyhow::Context as _;
 use daemon_kit::{Exit, Table, printable};
-use fleet_api::rest::{ConfigRequest, ConfigStateView, ConfigView, PageQuery, RollbackRequest};
+use fleet_api::rest::{AgentDetailView, ConfigRequest, ConfigStateView, ConfigView, PageQuery, RollbackRequest};
+use fleet_core::AgentStatus;
 use fleet_wire::link::{ConfigOutcome, ConfigReport};
 use std::{
     fmt::Write as _,
@@ -19,6 +20,8 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use transport_http::{Client, HeaderMap, Method, Request};
 
+/// After so long it is said why it takes long.
+const SAY_AFTER: Duration = Duration::from_secs(2);
 /// How often it is looked whether the agent has answered.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -53,8 +56,9 @@ pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyh
             comment,
             follows,
             wait,
+            within,
         } => {
-            waits = wait.then_some(agent);
+            waits = wait.then_some((agent, within.get()));
             let request = ConfigRequest {
                 text: read(file)?,
                 comment: comment.clone(),
@@ -66,8 +70,13 @@ pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyh
                 .json()
                 .map_err(explain)?
         }
-        AgentConfigCommand::Rollback { agent, version, wait } => {
-            waits = wait.then_some(agent);
+        AgentConfigCommand::Rollback {
+            agent,
+            version,
+            wait,
+            within,
+        } => {
+            waits = wait.then_some((agent, within.get()));
             let request = RollbackRequest { version: *version };
             let path = format!("{}/rollback", path(agent));
             block_on(async {
@@ -84,8 +93,15 @@ pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyh
                 .map_err(explain)?
         }
     };
-    if let Some(agent) = waits {
-        let report = block_on(answer(&client, &path(agent), set.version))?;
+    if let Some((agent, within)) = waits {
+        let Some(report) = block_on(answer(&client, agent, &path(agent), set.version, within))? else {
+            eprintln!(
+                "version {} is set, and the agent has said nothing of it within {} s; it takes it up when it is back",
+                set.version,
+                within.as_secs()
+            );
+            return Ok(Exit::Findings);
+        };
         print_one(output, &report, reported)?;
         return Ok(match report.outcome {
             ConfigOutcome::Applied => Exit::Done,
@@ -102,16 +118,42 @@ pub(crate) fn agent_config(output: Output, command: &AgentConfigCommand) -> anyh
     Ok(Exit::Done)
 }
 
-/// What the agent says of a version, once it has said it. An agent that is away is waited for.
-async fn answer(client: &Client, path: &str, version: u64) -> anyhow::Result<ConfigReport> {
+/// What the agent says of a version, once it has said it. An agent that is away is waited for, and that is said.
+async fn answer(
+    client: &Client,
+    agent: &str,
+    path: &str,
+    version: u64,
+    within: Duration,
+) -> anyhow::Result<Option<ConfigReport>> {
+    let begun = tokio::time::Instant::now();
+    let mut is_said = false;
     loop {
         let state: ConfigStateView = client.get_json(path).await.map_err(explain)?;
         let is_about = |report: &ConfigReport| report.about.as_ref().is_some_and(|about| about.version == version);
         if let Some(report) = state.report.filter(is_about) {
-            return Ok(report);
+            return Ok(Some(report));
+        }
+        if begun.elapsed() >= within {
+            return Ok(None);
+        }
+        if begun.elapsed() >= SAY_AFTER && !std::mem::replace(&mut is_said, true) {
+            say_why_it_takes_long(client, agent).await?;
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+async fn say_why_it_takes_long(client: &Client, agent: &str) -> anyhow::Result<()> {
+    let path = format!("/api/v1/agents/{}", files::encoded(agent));
+    let shown: AgentDetailView = client.get_json(&path).await.map_err(explain)?;
+    let name = printable(agent.as_bytes()).into_owned();
+    match (&shown.link.session, shown.agent.status) {
+        (_, AgentStatus::Offline) => eprintln!("{name}: away since {}", time(&shown.agent.last_seen)),
+        (None, _) => eprintln!("{name}: has no link by which it could say what it makes of it"),
+        (Some(_), _) => eprintln!("{name}: has not answered yet"),
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
@@ -150,6 +192,33 @@ fn shown(state: &ConfigStateView) -> String {
         }
     }
     text
+}
+
+/// What was set, and what is in force.
+pub(crate) fn in_a_line(state: &ConfigStateView) -> Option<String> {
+    let latest = state.latest.as_ref()?.version;
+    let Some(report) = &state.report else {
+        return Some(format!("version {latest}, of which the agent has said nothing yet"));
+    };
+    let running = match &report.running {
+        Some(running) => format!("version {}", running.version),
+        None => "what is on its own machine".to_owned(),
+    };
+    let is_about = report.about.as_ref().is_some_and(|about| about.version == latest);
+    Some(match (is_about, report.outcome) {
+        (true, ConfigOutcome::Applied) => format!("version {latest}, in force"),
+        (true, _) => {
+            let why = report
+                .problems
+                .first()
+                .map(|problem| problem.text.lines().next().unwrap_or_default());
+            let why = why
+                .map(|why| format!(": {}", printable(why.as_bytes())))
+                .unwrap_or_default();
+            format!("version {latest} was refused{why}; in force: {running}")
+        }
+        (false, _) => format!("version {latest}; in force: {running}"),
+    })
 }
 
 fn reported(report: &ConfigReport) -> String {

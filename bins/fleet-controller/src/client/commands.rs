@@ -163,7 +163,7 @@ fn progress(delivery: &DeliveryView) -> String {
             None => write!(line, ", {}", progress.done),
         };
         if !progress.text.is_empty() {
-            let _ = write!(line, " ({})", printable(progress.text.as_bytes()));
+            let _ = write!(line, " {}", printable(progress.text.as_bytes()));
         }
     }
     line
@@ -240,6 +240,7 @@ fn detail(shown: &CommandDetailView) -> String {
         time(&command.issued_at),
         word(&command.priority)
     );
+    let _ = writeln!(text, "to        {}", printable(whom(&command.to).as_bytes()));
     let _ = writeln!(text, "deadline  {}\n", time(&command.deadline));
     let mut table = Table::new(&["AGENT", "STATE", "SINCE", "TRIES", "DETAIL"]).right(3);
     for delivery in &shown.deliveries {
@@ -262,6 +263,24 @@ fn detail(shown: &CommandDetailView) -> String {
         let _ = writeln!(text, "… and {more} more");
     }
     text
+}
+
+/// For whom, as the options of `commands send` have it.
+fn whom(target: &CommandTarget) -> String {
+    let mut words = target.agents.clone();
+    let mut add = |option: &str, value: Option<String>| words.extend(value.map(|value| format!("--{option} {value}")));
+    if target.all {
+        add("all", Some(String::new()));
+    }
+    add("kind", target.kind.clone());
+    add("site", target.site.as_ref().map(ToString::to_string));
+    for label in &target.labels {
+        add("label", Some(label.to_string()));
+    }
+    add("capability", target.capability.clone());
+    add("container-engine", target.container_engine.clone());
+    add("group", target.group.clone());
+    words.join(" ").trim().to_owned()
 }
 
 fn reason(delivery: &DeliveryView) -> String {
@@ -287,9 +306,15 @@ fn in_words(result: &Value) -> String {
     let Value::Object(fields) = result else {
         return result.to_string();
     };
-    let words = fields.iter().map(|(name, value)| {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        format!("{} {value}", name.replace('_', " "))
+    // What is nested is for programs: `--output json` has it.
+    let words = fields.iter().filter_map(|(name, value)| {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(is) => is.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some(format!("{} {value}", name.replace('_', " ")))
     });
     words.collect::<Vec<_>>().join(", ")
 }
@@ -301,10 +326,8 @@ mod tests {
 
     #[test]
     fn a_result_is_told_in_words() {
-        assert_eq!(
-            in_words(&json!({"files_new": 3, "state": "done"})),
-            "files new 3, state done"
-        );
+        let result = json!({"files_new": 3, "state": "done", "roots": [{"path": "/srv"}], "errors": {}});
+        assert_eq!(in_words(&result), "files new 3, state done");
         assert_eq!(in_words(&json!([1])), "[1]");
     }
 

@@ -68,10 +68,17 @@ impl Health {
         last.ended_at = Some(ended);
     }
 
-    /// Files that the scan under way has looked at.
-    pub(crate) fn files_so_far(&self) -> Option<u64> {
+    /// Files that the scan under way has looked at, and how many there were at the last one.
+    pub(crate) fn files_so_far(&self) -> Option<(u64, Option<u64>)> {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.as_ref().map(|progress| progress.files.load(Relaxed))
+        let files = progress.as_ref().map(|progress| progress.files.load(Relaxed))?;
+        let before = Some(self.last_scan().files).filter(|before| *before >= files && *before > 0);
+        Some((files, before))
+    }
+
+    /// What was counted is of a scan that has ended.
+    pub(crate) fn forget_progress(&self) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// How the last scan ended.

@@ -71,6 +71,7 @@ pub(super) async fn run(
         () = controller.run(stop.clone()) => {}
         () = tell => {}
         () = link.keep_profile() => {}
+        () = link.follow(controller.status()) => {}
         // The link begins anew, without credentials.
         () = link.until_known_for_a_copy(controller.status()) => stop.cancel(),
     }

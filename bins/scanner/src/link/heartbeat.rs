@@ -31,8 +31,8 @@ impl Link {
         if is_refused {
             tracing::error!(
                 error = chain(&error),
-                "the server does not take this agent's key or certificate: it was revoked or is another server's; enrol \
-                 again with a new join token"
+                "the server does not take this agent's key or certificate: it was revoked or is another server's: \
+                 stop it, run `scanner leave --forget`, and start it with a join token, or without one to be claimed"
             );
         } else {
             tracing::warn!(error = chain(&error), "the server did not take the heartbeat");

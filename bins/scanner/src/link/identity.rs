@@ -53,6 +53,35 @@ impl Link {
         }
     }
 
+    /// Until the controller says that another one with our key is there, or is not any more.
+    pub(super) async fn until_doubled(&self, is_doubled: bool) {
+        // The link lives as long as whoever waits here.
+        let _ = self.is_doubled.subscribe().wait_for(|now| *now == is_doubled).await;
+    }
+
+    /// Follows the link: whether we may speak, and when the controller is back.
+    pub(super) async fn follow(&self, mut status: watch::Receiver<LinkStatus>) {
+        let mut was_there = false;
+        loop {
+            let (is_doubled, is_there) = {
+                let now = status.borrow_and_update();
+                (now.is_doubled, now.connected.is_some())
+            };
+            self.is_doubled
+                .send_if_modified(|known| std::mem::replace(known, is_doubled) != is_doubled);
+            if is_there
+                && !std::mem::replace(&mut was_there, is_there)
+                && let Some(connected) = &self.connected
+            {
+                connected.delivery.server_is_back();
+            }
+            was_there = is_there;
+            if status.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     async fn note_machine(&self) {
         let Some(rotation) = self
             .connected

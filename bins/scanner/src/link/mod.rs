@@ -53,6 +53,8 @@ pub(crate) struct Link {
     profile: watch::Sender<Profile>,
     /// The credentials were given to another machine; only a daemon can find out what that means.
     copied: Option<Copied>,
+    /// The controller says that another one with our key is there.
+    is_doubled: watch::Sender<bool>,
     /// Notified when the server wants everything told anew.
     anew: Arc<Notify>,
     /// How the link to a fleet controller is, once there is one.
@@ -191,6 +193,7 @@ impl Link {
             live: context.changes(),
             profile: watch::Sender::default(),
             copied: None,
+            is_doubled: watch::Sender::new(false),
         }
     }
 

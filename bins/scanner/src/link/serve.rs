@@ -1,5 +1,5 @@
 //! Delivery and signs of life while the process runs, and what is said at its end.
-use super::{Link, chain, delivery_settings};
+use super::{Connected, Link, chain, delivery_settings};
 use crate::{
     answers::{self, Answer},
     run::blocking,
@@ -19,12 +19,23 @@ impl Link {
         std::future::pending().await
     }
 
-    /// Delivers and gives signs of life until `stop`: every so often, and when there is something to say.
+    /// Delivers and gives signs of life until `stop`: every so often, and when there is something to say. Nothing is told
+    /// while the controller says that another one with our key is there.
     pub(super) async fn serve(&self, stop: CancellationToken, news: &Notify) {
         let Some(connected) = &self.connected else { return };
         if stop.run_until_cancelled(self.until_settled()).await.is_none() {
             return;
         }
+        while stop.run_until_cancelled(self.until_doubled(false)).await.is_some() {
+            tokio::select! {
+                // Ends by itself at a stop, so that what is under way is answered for.
+                () = self.tell(connected, stop.clone(), news) => return,
+                () = self.until_doubled(true) => {}
+            }
+        }
+    }
+
+    async fn tell(&self, connected: &Connected, stop: CancellationToken, news: &Notify) {
         let beat = async {
             let mut live = self.live.clone();
             let mut is_news = true;

@@ -279,13 +279,14 @@ async fn greet<S: Store>(
             tracing::error!(
                 agent = agent.name,
                 from,
-                "a clone of this agent was refused: remove the credentials on one of the two and enrol it again"
+                "a second one with this agent's key was refused: one of the two is a copy"
             );
             // An original that goes now is silent for long enough by then, and a host that was moved is let in.
             let after_a_clone = seconds(fleet.settings().offline_after * 5 / 4);
             let detail = format!(
-                "these credentials are in use on the machine `{hostname}`: this one is a copy of it. Remove the credential \
-                 file here and enrol or claim this machine as an agent of its own"
+                "another one with these credentials is on the link, from the machine `{hostname}`: one of the two is a copy \
+                 of the other. A copy on a machine of its own joins for itself in some minutes; where both have the same \
+                 machine id, stop the copy, run `scanner leave --forget` there, and let it join anew"
             );
             Err(vec![
                 error("cloned", detail.clone(), None),

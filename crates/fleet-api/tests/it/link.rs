@@ -375,10 +375,7 @@ async fn a_clone_is_refused_and_shown() {
         let error = Agent::is(&error, "ERROR");
         assert_eq!(error["code"], "cloned");
         assert!(
-            error["detail"]
-                .as_str()
-                .unwrap()
-                .contains("Remove the credential file here"),
+            error["detail"].as_str().unwrap().contains("one of the two is a copy"),
             "{error}"
         );
         assert_eq!(clone.expect("GOAWAY").await["reason"], "cloned");

@@ -218,7 +218,7 @@ pub(super) fn revoke(
     agent: &AgentRef,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<Option<AgentId>> {
-    let Some((row, uuid)) = find(connection, agent)? else {
+    let Some((row, uuid)) = find_whatever(connection, agent)? else {
         return Ok(None);
     };
     connection.execute(
@@ -264,19 +264,11 @@ pub(super) fn list(
 
 pub(super) fn detail(connection: &Connection, agent: &AgentRef) -> rusqlite::Result<Option<AgentDetail>> {
     let with_row = |row: &Row<'_>| Ok((row.get::<_, i64>("id")?, record(row)?));
-    let found = match agent {
-        AgentRef::Id(id) => {
-            let mut statement =
-                connection.prepare_cached(&format!("{AGENT} WHERE removed_at IS NULL AND uuid = ?1"))?;
-            statement.query_row([id.as_uuid().as_bytes()], with_row)
-        }
-        AgentRef::Name(name) => {
-            let mut statement = connection.prepare_cached(&format!(
-                "{AGENT} WHERE removed_at IS NULL AND name = ?1 AND revoked_at IS NULL"
-            ))?;
-            statement.query_row([name], with_row)
-        }
+    let Some((_, id)) = find_whatever(connection, agent)? else {
+        return Ok(None);
     };
+    let mut statement = connection.prepare_cached(&format!("{AGENT} WHERE removed_at IS NULL AND uuid = ?1"))?;
+    let found = statement.query_row([id.as_uuid().as_bytes()], with_row);
     let Some((row_id, agent)) = found.optional()? else {
         return Ok(None);
     };

@@ -86,6 +86,8 @@ struct Inner<Q> {
     settings: watch::Receiver<DeliverySettings>,
     hooks: Hooks,
     wake: Arc<Notify>,
+    /// The server is back: what failed before is no reason to wait.
+    back: Notify,
     status: watch::Sender<DeliveryStatus>,
     /// Records a request that the server can take, learnt from its 413s.
     learned_limit: AtomicUsize,
@@ -113,6 +115,7 @@ impl<Q: Queue + 'static> Delivery<Q> {
             settings,
             hooks,
             wake: Arc::default(),
+            back: Notify::new(),
             status: watch::Sender::default(),
             learned_limit: AtomicUsize::new(usize::MAX),
             is_doubted: AtomicBool::new(false),
@@ -125,6 +128,12 @@ impl<Q: Queue + 'static> Delivery<Q> {
     /// Wakes [`Delivery::run`]: to be notified by whoever has enqueued something.
     pub fn wake(&self) -> Arc<Notify> {
         Arc::clone(&self.inner.wake)
+    }
+
+    /// The server was heard from by another way: it is tried at once, whatever failed before.
+    pub fn server_is_back(&self) {
+        self.inner.client.heard_from_server();
+        self.inner.back.notify_one();
     }
 
     /// How it goes, updated after each round.
@@ -195,7 +204,10 @@ impl<Q: Queue + 'static> Delivery<Q> {
         });
         let DeliveryError::SnapshotWanted { stream, .. } = error else {
             // What is enqueued meanwhile is no reason to ask a failing server sooner.
-            return time::sleep_until(until).await;
+            return tokio::select! {
+                () = time::sleep_until(until) => {}
+                () = self.inner.back.notified() => {}
+            };
         };
         if self.inner.wanted.load(Relaxed) > 1 {
             // It wanted one and did not take it: to hurry would be to send it everything for nothing, again and again.

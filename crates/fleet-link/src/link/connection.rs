@@ -97,6 +97,7 @@ impl Inner {
         self.status.send_modify(|status| {
             status.connected = None;
             status.failures = tries.failures();
+            status.is_doubled |= is_clone;
             status.is_clone |= is_surely;
             status.unauthorized = is_refusal || is_clone || (status.unauthorized && text.is_some());
             status.error = text.or_else(|| status.error.take());

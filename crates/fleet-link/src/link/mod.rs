@@ -205,6 +205,7 @@ impl Inner {
             status.connected = Some(connected);
             status.error = None;
             status.unauthorized = false;
+            status.is_doubled = false;
             status.is_clone = false;
             status.next_try = None;
         });

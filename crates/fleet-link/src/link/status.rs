@@ -30,7 +30,10 @@ pub struct LinkStatus {
     pub error: Option<String>,
     /// The controller does not take this agent's key. It stays until it does.
     pub unauthorized: bool,
-    /// The controller says that another machine with this agent's key is there, and said so before, longer ago than one
+    /// The controller says that another one with this agent's key is there: nothing may be told under it meanwhile. It
+    /// stays until this one is let in.
+    pub is_doubled: bool,
+    /// The same, and it said so before, longer ago than one
     /// that is gone would count as there. It stays until this one is let in.
     pub is_clone: bool,
     /// Attempts that failed in a row.

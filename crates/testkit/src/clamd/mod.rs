@@ -18,8 +18,6 @@ use tempfile::TempDir;
 
 /// How often another port is tried where somebody took the one that was free.
 const STARTS: usize = 3;
-/// What clamd logs when it has loaded its signatures anew.
-const RELOADED: &str = "Database correctly reloaded";
 
 /// A running clamd, which listens on a Unix socket and on a port of the loopback, and judges by its own small database:
 /// [`eicar`] and whatever holds [`MARKER`] are infected. It ends when dropped, by its process id.
@@ -138,13 +136,15 @@ impl Clamd {
     /// When it cannot be told, or does not take it.
     pub fn reload_with(&self, name: &str, body: &[u8]) -> Result<()> {
         let daemon = self.running()?;
-        let count = || daemon.lines().iter().filter(|line| line.contains(RELOADED)).count();
-        let before = count();
         signatures::add(&self.database(), name, body)?;
         ask(&self.socket(), b"zRELOAD\0")?;
-        daemon.wait_until("RELOAD", || {
-            let is_loaded = count() > before;
-            is_loaded.then_some(()).ok_or_else(|| "it is still loading".to_owned())
+        let length = u32::try_from(body.len())?.to_be_bytes();
+        let stream = [b"zINSTREAM\0", &length[..], body, &[0; 4]].concat();
+        // Its log says that it has loaded them a moment before it judges by them.
+        daemon.wait_until("RELOAD", || match ask(&self.socket(), &stream) {
+            Ok(answer) if answer.ends_with(b"FOUND\0") => Ok(()),
+            Ok(_) => Err("it still judges by those of before".to_owned()),
+            Err(error) => Err(format!("{error:#}")),
         })
     }
 

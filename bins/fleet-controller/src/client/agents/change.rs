@@ -9,7 +9,7 @@ use anyhow::ensure;
 use chrono::{TimeDelta, Utc};
 use core_model::{AgentId, Period};
 use daemon_kit::{Exit, printable};
-use fleet_api::rest::{AgentView, AmendRequest, MaintenanceRequest};
+use fleet_api::rest::{AgentDetailView, AgentView, AmendRequest, MaintenanceRequest};
 use fleet_core::AgentStatus;
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
@@ -125,7 +125,19 @@ pub(super) fn revoke(client: &Client, agent: &str) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-pub(super) fn remove(client: &Client, agent: &str) -> anyhow::Result<Exit> {
+pub(super) fn remove(client: &Client, agent: &str, is_meant: bool) -> anyhow::Result<Exit> {
+    if !is_meant {
+        let path = format!("/api/v1/agents/{}", encoded(agent));
+        let shown: AgentDetailView = block_on(async { client.get_json(&path).await.map_err(explain) })?;
+        eprintln!(
+            "{} ({}), last seen at {}, and what is known of its {} files would go for good; --yes removes it",
+            printable(shown.agent.name.as_bytes()),
+            shown.agent.id,
+            time(&shown.agent.last_seen),
+            shown.agent.files.present
+        );
+        return Ok(Exit::Usage);
+    }
     purge(client, agent)?;
     eprintln!("{} is removed with all that it told", printable(agent.as_bytes()));
     Ok(Exit::Done)

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use core_model::{ByteSize, Labels};
 use daemon_kit::{Exit, Table, printable};
-use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView};
+use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView, ConfigStateView};
 use transport_http::Client;
 
 pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> {
@@ -22,8 +22,14 @@ pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> 
     match command {
         AgentsCommand::Show { agent } => {
             let path = format!("/api/v1/agents/{}", super::files::encoded(agent));
-            let agent: AgentDetailView = block_on(async { client.get_json(&path).await.map_err(explain) })?;
-            print_one(output, &agent, show::detail)?;
+            let shown: AgentDetailView = block_on(async { client.get_json(&path).await.map_err(explain) })?;
+            let config: Option<ConfigStateView> = if output == Output::Table && shown.link.config_version > 0 {
+                let path = format!("{path}/config");
+                Some(block_on(async { client.get_json(&path).await.map_err(explain) })?)
+            } else {
+                None
+            };
+            print_one(output, &shown, |shown| show::detail(shown, config.as_ref()))?;
             Ok(Exit::Done)
         }
         AgentsCommand::Rename { agent, name } => change::rename(&client, agent, name),
@@ -31,7 +37,7 @@ pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> 
         AgentsCommand::Maintenance(args) => change::maintenance(&client, args),
         AgentsCommand::RotateKey { agents } => change::rotate_keys(&client, agents),
         AgentsCommand::Prune { silent_for, yes } => change::prune(&client, output, *silent_for, *yes),
-        AgentsCommand::Remove { agent } => change::remove(&client, agent),
+        AgentsCommand::Remove { agent, yes } => change::remove(&client, agent, *yes),
         AgentsCommand::Revoke { agent } => change::revoke(&client, agent),
     }
 }

@@ -1,12 +1,13 @@
 //! All that is known of one agent, for people.
 use super::{labels, time, word};
+use crate::client::agent_config::in_a_line;
 use core_model::ByteSize;
 use daemon_kit::printable;
-use fleet_api::rest::{AgentDetailView, AgentView, LinkView, SnapshotView};
+use fleet_api::rest::{AgentDetailView, AgentView, ConfigStateView, LinkView, SnapshotView};
 use fleet_core::{KeyStatus, SnapshotState};
 use std::fmt::Write as _;
 
-pub(super) fn detail(view: &AgentDetailView) -> String {
+pub(super) fn detail(view: &AgentDetailView, config: Option<&ConfigStateView>) -> String {
     let agent = &view.agent;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -49,6 +50,9 @@ pub(super) fn detail(view: &AgentDetailView) -> String {
         }
     }
     link_lines(&view.link, &mut line);
+    if let Some(text) = config.and_then(in_a_line) {
+        line("config", text);
+    }
     for stream in &view.streams {
         let gaps: Vec<String> = stream
             .gaps
@@ -144,7 +148,8 @@ fn link_lines(link: &LinkView, line: &mut impl FnMut(&str, String)) {
         line(
             "cloned",
             format!(
-                "a copy on {host} ({from}) was refused {} times, last at {}: remove its credentials there and enrol it anew",
+                "a second one with its key, on {host} ({from}), was refused {} times, last at {}: one of the two is a copy, \
+                 and tells nothing; `scanner leave --forget` there, if it does not join for itself",
                 clone.refusals,
                 time(&clone.last_at)
             ),
@@ -155,9 +160,6 @@ fn link_lines(link: &LinkView, line: &mut impl FnMut(&str, String)) {
     }
     if link.open_commands > 0 {
         line("commands", format!("{} have not ended", link.open_commands));
-    }
-    if link.config_version > 0 {
-        line("config", format!("version {}", link.config_version));
     }
 }
 
