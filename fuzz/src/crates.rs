@@ -6,7 +6,7 @@ pub use fleet_link::fuzzing::{
     credentials, document_answer, ingest_answer, outbox_run, problem as http_problem, retry_after,
 };
 pub use fsscan::fuzzing::{content_hashes, entries as dir_entries, ignore_file, ignore_rules};
-pub use state_sqlite::fuzzing::{mark as state_mark, stored_row};
+pub use state_sqlite::fuzzing::{mark as state_mark, stored_row, verdicts as stored_verdicts};
 
 /// An `env` file.
 pub fn env_file(data: &[u8]) {

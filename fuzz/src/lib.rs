@@ -18,7 +18,7 @@ mod wire;
 pub use crates::{
     clamd_replies, clamd_stats, clamd_version, content_hashes, credentials, cursor, dir_entries, document_answer,
     env_file, http_problem, ignore_file, ignore_rules, ingest_answer, key_path, outbox_run, redaction, retry_after,
-    set_option, state_mark, stored_row,
+    set_option, state_mark, stored_row, stored_verdicts,
 };
 pub use domain::{files_v1_batch, glob, ingest_batch};
 pub use model::{ids, units};
@@ -67,6 +67,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("set_option", set_option),
     ("state_mark", state_mark),
     ("stored_row", stored_row),
+    ("stored_verdicts", stored_verdicts),
     ("units", units),
     ("wire_path", wire_path),
 ];

@@ -1,11 +1,14 @@
-//! A rescan in which nothing changed, against the bare system calls it cannot do without: the listing of every
-//! directory and a look at every file. One thread each; the tree lies in memory.
+//! A rescan in which nothing changed, and a walk whose visitor looks at every file, against the bare system calls they
+//! cannot do without: the listing of every directory and a look at every file. One thread each; the tree lies in memory.
 #![allow(missing_docs, reason = "criterion's macros make items without documentation")]
 use criterion::{Criterion, criterion_group, criterion_main};
 
 #[cfg(target_os = "linux")]
 fn rescan(criterion: &mut Criterion) {
-    use fsscan::{NoObserver, NoRecords, RootRequest, ScanRequest, scan, testing::MemoryTree};
+    use fsscan::{
+        Directory, NoObserver, NoRecords, RootRequest, ScanRequest, Visitor, WalkRequest, scan, testing::MemoryTree,
+        walk,
+    };
     use std::{fs, sync::atomic::AtomicBool};
 
     let Ok(dir) = tempfile::tempdir() else { return };
@@ -32,9 +35,21 @@ fn rescan(criterion: &mut Criterion) {
             &AtomicBool::new(false),
         )
     };
+    struct Adds(u64);
+    impl Visitor for Adds {
+        fn directory(&mut self, dir: &Directory<'_>) {
+            self.0 += dir
+                .files()
+                .map(|file| file.stat.size ^ file.stat.ctime_ns.unsigned_abs())
+                .sum::<u64>();
+        }
+    }
+    let plain = WalkRequest::new(vec![RootRequest::new(dir.path())]);
+    let visit = || walk(&plain, vec![Adds(0)], &AtomicBool::new(false));
     let mut group = criterion.benchmark_group("8000 files in 420 directories");
     group.bench_function("bare walk", |bencher| bencher.iter(|| bare::walk(dir.path())));
     group.bench_function("rescan without a change", |bencher| bencher.iter(&mut run));
+    group.bench_function("walk with a visitor", |bencher| bencher.iter(visit));
     group.finish();
 }
 

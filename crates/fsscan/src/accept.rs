@@ -50,7 +50,7 @@ pub fn accept<T: KnownTree>(
     };
     let mut is_asked_for = false;
     for root in &request.roots {
-        is_asked_for |= roots::normal_path::<T::Error>(&root.path)? == path;
+        is_asked_for |= roots::normal_path(&root.path)? == path;
     }
     let volumes = Volumes::default();
     let recorder = scan::recorder(request, encoder, &NoObserver, &volumes);

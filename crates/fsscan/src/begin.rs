@@ -1,6 +1,6 @@
 //! What happens before the first directory is walked: roots are checked, named and, where paths overlap, let go.
 use crate::{
-    RootRequest, ScanError, ScanRequest,
+    ScanError, ScanRequest,
     context::{Root, Volumes},
     out::Out,
     resolve::Waiting,
@@ -11,38 +11,14 @@ use crate::{
     vanish::{self, RootFacts},
 };
 use core_model::{KnownRoot, KnownTree, RootId, RootUpdate};
-use std::{
-    collections::BTreeMap,
-    mem,
-    sync::atomic::{AtomicBool, AtomicU64},
-};
+use std::{collections::BTreeMap, mem, sync::atomic::AtomicBool};
 
 /// The roots of a request, each once, with what is known of them and what lies there now.
 pub(crate) fn plan<'a, E: std::error::Error + 'static>(
     request: &'a ScanRequest,
     known: &[KnownRoot],
 ) -> Result<Vec<Plan<'a>>, ScanError<E>> {
-    let mut wanted: Vec<(Vec<u8>, &RootRequest)> = Vec::new();
-    for root in &request.roots {
-        let path = roots::normal_path(&root.path)?;
-        if wanted.iter().any(|(other, _)| *other == path) {
-            continue;
-        }
-        for (other, outer) in &wanted {
-            let (outer, inner) = if roots::contains(other, &path) {
-                (outer, root)
-            } else if roots::contains(&path, other) {
-                (&root, *outer)
-            } else {
-                continue;
-            };
-            return Err(ScanError::Nested {
-                outer: outer.path.clone(),
-                inner: inner.path.clone(),
-            });
-        }
-        wanted.push((path, root));
-    }
+    let wanted = roots::distinct(&request.roots)?;
     let mut next = known.iter().map(|root| root.id.0 + 1).max().unwrap_or(1);
     let mut plans = Vec::with_capacity(wanted.len());
     for (path, root) in wanted {
@@ -88,18 +64,11 @@ pub(crate) fn take_away<T: KnownTree>(out: &mut Out<'_, T>, root: &KnownRoot) ->
     let table = Table::load(&*out.tree)?;
     let facts = RootFacts {
         prefix: roots::prefix(&root.path).to_vec(),
-        volume: root
-            .identity
-            .map_or(0, |identity| volume_of(identity.fs_id, identity.device)),
+        volume: root.identity.as_ref().map_or(0, roots::volume_of),
     };
     let dirs = vanish::all_of(&table, root.id);
     let never = AtomicBool::new(false);
     vanish::vanish(out, &table, &dirs, &BTreeMap::from([(root.id, facts)]), true, &never).map(drop)
-}
-
-/// The number of a volume: that of its file system where there is one, else that of its device.
-fn volume_of(fs_id: u64, device: u64) -> u64 {
-    if fs_id == 0 { device } else { fs_id }
 }
 
 /// How many files of each root the server was told of.
@@ -141,27 +110,6 @@ pub(crate) fn open<'a>(plan: &mut Plan<'a>, volumes: &Volumes) -> Option<Root<'a
     let RootState::Open(open) = mem::replace(&mut plan.state, RootState::Walking) else {
         return None;
     };
-    let identity = open.identity;
-    let volume = volume_of(identity.fs_id, identity.device);
-    volumes.of_device(identity.device, || volume);
-    // Where the path cannot be had, no link is followed: none can be shown to stay inside.
-    let canonical = plan
-        .request
-        .follow_symlinks
-        .then(|| sys::canonical(&open.handle).ok())
-        .flatten();
-    Some(Root {
-        request: plan.request,
-        rules: plan.rules.clone(),
-        id: plan.id,
-        prefix: roots::prefix(&plan.path).to_vec(),
-        handle: open.handle,
-        canonical,
-        device: identity.device,
-        inode: identity.inode,
-        volume,
-        files: AtomicU64::new(0),
-        bytes: AtomicU64::new(0),
-        failed: Default::default(),
-    })
+    volumes.of_device(open.identity.device, || roots::volume_of(&open.identity));
+    Some(Root::new(plan.request, plan.rules.clone(), plan.id, &plan.path, open))
 }

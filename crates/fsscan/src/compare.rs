@@ -3,7 +3,7 @@ use crate::{
     Changed,
     codec::{EntryIter, decode_entries},
     content::{Content, ContentReader},
-    context::{Facts, Item, What},
+    context::{Context, Facts, Item, Note, What},
     entry::{Entry, FileKind},
     hashes::{self, KnownContent, decode_hashes},
     listing::{Here, Listed, Listing},
@@ -12,6 +12,12 @@ use crate::{
     sys,
 };
 use core_model::StoredDir;
+
+/// Where a directory is compared.
+pub(crate) struct At<'h, 'a> {
+    pub(crate) context: &'h Context<'a>,
+    pub(crate) here: &'h Here<'h, 'a, Note>,
+}
 
 /// What comparing a directory gave.
 #[derive(Default)]
@@ -52,7 +58,7 @@ impl<'a, H: Iterator<Item = (u64, KnownContent)>> Old<'a, H> {
 /// Compares `listing` with `stored`, and reads the contents that the mode asks for; `None` when the scan was stopped
 /// meanwhile.
 pub(crate) fn compare(
-    here: &Here<'_, '_>,
+    at: &At<'_, '_>,
     listing: &Listing,
     stored: &StoredDir,
     reader: &mut ContentReader,
@@ -76,7 +82,7 @@ pub(crate) fn compare(
             known = old.next();
         }
         let before = before.map(|(_, entry, content)| (entry, content));
-        compared.present(here, reader, index, name, listed, before)?;
+        compared.present(at, reader, index, name, listed, before)?;
     }
     while let Some((gone, entry, content)) = known {
         compared.vanished(gone, entry, content);
@@ -84,7 +90,7 @@ pub(crate) fn compare(
     }
     if old.damaged {
         compared.errors.push(PathError {
-            path: here.root.path(here.relative),
+            path: at.here.root.path(at.here.relative),
             kind: ErrorKind::Damaged,
             detail: "reading what is known of it: the stored entries are damaged".to_owned(),
         });
@@ -112,7 +118,7 @@ impl Compared {
 
     fn present(
         &mut self,
-        here: &Here<'_, '_>,
+        at: &At<'_, '_>,
         reader: &mut ContentReader,
         index: usize,
         name: &[u8],
@@ -130,20 +136,20 @@ impl Compared {
 
         let mut content = Content::default();
         if entry.kind() == FileKind::File && !listed.kept {
-            let hash = wants_hash(here, name, changed, known.as_ref());
-            let names_all = here.context.request.name_all;
+            let hash = wants_hash(at, name, changed, known.as_ref());
+            let names_all = at.context.request.name_all;
             let sniff =
-                here.context.request.mime.content && (names_all || changed.is_none_or(|changed| !changed.is_empty()));
+                at.context.request.mime.content && (names_all || changed.is_none_or(|changed| !changed.is_empty()));
             if hash || sniff {
-                let algorithm = here.context.request.mode.algorithm().filter(|_| hash);
-                let read = sys::open_file(here.handle, name, here.root.canonical.as_deref())
-                    .and_then(|file| reader.read(file, &entry, algorithm, sniff, here.context.stop));
+                let algorithm = at.context.request.mode.algorithm().filter(|_| hash);
+                let read = sys::open_file(at.here.handle, name, at.here.root.canonical.as_deref())
+                    .and_then(|file| reader.read(file, &entry, algorithm, sniff, at.context.ground.stop));
                 match read {
                     Ok(Some(read)) => content = read,
                     Ok(None) => return None,
                     Err(error) if sys::is_absent(&error) => {}
                     Err(error) => {
-                        let path = here.root.path(&here.child(name));
+                        let path = at.here.root.path(&at.here.child(name));
                         self.errors.push(PathError::io(path, "reading its content", &error));
                     }
                 }
@@ -164,7 +170,7 @@ impl Compared {
         }
         let what = match changed {
             None => What::Appeared,
-            Some(changed) if changed.is_empty() && !here.context.request.name_all => return Some(()),
+            Some(changed) if changed.is_empty() && !at.context.request.name_all => return Some(()),
             Some(changed) if changed.is_empty() => What::Present,
             Some(changed) => What::Updated(changed),
         };
@@ -181,26 +187,26 @@ impl Compared {
 }
 
 /// Whether the content of a regular file is to be read; `changed` is what its metadata show, `None` for a new file.
-fn wants_hash(here: &Here<'_, '_>, name: &[u8], changed: Option<Changed>, known: Option<&KnownContent>) -> bool {
-    match here.context.request.mode {
+fn wants_hash(at: &At<'_, '_>, name: &[u8], changed: Option<Changed>, known: Option<&KnownContent>) -> bool {
+    match at.context.request.mode {
         Mode::Metadata => false,
         Mode::Hash { .. } => true,
         Mode::Hybrid { share, rotation, .. } => {
             let moved = Changed::SIZE.union(Changed::MTIME).union(Changed::IDENTITY);
             changed.is_none_or(|changed| changed.intersects(moved))
                 || known.is_some_and(|known| known.racy)
-                || is_turn(here, name, share, rotation)
+                || is_turn(at, name, share, rotation)
         }
     }
 }
 
 /// Whether it is the turn of a file: each has one in `1/share` scans, by a hash that nobody can foresee.
-pub(crate) fn is_turn(here: &Here<'_, '_>, name: &[u8], share: f64, rotation: u64) -> bool {
+pub(crate) fn is_turn(at: &At<'_, '_>, name: &[u8], share: f64, rotation: u64) -> bool {
     if share <= 0.0 {
         return false;
     }
     let turns = (1.0 / share).ceil().clamp(1.0, 1e9) as u64;
-    let hash = blake3::keyed_hash(&here.context.key, &here.root.path(&here.child(name)));
+    let hash = blake3::keyed_hash(&at.context.key, &at.here.root.path(&at.here.child(name)));
     let place = hash
         .as_bytes()
         .iter()

@@ -1,14 +1,15 @@
-//! What all threads of one scan share.
+//! What all threads of one walk share, and those of one scan.
 use crate::{
-    entry::Entry,
+    entry::{Entry, FileKind},
     hashes::ContentHash,
     links::Links,
     queue::Queue,
     request::{RootRequest, ScanRequest},
+    roots,
     rules::Rules,
     summary::PathError,
-    sys,
-    table::Table,
+    sys::{self, Look, OpenRoot},
+    table::{Place, Table},
 };
 use core_model::{Digest, DirId, RootId, StoredDir};
 use std::{
@@ -39,18 +40,56 @@ pub(crate) struct Root<'a> {
     pub(crate) failed: Mutex<Option<String>>,
 }
 
-pub(crate) struct Context<'a> {
-    pub(crate) request: &'a ScanRequest,
+/// What all threads of one walk share, whatever it is for.
+pub(crate) struct Ground<'a, N> {
     pub(crate) roots: Vec<Root<'a>>,
-    pub(crate) table: Table,
-    pub(crate) key: [u8; 32],
-    pub(crate) queue: Queue,
-    pub(crate) next_dir: AtomicU64,
-    pub(crate) links: Links,
+    pub(crate) ignore_files: &'a [String],
+    pub(crate) queue: Queue<N>,
     pub(crate) volumes: &'a Volumes,
     /// Directory descriptors held for children that wait.
     pub(crate) held: Arc<AtomicUsize>,
     pub(crate) stop: &'a AtomicBool,
+}
+
+impl<'a, N> Ground<'a, N> {
+    /// A walk of `roots` in their order, which has not begun.
+    pub(crate) fn new(
+        roots: Vec<Root<'a>>,
+        ignore_files: &'a [String],
+        volumes: &'a Volumes,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        let queue = Queue::default();
+        // The last pushed is the first walked.
+        for root in (0..roots.len()).rev() {
+            queue.push_root(root);
+        }
+        Self {
+            roots,
+            ignore_files,
+            queue,
+            volumes,
+            held: Arc::default(),
+            stop,
+        }
+    }
+}
+
+/// What a scan keeps of a directory for the sake of those below.
+#[derive(Clone, Copy)]
+pub(crate) struct Note {
+    pub(crate) id: DirId,
+    pub(crate) known: Option<Place>,
+}
+
+/// What all threads of one scan share.
+pub(crate) struct Context<'a> {
+    pub(crate) request: &'a ScanRequest,
+    pub(crate) ground: Ground<'a, Note>,
+    pub(crate) table: Table,
+    pub(crate) key: [u8; 32],
+    pub(crate) next_dir: AtomicU64,
+    pub(crate) links: Links,
 }
 
 /// The device behind each volume number met by this scan.
@@ -78,14 +117,49 @@ impl Volumes {
     }
 }
 
-impl Root<'_> {
+impl<'a> Root<'a> {
+    /// A root whose path in its shortest form is `path`, and which is `open`.
+    pub(crate) fn new(request: &'a RootRequest, rules: Rules, id: RootId, path: &[u8], open: OpenRoot) -> Self {
+        let OpenRoot { handle, identity } = open;
+        // Where the path cannot be had, no link is followed: none can be shown to stay inside.
+        let canonical = request.follow_symlinks.then(|| sys::canonical(&handle).ok()).flatten();
+        Self {
+            request,
+            rules,
+            id,
+            prefix: roots::prefix(path).to_vec(),
+            handle,
+            canonical,
+            device: identity.device,
+            inode: identity.inode,
+            volume: roots::volume_of(&identity),
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            failed: Mutex::default(),
+        }
+    }
+
     /// The path of what lies at `relative`.
     pub(crate) fn path(&self, relative: &[u8]) -> Vec<u8> {
-        if relative.is_empty() && !self.prefix.is_empty() {
-            self.prefix.clone()
-        } else {
-            [&self.prefix, b"/".as_slice(), relative].concat()
+        let mut path = Vec::with_capacity(self.prefix.len() + 1 + relative.len());
+        self.write_path(relative, &mut path);
+        path
+    }
+
+    /// Makes `path` the path of what lies at `relative`.
+    pub(crate) fn write_path(&self, relative: &[u8], path: &mut Vec<u8>) {
+        path.clear();
+        path.extend_from_slice(&self.prefix);
+        if !relative.is_empty() || path.is_empty() {
+            path.push(b'/');
+            path.extend_from_slice(relative);
         }
+    }
+
+    /// Whether something is a regular file of more bytes than are wanted.
+    pub(crate) fn is_too_large(&self, look: &Look) -> bool {
+        let most = self.request.max_file_size.unwrap_or(u64::MAX);
+        look.entry.size > most && look.entry.kind() == FileKind::File
     }
 }
 

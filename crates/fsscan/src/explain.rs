@@ -1,8 +1,9 @@
 //! Why a scan takes a path or leaves it out, asked for one path: slow and plain where the scan is fast.
 use crate::{
-    RuleMatch, Rules, ScanError, ScanRequest,
+    Rules, ScanError, ScanRequest, found_rules,
     request::RootRequest,
     roots::{self, normal_path},
+    rules::Decided,
     sys,
 };
 use ignore::{
@@ -59,7 +60,7 @@ pub enum Verdict {
 }
 
 /// A rule and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// Its name begins with a dot, and hidden files are left out.
     Hidden,
@@ -96,9 +97,9 @@ pub fn explain<E: std::error::Error + 'static>(
     request: &ScanRequest,
     path: &Path,
 ) -> Result<Explanation, ScanError<E>> {
-    let asked = normal_path::<E>(path)?;
+    let asked = normal_path(path)?;
     for root in &request.roots {
-        let top = normal_path::<E>(&root.path)?;
+        let top = normal_path(&root.path)?;
         if roots::contains(&top, &asked) {
             let below = asked[roots::prefix(&top).len()..]
                 .strip_prefix(b"/")
@@ -236,38 +237,14 @@ impl<'a> Way<'a> {
                 Match::Whitelist(glob) => (false, glob),
                 Match::None => continue,
             };
-            let is_it = |line: &str| line.trim_end() == glob.original().trim_end();
-            let line = file
-                .text
-                .lines()
-                .collect::<Vec<_>>()
-                .iter()
-                .rposition(|line| is_it(line));
-            let rule = Rule::OfFile {
-                pattern: glob.original().to_owned(),
-                file: file.path.clone(),
-                line: line.map_or(0, |line| line + 1),
-            };
+            let rule = found_rules::of_file(&file.path, &file.text, glob);
             return (left_out, Some(rule));
         }
-        match self.rules.check(relative, is_dir) {
-            RuleMatch::None => (false, None),
-            RuleMatch::Hidden => (true, Some(Rule::Hidden)),
-            RuleMatch::Ignored { pattern } => (true, Some(self.placed(pattern))),
-            RuleMatch::Kept { pattern } => (false, Some(self.placed(pattern))),
-        }
-    }
-
-    /// Where a pattern stands: the root's own go last, and of equal ones the last decides.
-    fn placed(&self, pattern: &str) -> Rule {
-        let last = |list: &[String]| list.iter().rposition(|other| other == pattern);
-        let pattern = pattern.to_owned();
-        match (last(&self.root.ignore), last(&self.request.ignore)) {
-            (Some(index), _) => Rule::OfRoot { pattern, index },
-            (None, index) => Rule::OfAllRoots {
-                pattern,
-                index: index.unwrap_or_default(),
-            },
+        match self.rules.decide(relative, is_dir) {
+            Decided::Nothing => (false, None),
+            Decided::Hidden => (true, Some(Rule::Hidden)),
+            Decided::LeftOut(place) => (true, Some(self.rules.rule(place))),
+            Decided::Kept(place) => (false, Some(self.rules.rule(place))),
         }
     }
 

@@ -39,11 +39,11 @@ impl Ending<'_, '_> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.context.stop.load(Ordering::Relaxed)
+        self.context.ground.stop.load(Ordering::Relaxed)
     }
 
     fn root(&self, id: RootId) -> Option<&Root<'_>> {
-        self.context.roots.iter().find(|root| root.id == id)
+        self.context.ground.roots.iter().find(|root| root.id == id)
     }
 
     fn outcome(&self, plan: &Plan<'_>) -> RootOutcome {
@@ -85,7 +85,14 @@ impl Ending<'_, '_> {
         };
         let facts = self.plans.iter().map(|plan| (plan.id, facts(plan))).collect();
         let table = &self.context.table;
-        vanish::vanish(out, table, &gone, &facts, self.start.has_undecided, self.context.stop)
+        vanish::vanish(
+            out,
+            table,
+            &gone,
+            &facts,
+            self.start.has_undecided,
+            self.context.ground.stop,
+        )
     }
 
     /// Settles what waits, and gives back what is left in each root; `None` when it was stopped.
@@ -94,8 +101,8 @@ impl Ending<'_, '_> {
         out: &mut Out<'_, T>,
         is_closed: &impl Fn(RootId) -> bool,
     ) -> Result<Option<BTreeMap<RootId, Left>>, T::Error> {
-        let stop = self.context.stop;
-        let Some(mut left) = resolve::moved_and_new(out, stop, self.context.volumes)? else {
+        let stop = self.context.ground.stop;
+        let Some(mut left) = resolve::moved_and_new(out, stop, self.context.ground.volumes)? else {
             return Ok(None);
         };
         let held_before = |id: RootId| self.known.iter().any(|root| root.id == id && root.held > 0);

@@ -3,8 +3,8 @@ use crate::{
     RootRequest, Rules, ScanRequest,
     codec::{Packer, decode_entries},
     entry::Entry,
+    found_rules::FoundRules,
     hashes::{self, decode_hashes},
-    rules::FoundRules,
     sys,
 };
 use std::sync::Arc;
@@ -78,14 +78,10 @@ pub fn ignore_rules(data: &[u8]) {
     let Ok(rules) = Rules::new(&request, &request.roots[0]) else {
         return;
     };
-    let whole = rules.check(sys::path_of(asked.as_bytes()), is_dir);
+    let whole = rules.decide(sys::path_of(asked.as_bytes()), is_dir);
     if !rules.needs_paths(directory.as_bytes()) {
-        let by_name = rules.leaves_out_name(name.as_bytes(), is_dir);
-        assert_eq!(
-            by_name,
-            whole.is_left_out(),
-            "{asked:?} by its name and by its path: {whole:?}"
-        );
+        let by_name = rules.decide_name(name.as_bytes(), is_dir);
+        assert_eq!(by_name, whole, "{asked:?} by its name and by its path");
     }
 }
 
@@ -95,14 +91,15 @@ pub fn ignore_rules(data: &[u8]) {
 /// When a line that was refused leaves no message, or a rule of one file reaches out of its directory.
 pub fn ignore_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let (top, faults) = FoundRules::new(None, &text, 0);
+    let rules = |above, text: &str, depth| FoundRules::new(above, "/r/.ignore".into(), text.to_owned(), depth);
+    let (top, faults) = rules(None, &text, 0);
     assert!(faults.iter().all(|fault| !fault.is_empty()));
     assert!(faults.len() <= text.lines().count() + 1);
     let here = top.check(b"a", false);
     // The same file one directory deeper says the same of the same name there.
-    let (deeper, _) = FoundRules::new(None, &text, 1);
+    let (deeper, _) = rules(None, &text, 1);
     assert_eq!(deeper.check(b"d/a", false), here);
     // A deeper file that is silent leaves the word to the one above.
-    let (silent, _) = FoundRules::new(Some(Arc::new(top)), "# nothing\n", 0);
+    let (silent, _) = rules(Some(Arc::new(top)), "# nothing\n", 0);
     assert_eq!(silent.check(b"a", false), here);
 }

@@ -4,6 +4,9 @@
 //! caller's [`Encoder`]. It sends nothing, keeps no schedule, and reads contents only where hashing or MIME types by
 //! content are asked for.
 //!
+//! [`walk()`] is for whoever does something with each file and compares with nothing: it shows every directory to a
+//! [`Visitor`], with a reason for each name that is left out.
+//!
 //! ```
 //! use fsscan::{NoObserver, NoRecords, RootRequest, ScanRequest, scan, testing::MemoryTree};
 //! use std::sync::atomic::AtomicBool;
@@ -31,6 +34,7 @@ mod context;
 mod entry;
 mod explain;
 mod finish;
+mod found_rules;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod hashes;
@@ -54,6 +58,8 @@ pub mod testing;
 mod undecided;
 mod vanish;
 mod varint;
+mod walk;
+mod walker;
 mod worker;
 mod writer;
 
@@ -67,3 +73,7 @@ pub use request::{Hold, MimeOptions, Mode, RootRequest, ScanRequest};
 pub use rules::{PatternError, RuleMatch, Rules};
 pub use scan::{ScanError, scan};
 pub use summary::{ErrorKind, PathError, Progress, RootOutcome, RootSummary, Summary, Unconfigured};
+pub use walk::{
+    Coverage, Directory, Enter, Entering, FileStat, FileSystem, KeptDir, Ledger, LeftOut, NotWalked, OpenFileError,
+    Reason, Tally, Visitor, WalkError, WalkRequest, WalkSummary, WalkedFile, WalkedRoot, walk,
+};

@@ -1,9 +1,10 @@
 //! One directory as it is now: its names, what the rules leave of them, and how each file looks.
 use crate::{
-    context::{Context, Root},
-    entry::{Entry, FileKind, KIND_DIRECTORY, KIND_FILE, KIND_MASK},
+    context::{Ground, Root},
+    entry::{Entry, KIND_DIRECTORY, KIND_FILE, KIND_MASK},
+    found_rules::FoundRules,
     queue::{Dir, Names},
-    rules::FoundRules,
+    rules::Decided,
     summary::{ErrorKind, PathError},
     sys::{self, Hint, Look},
 };
@@ -22,6 +23,66 @@ pub(crate) struct Listed {
     pub(crate) look: Look,
 }
 
+impl Listed {
+    /// Where its name lies in the arena.
+    fn name(&self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.length as usize
+    }
+
+    fn zero_ended(&self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.length as usize + 1
+    }
+}
+
+/// Why a name is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    Hidden,
+    /// By the pattern of this place among those of the request.
+    Pattern(u32),
+    /// By a line of an ignore file, which is looked for again when somebody asks.
+    IgnoreFile,
+    TooLarge,
+    /// It was gone when it was to be looked at.
+    Vanished,
+    Unreadable(ErrorKind),
+}
+
+impl Why {
+    fn of(decided: Decided) -> Option<Self> {
+        match decided {
+            Decided::LeftOut(pattern) => Some(Self::Pattern(pattern)),
+            Decided::Hidden => Some(Self::Hidden),
+            Decided::Kept(_) | Decided::Nothing => None,
+        }
+    }
+}
+
+/// A name that was left out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left {
+    pub(crate) listed: Listed,
+    pub(crate) is_dir: bool,
+    pub(crate) why: Why,
+}
+
+/// What a listing is wanted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The files that are not left out.
+    #[default]
+    Files,
+    /// These, and every name that is left out, with its size.
+    Everything,
+    /// The directories to go on in. No file is looked at.
+    Directories,
+}
+
+/// Whether something that a directory does not call one may lead to one.
+fn may_be_directory<N>(here: &Here<'_, '_, N>, hint: Hint) -> bool {
+    hint == Hint::Unknown || (hint == Hint::Symlink && here.root.canonical.is_some())
+}
+
 struct RawName {
     start: u32,
     length: u32,
@@ -29,14 +90,14 @@ struct RawName {
 }
 
 /// Where a listing happens.
-pub(crate) struct Here<'h, 'a> {
-    pub(crate) context: &'h Context<'a>,
+pub(crate) struct Here<'h, 'a, N> {
+    pub(crate) ground: &'h Ground<'a, N>,
     pub(crate) root: &'h Root<'a>,
     pub(crate) handle: &'h sys::Handle,
     /// Its path relative to the root.
     pub(crate) relative: &'h [u8],
     /// The directory above, for rules and for loops.
-    pub(crate) parent: Option<&'h Dir>,
+    pub(crate) parent: Option<&'h Dir<N>>,
     /// Device and inode, where links are followed.
     pub(crate) place: Option<(u64, u64)>,
 }
@@ -58,9 +119,11 @@ pub(crate) struct Listing {
     needs_paths: bool,
     pub(crate) errors: Vec<PathError>,
     pub(crate) ignored: u64,
+    pub(crate) wanted: Wanted,
+    left: Vec<Left>,
 }
 
-impl Here<'_, '_> {
+impl<N> Here<'_, '_, N> {
     /// The path of a name in it, relative to the root.
     pub(crate) fn child(&self, name: &[u8]) -> Vec<u8> {
         if self.relative.is_empty() {
@@ -73,7 +136,7 @@ impl Here<'_, '_> {
 
 impl Listing {
     /// Lists the directory anew.
-    pub(crate) fn read(&mut self, here: &Here<'_, '_>, buffer: &mut sys::Buffer) -> io::Result<()> {
+    pub(crate) fn read<N>(&mut self, here: &Here<'_, '_, N>, buffer: &mut sys::Buffer) -> io::Result<()> {
         self.clear();
         let (arena, raw, by_inode) = (&mut self.arena, &mut self.raw, &mut self.by_inode);
         sys::list(here.handle, buffer, &mut |name, hint, inode| {
@@ -85,7 +148,7 @@ impl Listing {
             arena.push(0);
         })?;
         self.rules = here.parent.and_then(|dir| dir.rules.clone());
-        if !here.context.request.ignore_files.is_empty() {
+        if !here.ground.ignore_files.is_empty() {
             self.read_ignore_files(here);
         }
         self.needs_paths = here.root.rules.needs_paths(here.relative);
@@ -107,7 +170,9 @@ impl Listing {
     fn clear(&mut self) {
         // A directory of millions is rare: what it took is given back, so that it is not held for the rest of the scan.
         if self.raw.capacity() > 1 << 16 {
+            let wanted = self.wanted;
             *self = Self::default();
+            self.wanted = wanted;
         }
         self.arena.clear();
         self.raw.clear();
@@ -116,57 +181,73 @@ impl Listing {
         self.by_name.clear();
         self.children = Names::default();
         self.errors.clear();
+        self.left.clear();
         self.ignored = 0;
     }
 
-    fn take(&mut self, here: &Here<'_, '_>, place: usize) {
+    fn take<N>(&mut self, here: &Here<'_, '_, N>, place: usize) {
         let RawName { start, length, hint } = self.raw[place];
-        let zero_ended = start as usize..start as usize + length as usize + 1;
-        let name = start as usize..zero_ended.end - 1;
-        if hint != Hint::Unknown && self.is_left_out(here, name.clone(), hint == Hint::Directory) {
-            self.ignored += 1;
-            return;
-        }
-        if hint == Hint::Directory {
-            self.children.push(&self.arena[name]);
-            return;
-        }
         let mut listed = Listed {
             start,
             length,
             ..Listed::default()
         };
-        match self.look(here, &self.arena[zero_ended], hint) {
+        let name = listed.name();
+        if hint != Hint::Unknown
+            && let Some(why) = self.why_left_out(here, name.clone(), hint == Hint::Directory)
+        {
+            return self.leave(here, listed, hint == Hint::Directory, why);
+        }
+        if hint == Hint::Directory {
+            return self.children.push(&self.arena[name]);
+        }
+        if self.wanted == Wanted::Directories && !may_be_directory(here, hint) {
+            return;
+        }
+        match self.look(here, &self.arena[listed.zero_ended()], hint) {
             Ok(look) => listed.look = look,
-            Err(error) if sys::is_absent(&error) => return,
+            Err(error) if sys::is_absent(&error) => return self.leave(here, listed, false, Why::Vanished),
             Err(error) => {
                 let path = here.root.path(&[&self.relative, &self.arena[name]].concat());
-                self.errors.push(PathError::io(path, "looking at it", &error));
+                let error = PathError::io(path, "looking at it", &error);
+                self.leave(here, listed, false, Why::Unreadable(error.kind));
+                self.errors.push(error);
                 listed.kept = true;
-                self.files.push(listed);
-                return;
+                return self.files.push(listed);
             }
         }
         let is_dir = listed.look.entry.mode & KIND_MASK == KIND_DIRECTORY;
-        if hint == Hint::Unknown && self.is_left_out(here, name.clone(), is_dir) {
-            self.ignored += 1;
+        let is_known = hint != Hint::Unknown;
+        if let Some(why) = (!is_known)
+            .then(|| self.why_left_out(here, name.clone(), is_dir))
+            .flatten()
+        {
+            self.leave(here, listed, is_dir, why);
         } else if is_dir {
             self.children.push(&self.arena[name]);
-        } else if listed.look.entry.kind() == FileKind::File
-            && here
-                .root
-                .request
-                .max_file_size
-                .is_some_and(|most| listed.look.entry.size > most)
-        {
-            self.ignored += 1;
+        } else if here.root.is_too_large(&listed.look) {
+            self.leave(here, listed, false, Why::TooLarge);
         } else {
             self.files.push(listed);
         }
     }
 
+    /// Leaves a name out, and remembers it where that is wanted.
+    fn leave<N>(&mut self, here: &Here<'_, '_, N>, mut listed: Listed, is_dir: bool, why: Why) {
+        let is_by_rule = matches!(why, Why::Hidden | Why::Pattern(_) | Why::IgnoreFile);
+        self.ignored += u64::from(is_by_rule || why == Why::TooLarge);
+        if self.wanted != Wanted::Everything {
+            return;
+        }
+        if is_by_rule && !is_dir && listed.look == Look::default() {
+            // Only for its size: what cannot be looked at is left out all the same.
+            listed.look = sys::look(here.handle, &self.arena[listed.zero_ended()]).unwrap_or_default();
+        }
+        self.left.push(Left { listed, is_dir, why });
+    }
+
     /// How a file looks, or what it leads to if it is a link to be followed.
-    fn look(&self, here: &Here<'_, '_>, zero_ended: &[u8], hint: Hint) -> io::Result<Look> {
+    fn look<N>(&self, here: &Here<'_, '_, N>, zero_ended: &[u8], hint: Hint) -> io::Result<Look> {
         let mut look = None;
         if let (Hint::Symlink | Hint::Unknown, Some(inside)) = (hint, &here.root.canonical) {
             let name = &zero_ended[..zero_ended.len() - 1];
@@ -178,7 +259,7 @@ impl Listing {
             None => sys::look(here.handle, zero_ended)?,
         };
         if look.device != here.root.device {
-            look.entry.volume = here.context.volumes.of_device(look.device, || {
+            look.entry.volume = here.ground.volumes.of_device(look.device, || {
                 // A file can be a mount of its own, whose volume its directory does not know.
                 let is_ours = sys::look_at(here.handle).is_ok_and(|dir| dir.device == look.device);
                 let asked = if is_ours { sys::volume(here.handle).ok() } else { None };
@@ -188,15 +269,15 @@ impl Listing {
         Ok(look)
     }
 
-    fn is_loop(&self, here: &Here<'_, '_>, look: &Look) -> bool {
+    fn is_loop<N>(&self, here: &Here<'_, '_, N>, look: &Look) -> bool {
         let place = (look.device, look.entry.inode);
         look.entry.mode & KIND_MASK == KIND_DIRECTORY
             && (here.place == Some(place) || here.parent.is_some_and(|dir| dir.is_within(place)))
     }
 
-    fn is_left_out(&mut self, here: &Here<'_, '_>, name: Range<usize>, is_dir: bool) -> bool {
+    fn why_left_out<N>(&mut self, here: &Here<'_, '_, N>, name: Range<usize>, is_dir: bool) -> Option<Why> {
         if self.rules.is_none() && !self.needs_paths {
-            return here.root.rules.leaves_out_name(&self.arena[name], is_dir);
+            return Why::of(here.root.rules.decide_name(&self.arena[name], is_dir));
         }
         let length = self.relative.len();
         self.relative.extend_from_slice(&self.arena[name]);
@@ -204,18 +285,16 @@ impl Listing {
             .rules
             .as_ref()
             .and_then(|rules| rules.check(&self.relative, is_dir));
-        let left_out = found.unwrap_or_else(|| {
-            here.root
-                .rules
-                .check(sys::path_of(&self.relative), is_dir)
-                .is_left_out()
-        });
+        let why = match found {
+            Some(left_out) => left_out.then_some(Why::IgnoreFile),
+            None => Why::of(here.root.rules.decide(sys::path_of(&self.relative), is_dir)),
+        };
         self.relative.truncate(length);
-        left_out
+        why
     }
 
-    fn read_ignore_files(&mut self, here: &Here<'_, '_>) {
-        for wanted in &here.context.request.ignore_files {
+    fn read_ignore_files<N>(&mut self, here: &Here<'_, '_, N>) {
+        for wanted in here.ground.ignore_files {
             let is_it = |raw: &RawName| &self.arena[raw.start as usize..][..raw.length as usize] == wanted.as_bytes();
             if !self.raw.iter().any(is_it) {
                 continue;
@@ -231,7 +310,8 @@ impl Listing {
             let mut faults = Vec::new();
             match read {
                 Ok(_) => {
-                    let (rules, found) = FoundRules::new(self.rules.take(), &text, here.relative.len());
+                    let file = sys::path_of(&here.root.path(&here.child(wanted.as_bytes()))).to_owned();
+                    let (rules, found) = FoundRules::new(self.rules.take(), file, text, here.relative.len());
                     self.rules = Some(Arc::new(rules));
                     faults = found;
                 }
@@ -251,7 +331,7 @@ impl Listing {
         let (files, arena) = (&self.files, &self.arena);
         let name = |place: u32| {
             let file = &files[place as usize];
-            &arena[file.start as usize..][..file.length as usize]
+            &arena[file.name()]
         };
         self.by_name.clear();
         self.by_name.extend((0..files.len() as u32).map(|place| {
@@ -271,8 +351,13 @@ impl Listing {
     pub(crate) fn files(&self) -> impl Iterator<Item = (&[u8], &Listed)> {
         self.by_name.iter().map(|(_, place)| {
             let file = &self.files[*place as usize];
-            (&self.arena[file.start as usize..][..file.length as usize], file)
+            (&self.arena[file.name()], file)
         })
+    }
+
+    /// The names that were left out, where they are wanted.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (&[u8], &Left)> {
+        self.left.iter().map(|left| (&self.arena[left.listed.name()], left))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -286,7 +371,7 @@ impl Listing {
             if !file.kept {
                 return true;
             }
-            let entry = known(&arena[file.start as usize..][..file.length as usize]);
+            let entry = known(&arena[file.name()]);
             if let Some(entry) = entry {
                 file.look.entry = entry;
             }

@@ -2,8 +2,7 @@
 //!
 //! Children wait as bare names packed behind one another, so that a directory with a million subdirectories costs
 //! their names and no more. Last in, first out keeps the stack as deep as the tree, not as wide.
-use crate::{rules::FoundRules, sys, table};
-use core_model::DirId;
+use crate::{found_rules::FoundRules, sys};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicUsize, Ordering},
@@ -38,16 +37,15 @@ impl Drop for Held {
     }
 }
 
-/// A directory that was listed and whose children may still be walked.
-pub(crate) struct Dir {
+/// A directory that was listed and whose children may still be walked. `N` is what the walk keeps of it for them.
+pub(crate) struct Dir<N> {
     /// Held while there is room, else its children are opened from the nearest directory above that is.
     pub(crate) handle: Option<Held>,
-    pub(crate) parent: Option<Arc<Dir>>,
+    pub(crate) parent: Option<Arc<Dir<N>>>,
     /// Empty for a root.
     pub(crate) name: Box<[u8]>,
     pub(crate) root: usize,
-    pub(crate) id: DirId,
-    pub(crate) known: Option<table::Place>,
+    pub(crate) note: N,
     pub(crate) depth: u32,
     /// Bytes of its path relative to the root.
     pub(crate) path_bytes: usize,
@@ -56,7 +54,7 @@ pub(crate) struct Dir {
     pub(crate) place: Option<(u64, u64)>,
 }
 
-impl Dir {
+impl<N> Dir<N> {
     /// Appends its path relative to the root to `out`.
     pub(crate) fn relative(&self, out: &mut Vec<u8>) {
         let start = out.len();
@@ -104,7 +102,7 @@ impl Dir {
     }
 }
 
-impl Drop for Dir {
+impl<N> Drop for Dir<N> {
     // By hand, since dropping a chain of thousands of parents by recursion would need their depth of stack.
     fn drop(&mut self) {
         let mut above = self.parent.take();
@@ -138,34 +136,47 @@ impl Names {
 }
 
 /// A directory to walk.
-pub(crate) enum Job {
+pub(crate) enum Job<N> {
     Root(usize),
-    Child(Arc<Dir>, Box<[u8]>),
+    Child(Arc<Dir<N>>, Box<[u8]>),
 }
 
-enum Waiting {
+enum Waiting<N> {
     Root(usize),
-    Children(Arc<Dir>, Names),
+    Children(Arc<Dir<N>>, Names),
 }
 
-#[derive(Default)]
-struct State {
-    stack: Vec<Waiting>,
+struct State<N> {
+    stack: Vec<Waiting<N>>,
     /// Threads at work, each of which may push more.
     active: usize,
     idle: usize,
     closed: bool,
 }
 
-#[derive(Default)]
-pub(crate) struct Queue {
-    state: Mutex<State>,
+pub(crate) struct Queue<N> {
+    state: Mutex<State<N>>,
     changed: Condvar,
 }
 
-impl Queue {
+impl<N> Default for Queue<N> {
+    fn default() -> Self {
+        let state = State {
+            stack: Vec::new(),
+            active: 0,
+            idle: 0,
+            closed: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+}
+
+impl<N> Queue<N> {
     // A thread that panicked takes the scan down when it is joined; until then the others may see the state as it was.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<N>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -173,7 +184,7 @@ impl Queue {
         self.lock().stack.push(Waiting::Root(root));
     }
 
-    pub(crate) fn push(&self, dir: Arc<Dir>, mut names: Names) {
+    pub(crate) fn push(&self, dir: Arc<Dir<N>>, mut names: Names) {
         if names.is_empty() {
             return;
         }
@@ -186,7 +197,7 @@ impl Queue {
     }
 
     /// The next directory; `None` when all were walked. It is at work until the guard of `at_work` is dropped.
-    pub(crate) fn pop(&self) -> Option<Job> {
+    pub(crate) fn pop(&self) -> Option<Job<N>> {
         let mut state = self.lock();
         loop {
             if state.closed {
@@ -207,7 +218,7 @@ impl Queue {
         }
     }
 
-    fn take(stack: &mut Vec<Waiting>) -> Option<Job> {
+    fn take(stack: &mut Vec<Waiting<N>>) -> Option<Job<N>> {
         match stack.pop()? {
             Waiting::Root(root) => Some(Job::Root(root)),
             Waiting::Children(dir, mut names) => {
@@ -220,7 +231,7 @@ impl Queue {
         }
     }
 
-    pub(crate) fn at_work(&self) -> AtWork<'_> {
+    pub(crate) fn at_work(&self) -> AtWork<'_, N> {
         AtWork(self)
     }
 
@@ -242,9 +253,9 @@ impl Queue {
 }
 
 /// A thread is at work on a directory. A panic counts as its end too, lest the others wait for ever.
-pub(crate) struct AtWork<'q>(&'q Queue);
+pub(crate) struct AtWork<'q, N>(&'q Queue<N>);
 
-impl Drop for AtWork<'_> {
+impl<N> Drop for AtWork<'_, N> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.close();

@@ -3,6 +3,8 @@
 //! Most patterns are a name, its beginning or its end; most others name the directory right above. So in most
 //! directories no whole path needs to be made and matched, which would cost as much as looking at the file.
 
+use crate::rules::Decided;
+
 /// What of a name a pattern speaks of.
 #[derive(Clone, Debug)]
 enum Part {
@@ -16,6 +18,8 @@ struct NamePattern {
     part: Part,
     is_dir_only: bool,
     leaves_out: bool,
+    /// Its place among the lines.
+    line: u32,
 }
 
 /// Where a pattern that speaks of more than a name can match.
@@ -43,7 +47,7 @@ fn is_plain(text: &str) -> bool {
 
 impl Quick {
     /// Adds a line, as the matcher of whole paths has it. The last that matches decides.
-    pub(crate) fn add(&mut self, line: &str) {
+    pub(crate) fn add(&mut self, line: &str, place_of_line: u32) {
         let body = line.trim_end();
         if body.is_empty() || line.starts_with('#') {
             return;
@@ -69,6 +73,7 @@ impl Quick {
                 part,
                 is_dir_only,
                 leaves_out,
+                line: place_of_line,
             }),
             None => self.paths.push(place(body)),
         }
@@ -83,8 +88,8 @@ impl Quick {
         })
     }
 
-    /// Whether a name is left out (`true`), kept (`false`), or not spoken of.
-    pub(crate) fn check(&self, name: &[u8], is_dir: bool) -> Option<bool> {
+    /// Whether a name is left out or kept, or not spoken of.
+    pub(crate) fn decide(&self, name: &[u8], is_dir: bool) -> Decided {
         let matches = |pattern: &&NamePattern| {
             (is_dir || !pattern.is_dir_only)
                 && match &pattern.part {
@@ -93,7 +98,11 @@ impl Quick {
                     Part::End(end) => name.ends_with(end),
                 }
         };
-        self.names.iter().rev().find(matches).map(|pattern| pattern.leaves_out)
+        match self.names.iter().rev().find(matches) {
+            Some(pattern) if pattern.leaves_out => Decided::LeftOut(pattern.line),
+            Some(pattern) => Decided::Kept(pattern.line),
+            None => Decided::Nothing,
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use crate::{
     rules::Rules,
     sys::{self, OpenRoot},
 };
-use core_model::{KnownRoot, RootId};
+use core_model::{KnownRoot, RootId, RootIdentity};
 use std::{
     io,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
 /// A root of the request.
@@ -40,16 +40,56 @@ impl Plan<'_> {
     }
 }
 
+/// What is wrong with the paths of roots.
+pub(crate) enum BadRoots {
+    /// One is relative or holds `..`.
+    Path(PathBuf),
+    /// One lies in another.
+    Nested { outer: PathBuf, inner: PathBuf },
+}
+
+impl<E: std::error::Error + 'static> From<BadRoots> for ScanError<E> {
+    fn from(bad: BadRoots) -> Self {
+        match bad {
+            BadRoots::Path(path) => Self::Path { path },
+            BadRoots::Nested { outer, inner } => Self::Nested { outer, inner },
+        }
+    }
+}
+
+/// The roots, each once, with their paths in their shortest form.
+pub(crate) fn distinct(roots: &[RootRequest]) -> Result<Vec<(Vec<u8>, &RootRequest)>, BadRoots> {
+    let mut wanted: Vec<(Vec<u8>, &RootRequest)> = Vec::new();
+    for root in roots {
+        let path = normal_path(&root.path)?;
+        if wanted.iter().any(|(other, _)| *other == path) {
+            continue;
+        }
+        for (other, outer) in &wanted {
+            let (outer, inner) = if contains(other, &path) {
+                (outer, root)
+            } else if contains(&path, other) {
+                (&root, *outer)
+            } else {
+                continue;
+            };
+            return Err(BadRoots::Nested {
+                outer: outer.path.clone(),
+                inner: inner.path.clone(),
+            });
+        }
+        wanted.push((path, root));
+    }
+    Ok(wanted)
+}
+
 /// A root's path without repeated or trailing slashes, and without `.`.
-pub(crate) fn normal_path<E>(path: &Path) -> Result<Vec<u8>, ScanError<E>>
-where
-    E: std::error::Error + 'static,
-{
+pub(crate) fn normal_path(path: &Path) -> Result<Vec<u8>, BadRoots> {
     let has_dots = path.components().any(|part| part == Component::ParentDir);
     if !path.is_absolute() || has_dots {
-        return Err(ScanError::Path { path: path.to_owned() });
+        return Err(BadRoots::Path(path.to_owned()));
     }
-    Ok(sys::bytes_of(&path.components().collect::<std::path::PathBuf>()).into_owned())
+    Ok(sys::bytes_of(&path.components().collect::<PathBuf>()).into_owned())
 }
 
 /// A path without a slash at its end; that of `/` is empty.
@@ -61,6 +101,15 @@ pub(crate) fn prefix(path: &[u8]) -> &[u8] {
 pub(crate) fn contains(outer: &[u8], inner: &[u8]) -> bool {
     let rest = inner.strip_prefix(prefix(outer));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// The number of a root's volume: that of its file system where there is one, else that of its device.
+pub(crate) fn volume_of(identity: &RootIdentity) -> u64 {
+    if identity.fs_id == 0 {
+        identity.device
+    } else {
+        identity.fs_id
+    }
 }
 
 /// Looks at what lies at a root's path and compares it with what was there.
@@ -113,7 +162,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn paths_are_brought_to_one_form() {
-        let normal = |path: &str| normal_path::<io::Error>(Path::new(path)).map_err(drop);
+        let normal = |path: &str| normal_path(Path::new(path)).map_err(drop);
         assert_eq!(normal("//data/./x//"), Ok(b"/data/x".to_vec()));
         assert_eq!(normal("/"), Ok(b"/".to_vec()));
         assert_eq!((normal("data"), normal("/data/../x")), (Err(()), Err(())));

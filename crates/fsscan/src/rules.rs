@@ -1,5 +1,6 @@
 //! Which paths are left out.
 use crate::{
+    explain::Rule,
     quick_rules::Quick,
     request::{RootRequest, ScanRequest},
 };
@@ -7,7 +8,7 @@ use ignore::{
     Match,
     gitignore::{Gitignore, GitignoreBuilder, Glob},
 };
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path};
 
 /// A pattern that is none.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -45,13 +46,36 @@ impl RuleMatch<'_> {
     }
 }
 
+/// What the patterns say of a path, each named by its place among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decided {
+    /// None speaks of it.
+    Nothing,
+    LeftOut(u32),
+    Kept(u32),
+    /// Its name begins with a dot, and hidden files are left out.
+    Hidden,
+}
+
+impl Decided {
+    /// Whether the path is left out.
+    #[cfg(test)]
+    fn is_left_out(self) -> bool {
+        matches!(self, Self::LeftOut(_) | Self::Hidden)
+    }
+}
+
 /// The patterns of a request that hold in one root.
 #[derive(Clone, Debug)]
 pub struct Rules {
     patterns: Gitignore,
     quick: Quick,
-    /// How patterns were written that were widened to any depth.
-    written: HashMap<String, String>,
+    /// As written: those of all roots, then the root's own.
+    written: Vec<String>,
+    /// How many of them hold in all roots.
+    common: usize,
+    /// The place of each among them, by what the matcher of paths knows it by. Of equal ones the last decides.
+    places: HashMap<String, u32>,
     hidden: bool,
 }
 
@@ -62,20 +86,24 @@ impl Rules {
     ///
     /// When a pattern is none.
     pub fn new(request: &ScanRequest, root: &RootRequest) -> Result<Self, PatternError> {
+        Self::of(&request.ignore, root)
+    }
+
+    /// Those of `common`, then those of `root`: the last that matches decides.
+    pub(crate) fn of(common: &[String], root: &RootRequest) -> Result<Self, PatternError> {
         let mut builder = GitignoreBuilder::new("");
         let mut quick = Quick::default();
-        let mut written = HashMap::new();
-        for pattern in request.ignore.iter().chain(&root.ignore) {
+        let mut places = HashMap::new();
+        let written: Vec<String> = common.iter().chain(&root.ignore).cloned().collect();
+        for (place, pattern) in (0..).zip(&written) {
             let fault = |source| PatternError {
                 pattern: pattern.clone(),
                 source,
             };
             let widened = at_any_depth(pattern);
             builder.add_line(None, &widened).map_err(fault)?;
-            quick.add(&widened);
-            if widened != *pattern {
-                written.insert(widened, pattern.clone());
-            }
+            quick.add(&widened, place);
+            places.insert(as_matched(&widened).to_owned(), place);
         }
         let patterns = builder.build().map_err(|source| PatternError {
             pattern: String::new(),
@@ -85,41 +113,71 @@ impl Rules {
             patterns,
             quick,
             written,
+            common: common.len(),
+            places,
             hidden: root.hidden,
         })
     }
 
     /// Whether some rule can only be decided by whole paths in this directory, whose path is relative to the root.
-    /// Where none is, `leaves_out_name` decides by names alone, at a tenth of the cost.
+    /// Where none is, `decide_name` decides by names alone, at a tenth of the cost.
     pub(crate) fn needs_paths(&self, directory: &[u8]) -> bool {
         self.quick.needs_paths(directory)
     }
 
-    /// Whether a name is left out of a directory for which `needs_paths` does not hold.
-    pub(crate) fn leaves_out_name(&self, name: &[u8], is_dir: bool) -> bool {
-        let decided = self.quick.check(name, is_dir);
-        decided.unwrap_or_else(|| !self.hidden && name.starts_with(b"."))
+    /// What the rules say of a name in a directory for which `needs_paths` does not hold.
+    pub(crate) fn decide_name(&self, name: &[u8], is_dir: bool) -> Decided {
+        match self.quick.decide(name, is_dir) {
+            Decided::Nothing if !self.hidden && name.starts_with(b".") => Decided::Hidden,
+            decided => decided,
+        }
     }
 
     /// What the rules say of a path relative to the root, whose parents are not left out.
-    pub fn check(&self, relative: &Path, is_dir: bool) -> RuleMatch<'_> {
+    pub(crate) fn decide(&self, relative: &Path, is_dir: bool) -> Decided {
         let hidden = || {
             relative
                 .file_name()
                 .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
         };
-        let written = |glob: &'_ Glob| self.written.get(glob.original()).map(String::as_str);
+        let place = |glob: &Glob| self.places.get(glob.original()).copied().unwrap_or(u32::MAX);
         match self.patterns.matched(relative, is_dir) {
-            Match::Ignore(glob) => RuleMatch::Ignored {
-                pattern: written(glob).unwrap_or(glob.original()),
-            },
-            Match::Whitelist(glob) => RuleMatch::Kept {
-                pattern: written(glob).unwrap_or(glob.original()),
-            },
-            Match::None if !self.hidden && hidden() => RuleMatch::Hidden,
-            Match::None => RuleMatch::None,
+            Match::Ignore(glob) => Decided::LeftOut(place(glob)),
+            Match::Whitelist(glob) => Decided::Kept(place(glob)),
+            Match::None if !self.hidden && hidden() => Decided::Hidden,
+            Match::None => Decided::Nothing,
         }
     }
+
+    /// What the rules say of a path relative to the root, whose parents are not left out.
+    pub fn check(&self, relative: &Path, is_dir: bool) -> RuleMatch<'_> {
+        let pattern = |place: u32| self.written.get(place as usize).map_or("", String::as_str);
+        match self.decide(relative, is_dir) {
+            Decided::LeftOut(place) => RuleMatch::Ignored {
+                pattern: pattern(place),
+            },
+            Decided::Kept(place) => RuleMatch::Kept {
+                pattern: pattern(place),
+            },
+            Decided::Hidden => RuleMatch::Hidden,
+            Decided::Nothing => RuleMatch::None,
+        }
+    }
+
+    /// The pattern at `place`, and where it stands.
+    pub(crate) fn rule(&self, place: u32) -> Rule {
+        let place = place as usize;
+        let pattern = self.written.get(place).cloned().unwrap_or_default();
+        match place.checked_sub(self.common) {
+            Some(index) => Rule::OfRoot { pattern, index },
+            None => Rule::OfAllRoots { pattern, index: place },
+        }
+    }
+}
+
+/// A line as the matcher of paths names it: without blanks at its end, unless they are meant.
+fn as_matched(line: &str) -> &str {
+    if line.ends_with("\\ ") { line } else { line.trim_end() }
 }
 
 /// `.git/*` is written by people who mean every `.git`, not only the one at the top.
@@ -133,49 +191,6 @@ fn at_any_depth(pattern: &str) -> String {
         format!("{negation}**/{body}")
     } else {
         pattern.to_owned()
-    }
-}
-
-/// The patterns of ignore files found on the way down to a directory, the deepest first.
-#[derive(Debug)]
-pub(crate) struct FoundRules {
-    above: Option<Arc<FoundRules>>,
-    patterns: Gitignore,
-    /// How many bytes of a path relative to the root lie above what the patterns see.
-    skip: usize,
-}
-
-impl FoundRules {
-    /// Those of `text` for what lies in the directory whose path relative to the root has `depth_bytes` bytes, and a
-    /// message for each line that is none.
-    pub(crate) fn new(above: Option<Arc<Self>>, text: &str, depth_bytes: usize) -> (Self, Vec<String>) {
-        let mut builder = GitignoreBuilder::new("");
-        let mut faults = Vec::new();
-        for line in text.lines() {
-            if let Err(fault) = builder.add_line(None, line) {
-                faults.push(fault.to_string());
-            }
-        }
-        let patterns = builder.build().unwrap_or_else(|fault| {
-            faults.push(fault.to_string());
-            Gitignore::empty()
-        });
-        let skip = if depth_bytes == 0 { 0 } else { depth_bytes + 1 };
-        (Self { above, patterns, skip }, faults)
-    }
-
-    /// Whether a path relative to the root is left out (`true`), kept (`false`), or not spoken of.
-    pub(crate) fn check(&self, relative: &[u8], is_dir: bool) -> Option<bool> {
-        let mut rules = Some(self);
-        while let Some(here) = rules {
-            let below = relative.get(here.skip..).unwrap_or_default();
-            match here.patterns.matched(crate::sys::path_of(below), is_dir) {
-                Match::Ignore(_) => return Some(true),
-                Match::Whitelist(_) => return Some(false),
-                Match::None => rules = here.above.as_deref(),
-            }
-        }
-        None
     }
 }
 
@@ -202,8 +217,8 @@ mod tests {
             let here = dir.trim_end_matches('/');
             if !rules.needs_paths(here.as_bytes()) {
                 let path = format!("{dir}{name}");
-                let whole = rules.check(Path::new(&path), is_dir).is_left_out();
-                prop_assert_eq!(rules.leaves_out_name(name.as_bytes(), is_dir), whole, "{:?} {}", patterns, path);
+                let whole = rules.decide(Path::new(&path), is_dir);
+                prop_assert_eq!(rules.decide_name(name.as_bytes(), is_dir), whole, "{:?} {}", patterns, path);
             }
         }
     }
@@ -234,7 +249,7 @@ mod tests {
         for (pattern, path) in [("[x/b/ a-z][0-9]", "a/x1"), ("{x/b/y,z}", "a/z"), ("[x/b/**]", "a/x")] {
             let rules = rules(&[pattern.to_owned()]).unwrap();
             let (directory, name) = path.rsplit_once('/').unwrap();
-            let by_name = rules.leaves_out_name(name.as_bytes(), false);
+            let by_name = rules.decide_name(name.as_bytes(), false).is_left_out();
             let by_path = rules.check(Path::new(path), false).is_left_out();
             assert!(
                 rules.needs_paths(directory.as_bytes()) || by_name == by_path,
@@ -302,20 +317,5 @@ mod tests {
         );
         assert_eq!(rules.check(Path::new("x/.ssh"), true), RuleMatch::Hidden);
         assert!(!rules.check(Path::new(".keep"), false).is_left_out());
-    }
-
-    #[test]
-    fn the_deepest_ignore_file_decides() {
-        let (top, faults) = FoundRules::new(None, "*.o\n/only-top\n[z-a]\n", 0);
-        assert_eq!(faults.len(), 1, "{faults:?}");
-        let (deep, _) = FoundRules::new(Some(Arc::new(top)), "!keep.o\nsub/x\n", 3);
-        assert_eq!(deep.check(b"a/b/x.o", false), Some(true));
-        assert_eq!(deep.check(b"a/b/keep.o", false), Some(false));
-        assert_eq!(
-            deep.check(b"a/b/sub/x", false),
-            Some(true),
-            "relative to its own directory"
-        );
-        assert_eq!(deep.check(b"a/b/only-top", false), None);
     }
 }

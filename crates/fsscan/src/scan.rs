@@ -1,16 +1,16 @@
 //! One scan from its plan to its summary.
 use crate::{
     Encoder, Observer, ScanRequest, Summary, begin,
-    context::{Context, Volumes},
+    context::{Context, Ground, Volumes},
     finish::Ending,
     links::Links,
     names::Owners,
     out::Out,
-    queue::Queue,
     record::{Counts, Recorder, Sink},
     resolve,
     rules::PatternError,
     table::Table,
+    walker::Walker,
     worker::Worker,
     writer::{self, Start},
 };
@@ -19,10 +19,7 @@ use core_model::KnownTree;
 use std::{
     io,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::Instant,
 };
@@ -97,20 +94,17 @@ pub fn scan<T: KnownTree>(
     let told = begin::told(&out, &plans, &waiting);
     begin::introduce(&mut out, &plans).map_err(ScanError::Tree)?;
     let table = Table::load(&*out.tree).map_err(ScanError::Tree)?;
+    let roots = plans
+        .iter_mut()
+        .filter_map(|plan| begin::open(plan, &volumes))
+        .collect();
     let context = Context {
         request,
+        ground: Ground::new(roots, &request.ignore_files, &volumes, stop),
         next_dir: AtomicU64::new(table.next_id()),
-        roots: plans
-            .iter_mut()
-            .filter_map(|plan| begin::open(plan, &volumes))
-            .collect(),
         table,
         key,
-        queue: Queue::default(),
         links: Links::default(),
-        volumes: &volumes,
-        held: Arc::default(),
-        stop,
     };
 
     let mut summary = Summary::default();
@@ -144,19 +138,15 @@ fn walk<T: KnownTree>(
     start: Start,
     summary: &mut Summary,
 ) -> Result<u64, ScanError<T::Error>> {
-    // The last pushed is the first walked: the order of the request.
-    for root in (0..context.roots.len()).rev() {
-        context.queue.push_root(root);
-    }
     let threads = context.request.threads.clamp(1, MOST_THREADS);
     let readers: Result<Vec<_>, _> = (0..threads).map(|_| out.tree.reader()).collect();
     let readers = readers.map_err(ScanError::Tree)?;
     thread::scope(|scope| {
         let (sender, found) = crossbeam_channel::bounded(IN_FLIGHT);
         let begun: io::Result<()> = readers.into_iter().try_for_each(|reader| {
-            let worker = Worker::new(context, reader, sender.clone());
+            let walker = Walker::new(&context.ground, Worker::new(context, reader, sender.clone()));
             let thread = thread::Builder::new().name("walk".to_owned());
-            thread.spawn_scoped(scope, move || worker.run()).map(drop)
+            thread.spawn_scoped(scope, move || drop(walker.run())).map(drop)
         });
         drop(sender);
         let written = match begun {
@@ -164,7 +154,7 @@ fn walk<T: KnownTree>(
             Err(error) => Err(ScanError::Thread(error)),
         };
         if written.is_err() {
-            context.queue.close();
+            context.ground.queue.close();
         }
         written
     })

@@ -1,39 +1,102 @@
-//! A walking thread: takes a directory, lists it, and tells the writer if it differs from what is known.
+//! What a scan does with a directory: compares it with what is known, and tells the writer if it differs.
 use crate::{
     codec::{Packer, decode_entries},
-    compare::{Compared, compare, is_turn},
+    compare::{At, Compared, compare, is_turn},
     content::ContentReader,
-    context::{Context, Found, Message, Root},
+    context::{Context, Found, Message, Note},
     entry::FileKind,
-    listing::{Here, Listing},
-    queue::{Dir, Held, Job, Names},
+    listing::{Here, Listing, Wanted},
     request::Mode,
-    summary::{ErrorKind, PathError},
-    sys,
+    summary::PathError,
     table::Place,
+    walker::{Over, Steps, Way},
 };
 use core_model::{Digest, DirId, StoredDir, TreeReader};
 use crossbeam_channel::Sender;
-use std::{
-    io, mem,
-    sync::{Arc, PoisonError, atomic::Ordering},
-};
-
-const DEEPEST: u32 = 4096;
-const LONGEST: usize = 32 * 1024;
-
-/// The scan was stopped or the writer is gone: there is nobody left to work for.
-struct Over;
+use std::{mem, sync::atomic::Ordering};
 
 pub(crate) struct Worker<'c, 'a, R: TreeReader> {
     context: &'c Context<'a>,
     reader: R,
     sender: Sender<Message<R::Error>>,
-    buffer: sys::Buffer,
-    listing: Listing,
     content: ContentReader,
     packed: Vec<u8>,
-    relative: Vec<u8>,
+}
+
+impl<R: TreeReader> Steps for Worker<'_, '_, R> {
+    type Note = Note;
+    type Before = Option<Place>;
+    const LOOKS: bool = false;
+
+    fn before(&mut self, way: &Way<'_, Note>) -> Option<(Option<Place>, Wanted)> {
+        let table = &self.context.table;
+        let known = match way.parent {
+            None => table.root(self.context.ground.roots[way.root].id),
+            Some(parent) => parent.note.known.and_then(|parent| table.child(parent, way.name)),
+        };
+        Some((known, Wanted::Files))
+    }
+
+    fn elsewhere(&mut self, _way: &Way<'_, Note>) -> Result<(), Over> {
+        self.context.request.progress.ignored.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn failed(&mut self, _way: &Way<'_, Note>, known: Option<Place>, error: PathError) -> Result<(), Over> {
+        // It is there, so nothing of it is taken for gone; and it was not listed, so nothing below is either.
+        if let Some(known) = known {
+            self.context.table.mark_seen(known);
+        }
+        self.send(Message::Error(error))
+    }
+
+    fn listed(
+        &mut self,
+        way: &Way<'_, Note>,
+        known: Option<Place>,
+        here: &Here<'_, '_, Note>,
+        listing: &mut Listing,
+    ) -> Result<Note, Over> {
+        let table = &self.context.table;
+        for error in mem::take(&mut listing.errors) {
+            self.send(Message::Error(error))?;
+        }
+        self.count(here, listing);
+        let at = At {
+            context: self.context,
+            here,
+        };
+
+        let mut stored = None;
+        if listing.files().any(|(_, file)| file.kept) {
+            let known = self.stored(known)?;
+            let entries: Vec<_> = decode_entries(&known.entries).into_iter().flatten().flatten().collect();
+            listing.fill_kept(|name| {
+                let place = entries.binary_search_by_key(&name, |(name, _)| name).ok()?;
+                Some(entries[place].1)
+            });
+            stored = Some(known);
+        }
+        let digest = self.pack(listing);
+        let known_digest = known.map(|known| table.digest(known));
+        let id = match known {
+            Some(known) => table.id(known),
+            None => DirId(self.context.next_dir.fetch_add(1, Ordering::Relaxed)),
+        };
+        if known_digest != Some(digest) || self.wants_contents(&at, listing) || self.context.request.name_all {
+            let stored = match stored {
+                Some(stored) => stored,
+                None => self.stored(known)?,
+            };
+            // What was read of a directory is stored as a whole or read again.
+            let compared = compare(&at, listing, &stored, &mut self.content).ok_or(Over)?;
+            self.tell(&at, way, Note { id, known }, digest, &stored, compared)?;
+        }
+        if let Some(known) = known {
+            table.mark_listed(known);
+        }
+        Ok(Note { id, known })
+    }
 }
 
 impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
@@ -42,192 +105,16 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
             context,
             reader,
             sender,
-            buffer: sys::Buffer::default(),
-            listing: Listing::default(),
             content: ContentReader::default(),
             packed: Vec::new(),
-            relative: Vec::new(),
         }
-    }
-
-    /// Walks until nothing is left, the scan is stopped, or the writer is gone.
-    pub(crate) fn run(mut self) {
-        let queue = &self.context.queue;
-        while let Some(job) = queue.pop() {
-            let _at_work = queue.at_work();
-            if self.context.stop.load(Ordering::Relaxed) || self.walk(job).is_err() {
-                queue.close();
-            }
-        }
-    }
-
-    fn walk(&mut self, job: Job) -> Result<(), Over> {
-        self.relative.clear();
-        match job {
-            Job::Root(root) => {
-                let root_here = &self.context.roots[root];
-                let known = self.context.table.root(root_here.id);
-                let place = root_here
-                    .canonical
-                    .as_ref()
-                    .map(|_| (root_here.device, root_here.inode));
-                let dir = Visit {
-                    root,
-                    known,
-                    place,
-                    parent: None,
-                    name: Box::default(),
-                };
-                if let Some((dir, children)) = self.visit(dir, &root_here.handle)? {
-                    self.context.queue.push(Arc::new(dir), children);
-                }
-                Ok(())
-            }
-            Job::Child(parent, name) => self.walk_child(parent, name),
-        }
-    }
-
-    fn walk_child(&mut self, parent: Arc<Dir>, name: Box<[u8]>) -> Result<(), Over> {
-        let context = self.context;
-        let root = &context.roots[parent.root];
-        parent.relative(&mut self.relative);
-        if !self.relative.is_empty() {
-            self.relative.push(b'/');
-        }
-        self.relative.extend_from_slice(&name);
-        let known = parent.known.and_then(|parent| context.table.child(parent, &name));
-        let fail = |error: PathError| {
-            // It is there, so nothing of it is taken for gone; and it was not listed, so nothing below is either.
-            if let Some(known) = known {
-                context.table.mark_seen(known);
-            }
-            self.sender.send(Message::Error(error)).map_err(|_| Over)
-        };
-        if parent.depth >= DEEPEST || self.relative.len() > LONGEST {
-            return fail(PathError {
-                path: root.path(&self.relative),
-                kind: ErrorKind::TooDeep,
-                detail: format!("deeper than {DEEPEST} levels or {LONGEST} bytes of path"),
-            });
-        }
-        let handle = match open(&parent, &name, root) {
-            Ok(handle) => handle,
-            Err(error) if sys::is_absent(&error) => return Ok(()),
-            Err(error) => return fail(PathError::io(root.path(&self.relative), "opening it", &error)),
-        };
-        let mut place = None;
-        if root.request.one_file_system || root.canonical.is_some() {
-            match sys::look_at(&handle) {
-                Ok(look) if root.request.one_file_system && look.device != root.device => {
-                    context.request.progress.ignored.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
-                Ok(look) => place = Some((look.device, look.entry.inode)),
-                Err(error) => return fail(PathError::io(root.path(&self.relative), "looking at it", &error)),
-            }
-        }
-        let dir = Visit {
-            root: parent.root,
-            known,
-            place,
-            parent: Some(parent),
-            name,
-        };
-        if let Some((mut dir, children)) = self.visit(dir, &handle)? {
-            dir.handle = Held::new(handle, &context.held);
-            context.queue.push(Arc::new(dir), children);
-        }
-        Ok(())
-    }
-
-    /// Lists an open directory, tells of it if it differs, and gives it back with its children.
-    fn visit(&mut self, visit: Visit, handle: &sys::Handle) -> Result<Option<(Dir, Names)>, Over> {
-        let relative = mem::take(&mut self.relative);
-        let here = Here {
-            context: self.context,
-            root: &self.context.roots[visit.root],
-            handle,
-            relative: &relative,
-            parent: visit.parent.as_deref(),
-            place: visit.place,
-        };
-        let told = self.look(&here, &visit);
-        let path_bytes = relative.len();
-        self.relative = relative;
-        let Some(id) = told? else { return Ok(None) };
-        let dir = Dir {
-            handle: None,
-            depth: visit.parent.as_ref().map_or(0, |parent| parent.depth + 1),
-            parent: visit.parent,
-            name: visit.name,
-            root: visit.root,
-            id,
-            known: visit.known,
-            path_bytes,
-            rules: self.listing.rules.take(),
-            place: visit.place,
-        };
-        Ok(Some((dir, mem::take(&mut self.listing.children))))
-    }
-
-    /// Lists and compares; `None` when the directory is not there or could not be listed.
-    fn look(&mut self, here: &Here<'_, '_>, visit: &Visit) -> Result<Option<DirId>, Over> {
-        let table = &self.context.table;
-        if let Err(error) = self.listing.read(here, &mut self.buffer) {
-            if visit.parent.is_some() && sys::is_absent(&error) {
-                return Ok(None);
-            }
-            if let Some(known) = visit.known {
-                table.mark_seen(known);
-            }
-            if visit.parent.is_none() {
-                *here.root.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-            }
-            let error = PathError::io(here.root.path(here.relative), "listing it", &error);
-            self.send(Message::Error(error))?;
-            return Ok(None);
-        }
-        for error in mem::take(&mut self.listing.errors) {
-            self.send(Message::Error(error))?;
-        }
-        self.count(here);
-
-        let mut stored = None;
-        if self.listing.files().any(|(_, file)| file.kept) {
-            let known = self.stored(visit)?;
-            let entries: Vec<_> = decode_entries(&known.entries).into_iter().flatten().flatten().collect();
-            self.listing.fill_kept(|name| {
-                let place = entries.binary_search_by_key(&name, |(name, _)| name).ok()?;
-                Some(entries[place].1)
-            });
-            stored = Some(known);
-        }
-        let digest = self.pack();
-        let known_digest = visit.known.map(|known| table.digest(known));
-        let id = match visit.known {
-            Some(known) => table.id(known),
-            None => DirId(self.context.next_dir.fetch_add(1, Ordering::Relaxed)),
-        };
-        if known_digest != Some(digest) || self.wants_contents(here) || self.context.request.name_all {
-            let stored = match stored {
-                Some(stored) => stored,
-                None => self.stored(visit)?,
-            };
-            // What was read of a directory is stored as a whole or read again.
-            let compared = compare(here, &self.listing, &stored, &mut self.content).ok_or(Over)?;
-            self.tell(here, visit, id, digest, &stored, compared)?;
-        }
-        if let Some(known) = visit.known {
-            table.mark_listed(known);
-        }
-        Ok(Some(id))
     }
 
     fn tell(
         &mut self,
-        here: &Here<'_, '_>,
-        visit: &Visit,
-        id: DirId,
+        at: &At<'_, '_>,
+        way: &Way<'_, Note>,
+        note: Note,
         digest: Digest,
         stored: &StoredDir,
         compared: Compared,
@@ -238,20 +125,21 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         // Metadata that changed within the clock's grain is seen by the next scan's look at every file. Contents are
         // not looked at while the digest is equal, so a racy one leaves a digest that no directory has.
         let digest = if compared.racy { Digest([0; 16]) } else { digest };
-        let known = visit.known.map(|known| self.context.table.digest(known));
-        let is_known = known == Some(digest) && self.packed == stored.entries && compared.hashes == stored.hashes;
+        let known_digest = note.known.map(|known| self.context.table.digest(known));
+        let is_known =
+            known_digest == Some(digest) && self.packed == stored.entries && compared.hashes == stored.hashes;
         if is_known && compared.items.is_empty() {
             return Ok(());
         }
-        let mut path = here.root.path(here.relative);
+        let mut path = at.here.root.path(at.here.relative);
         if path.last() != Some(&b'/') {
             path.push(b'/');
         }
         self.send(Message::Found(Box::new(Found {
-            root: visit.root,
-            id,
-            parent: visit.parent.as_ref().map(|parent| parent.id),
-            name: visit.name.clone(),
+            root: way.root,
+            id: note.id,
+            parent: way.parent.map(|parent| parent.note.id),
+            name: way.name.into(),
             path,
             digest,
             stored: StoredDir {
@@ -268,8 +156,8 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         self.sender.send(message).map_err(|_| Over)
     }
 
-    fn stored(&mut self, visit: &Visit) -> Result<StoredDir, Over> {
-        let Some(known) = visit.known else {
+    fn stored(&mut self, known: Option<Place>) -> Result<StoredDir, Over> {
+        let Some(known) = known else {
             return Ok(StoredDir::default());
         };
         match self.reader.directory(self.context.table.id(known)) {
@@ -281,9 +169,9 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         }
     }
 
-    fn pack(&mut self) -> Digest {
-        let mut packer = Packer::new(&mut self.packed, self.listing.len());
-        for (name, file) in self.listing.files() {
+    fn pack(&mut self, listing: &Listing) -> Digest {
+        let mut packer = Packer::new(&mut self.packed, listing.len());
+        for (name, file) in listing.files() {
             packer.push(name, &file.look.entry);
         }
         let hash = blake3::keyed_hash(&self.context.key, &self.packed);
@@ -292,20 +180,17 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
     }
 
     /// Whether contents are to be read though no metadata changed.
-    fn wants_contents(&self, here: &Here<'_, '_>) -> bool {
+    fn wants_contents(&self, at: &At<'_, '_>, listing: &Listing) -> bool {
         match self.context.request.mode {
             Mode::Metadata => false,
             Mode::Hash { .. } => true,
-            Mode::Hybrid { share, rotation, .. } => self
-                .listing
-                .files()
-                .any(|(name, _)| is_turn(here, name, share, rotation)),
+            Mode::Hybrid { share, rotation, .. } => listing.files().any(|(name, _)| is_turn(at, name, share, rotation)),
         }
     }
 
-    fn count(&self, here: &Here<'_, '_>) {
+    fn count(&self, here: &Here<'_, '_, Note>, listing: &Listing) {
         let (mut files, mut bytes) = (0, 0);
-        for (_, file) in self.listing.files().filter(|(_, file)| !file.kept) {
+        for (_, file) in listing.files().filter(|(_, file)| !file.kept) {
             files += 1;
             let look = &file.look;
             let counts = look.links <= 1 || self.context.links.is_first(look.device, look.entry.inode, look.links);
@@ -319,29 +204,6 @@ impl<'c, 'a, R: TreeReader> Worker<'c, 'a, R> {
         progress.files.fetch_add(files, Ordering::Relaxed);
         progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         progress.dirs.fetch_add(1, Ordering::Relaxed);
-        progress.ignored.fetch_add(self.listing.ignored, Ordering::Relaxed);
-    }
-}
-
-/// A directory on the way into it.
-struct Visit {
-    root: usize,
-    known: Option<Place>,
-    place: Option<(u64, u64)>,
-    parent: Option<Arc<Dir>>,
-    name: Box<[u8]>,
-}
-
-fn open(parent: &Dir, name: &[u8], root: &Root<'_>) -> io::Result<sys::Handle> {
-    let (from, names) = parent.way_to(name, &root.handle);
-    let opened = sys::open_beneath(from, &names);
-    let Some(inside) = &root.canonical else { return opened };
-    match opened {
-        // Links are followed: it may be one to a directory inside the root, now as when it was listed.
-        Err(error) if sys::is_absent(&error) => match sys::follow(from, &names.join(&b'/'), inside)? {
-            Some(found) => sys::open_place(&found.target),
-            None => Err(error),
-        },
-        other => other,
+        progress.ignored.fetch_add(listing.ignored, Ordering::Relaxed);
     }
 }

@@ -59,7 +59,7 @@ fn directory<T: KnownTree>(
     start: Start,
     found: Found,
 ) -> Result<(), T::Error> {
-    let root = &context.roots[found.root];
+    let root = &context.ground.roots[found.root];
     let (mut more, mut fewer) = (0, 0);
     let mut path = found.path;
     let length = path.len();

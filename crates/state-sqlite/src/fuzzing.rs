@@ -1,5 +1,5 @@
 //! Arbitrary bytes for whatever reads what lies on disk. For fuzzers only.
-use crate::{mark::Position, outbox::Stored};
+use crate::{mark::Position, outbox::Stored, verdicts};
 
 /// A row of the outbox or of the journal: five numbers of eight bytes (first number, records, time, codec, checksum), and
 /// the body.
@@ -22,6 +22,14 @@ pub fn mark(data: &[u8]) {
     }
 }
 
+/// The verdicts of a row.
+///
+/// # Panics
+/// When what was read does not come again after it was packed.
+pub fn verdicts(data: &[u8]) {
+    verdicts::read_any(data);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -31,6 +39,7 @@ mod tests {
         fn any_bytes_are_read_or_refused(data in prop::collection::vec(any::<u8>(), 0..200)) {
             super::stored_row(&data);
             super::mark(&data);
+            super::verdicts(&data);
         }
     }
 }

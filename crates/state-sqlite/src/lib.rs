@@ -1,5 +1,5 @@
 //! An agent's state in one SQLite file: migrations, checks, backups and recovery, the outbox, the journals of changes and of
-//! commands, and the tables of known files.
+//! commands, and the tables of known files and of verdicts about files.
 //!
 //! It knows no product's policy and none of the tables that one product alone needs: those stand with the product, on
 //! [`Database::with_writer`] and [`Component`]. It starts no thread and no task; every call may block on the disk.
@@ -30,6 +30,7 @@ mod migrate;
 mod outbox;
 mod recover;
 mod tree;
+mod verdicts;
 
 pub use backup::{Backup, Backups};
 pub use commands::{CommandJournal, CommandState, JournaledCommand, Seen};
@@ -43,3 +44,7 @@ pub use outbox::{Bounds, Outbox, ParseWhenFullError, Resync, ResyncReason, Snaps
 pub use recover::{Story, open_or_recover, restore_from};
 pub use rusqlite;
 pub use tree::{SqliteTree, SqliteTreeReader, Targets, find_dir};
+pub use verdicts::{
+    Basis, BasisFacts, BasisId, Census, DirKey, FileFacts, Found, Judged, Judgement, KnownVerdicts, Recalled,
+    Remembered, Share, VerdictOptions, VerdictReader, Verdicts,
+};

@@ -215,6 +215,24 @@ pub(crate) fn volume(dir: &Handle) -> io::Result<u64> {
     }
 }
 
+/// The type of the file system that `dir` lies on.
+pub(crate) fn file_system_type(dir: &Handle) -> io::Result<u64> {
+    Ok(rustix::fs::fstatfs(dir)?.f_type as u64)
+}
+
+/// Another handle of the same directory.
+pub(crate) fn duplicate(dir: &Handle) -> io::Result<Handle> {
+    dir.try_clone()
+}
+
+/// Whether an error of opening a file says that there is no regular file: a link, a socket, a device without a driver.
+pub(crate) fn is_no_file(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ISDIR)
+    )
+}
+
 /// Whether an error says that there is a link where none is followed.
 pub(crate) fn is_link(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)

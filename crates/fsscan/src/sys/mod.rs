@@ -13,13 +13,13 @@ mod portable;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Buffer, Handle, Place, canonical, follow, is_empty, is_link, list, look, look_at, open_beneath, open_file,
-    open_place, open_root, volume,
+    Buffer, Handle, Place, canonical, duplicate, file_system_type, follow, is_empty, is_link, is_no_file, list, look,
+    look_at, open_beneath, open_file, open_place, open_root, volume,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use portable::{
-    Buffer, Handle, Place, canonical, follow, is_empty, is_link, list, look, look_at, open_beneath, open_file,
-    open_place, open_root, volume,
+    Buffer, Handle, Place, canonical, duplicate, file_system_type, follow, is_empty, is_link, is_no_file, list, look,
+    look_at, open_beneath, open_file, open_place, open_root, volume,
 };
 
 use crate::entry::Entry;

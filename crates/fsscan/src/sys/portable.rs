@@ -185,6 +185,21 @@ pub(crate) fn volume(dir: &Handle) -> io::Result<u64> {
     Ok(look_at(dir)?.device)
 }
 
+/// The type of the file system that `dir` lies on; not known here.
+pub(crate) fn file_system_type(_dir: &Handle) -> io::Result<u64> {
+    Ok(0)
+}
+
+/// Another handle of the same directory.
+pub(crate) fn duplicate(dir: &Handle) -> io::Result<Handle> {
+    Ok(dir.clone())
+}
+
+/// Whether an error of opening a file says that there is no regular file.
+pub(crate) fn is_no_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::IsADirectory
+}
+
 /// Opens a file for reading.
 pub(crate) fn open_file(dir: &Handle, name: &[u8], _inside: Option<&Path>) -> io::Result<File> {
     File::open(dir.join(path_of(name)))

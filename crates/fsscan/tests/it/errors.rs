@@ -4,6 +4,7 @@ use fsscan::ErrorKind;
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
     process::Command,
 };
 
@@ -11,7 +12,7 @@ const CHILD: &str = "FSSCAN_UNPRIVILEGED";
 
 /// Runs a test of this binary again as a user to whom permissions mean something. True in that run, or where this one
 /// already is such a user.
-fn is_unprivileged(test: &str) -> bool {
+pub(crate) fn is_unprivileged(test: &str) -> bool {
     if std::env::var_os(CHILD).is_some() || !nix::unistd::geteuid().is_root() {
         return true;
     }
@@ -119,7 +120,7 @@ fn an_unreadable_root_is_left_alone() {
 }
 
 /// Runs a test again in a mount namespace of its own. False, with a message, where that is not permitted.
-fn is_in_namespace(test: &str) -> Option<bool> {
+pub(crate) fn is_in_namespace(test: &str) -> Option<bool> {
     const CHILD: &str = "FSSCAN_NAMESPACE";
     if std::env::var_os(CHILD).is_some() {
         return Some(true);
@@ -141,20 +142,29 @@ fn is_in_namespace(test: &str) -> Option<bool> {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
     Some(false)
 }
 
-fn mount(lab: &Lab, name: &str) {
+pub(crate) fn mount_at(path: &Path) {
     let done = Command::new("mount")
         .args(["-t", "tmpfs", "x"])
-        .arg(lab.at(name))
+        .arg(path)
         .status()
         .unwrap();
     assert!(done.success());
 }
 
+pub(crate) fn unmount_at(path: &Path) {
+    assert!(Command::new("umount").arg(path).status().unwrap().success());
+}
+
+fn mount(lab: &Lab, name: &str) {
+    mount_at(&lab.at(name));
+}
+
 fn unmount(lab: &Lab, name: &str) {
-    assert!(Command::new("umount").arg(lab.at(name)).status().unwrap().success());
+    unmount_at(&lab.at(name));
 }
 
 #[test]

@@ -18,3 +18,6 @@ mod roots;
 mod rules;
 mod snapshot;
 mod soak;
+mod walk;
+mod walk_races;
+mod walk_rules;

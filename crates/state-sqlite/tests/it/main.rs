@@ -13,6 +13,7 @@ mod commands;
 mod crash;
 mod damage;
 mod edges;
+mod forgery;
 mod full;
 mod journal;
 mod kill;
@@ -23,6 +24,9 @@ mod recovery;
 mod rollback;
 mod stream;
 mod tree;
+mod verdicts;
+mod verdicts_kill;
+mod verdicts_store;
 
 use chrono::{DateTime, Utc};
 use core_model::Run;
