@@ -198,7 +198,7 @@ fn a_controller_off_loopback_wants_to_be_told_so() {
 #[test]
 fn the_reference_in_the_docs_is_what_the_programs_print() {
     let reference = include_str!("../../docs/configuration.md");
-    for name in ["scanner", "fleet-controller"] {
+    for name in ["scanner", "fleet-controller", "reef-agent"] {
         let printed = testkit::run(name, ["config", "init"]).unwrap().success().unwrap();
         assert!(
             reference.contains(printed.stdout().as_ref()),

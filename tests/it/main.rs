@@ -44,6 +44,7 @@ mod outage;
 mod place;
 #[cfg(unix)]
 mod pushed;
+mod reef;
 #[cfg(unix)]
 mod reload;
 #[cfg(unix)]

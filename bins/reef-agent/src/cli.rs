@@ -1,0 +1,88 @@
+//! The command line.
+use clap::{Args, Parser, Subcommand};
+use core_model::ByteSize;
+use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, ManArgs};
+
+use std::path::PathBuf;
+
+pub(crate) use daemon_kit::cli::Output;
+
+/// Options that every command takes.
+pub(crate) type Common = CommonArgs<Output>;
+
+/// Scans servers for malware through ClamAV's daemon, and proves that it did.
+#[derive(Debug, Parser)]
+#[command(name = "reef-agent", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// Files and directories.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Leave out what matches (gitignore syntax); may be given again.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    /// Longer files are over the limit [default: what clamd looks at, `clamd.max_file_size`].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_file_size: Option<ByteSize>,
+    /// Stay on the file system of each path.
+    #[arg(long)]
+    pub(crate) one_file_system: bool,
+    /// Follow symbolic links that stay below the path.
+    #[arg(long)]
+    pub(crate) follow_symlinks: bool,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+}
+
+/// How it is scanned.
+#[derive(Debug, Args)]
+pub(crate) struct HowArgs {
+    /// Scan what is known to be clean, too.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Neither use nor keep what is known of files.
+    #[arg(long, conflicts_with = "fresh")]
+    pub(crate) no_memory: bool,
+    /// Walking threads [default: one for each core, at most 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) threads: Option<u8>,
+    /// Only say how many files and bytes would be scanned, and what is left out.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// The rules there are.
+    List,
+    /// Scan by a rule now.
+    Run {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        how: HowArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Scan files and directories now. Exits 1 where malware was found, 5 where not all could be read.
+    Scan(ScanArgs),
+    /// The configured rules, and scans by them.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Check, explain and begin a configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
+}

@@ -1,0 +1,269 @@
+//! What a scan came to: for people, and as one document.
+use super::{
+    account::{Account, End},
+    detection::Detection,
+    failures::Failure,
+};
+use clamd_proto::Version;
+use core_model::ByteSize;
+use daemon_kit::{Exit, Table, printable};
+use fsscan::{Coverage, Reason, Rule, Tally, WalkSummary};
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+
+/// So many failures are shown to people; the document has more.
+const SHOWN: usize = 20;
+
+/// Files and bytes.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Count {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+impl From<Tally> for Count {
+    fn from(Tally { files, bytes }: Tally) -> Self {
+        Self { files, bytes }
+    }
+}
+
+/// What a rule, or something else, left out.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LeftOut {
+    /// Why, for people: a pattern, or another reason.
+    pub(crate) by: String,
+    /// Files met and left out.
+    pub(crate) files: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Directories left out; nobody knows what is below them.
+    pub(crate) directories: u64,
+}
+
+/// What judged.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct JudgedBy {
+    pub(crate) engine: String,
+    /// Of the daily database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) database: Option<u32>,
+}
+
+impl From<&Version> for JudgedBy {
+    fn from(version: &Version) -> Self {
+        Self {
+            engine: version.engine.clone(),
+            database: version.database.map(|database| database.number),
+        }
+    }
+}
+
+/// What a scan came to.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Nothing was judged: it was only looked at what would be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
+    /// Every file that was met.
+    pub(crate) met: Count,
+    /// Directories that were looked into.
+    pub(crate) directories: u64,
+    /// Every file by how it ended.
+    pub(crate) account: BTreeMap<&'static str, Count>,
+    /// Files that were met and ended in no way: 0, or this program has a fault.
+    pub(crate) unaccounted: i64,
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) detections: Vec<Detection>,
+    /// Files of which nobody can say whether they are clean: the first of them.
+    pub(crate) failures: Vec<Failure>,
+    /// Paths that could not be scanned at all.
+    pub(crate) missing: Vec<String>,
+    /// Files that changed while they were read: judged as they were then.
+    pub(crate) changed_meanwhile: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clamd: Option<JudgedBy>,
+    /// It was ended before it was through.
+    pub(crate) stopped: bool,
+    /// Why clamd was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gave_up: Option<String>,
+    pub(crate) duration_secs: f64,
+    #[serde(skip)]
+    pub(crate) ends: Account,
+}
+
+impl Report {
+    /// Of what was met and how it ended. The rest is filled in by whoever knows it.
+    pub(crate) fn new(coverage: &Coverage, singles: Tally, mut ends: Account, walked: &WalkSummary) -> Self {
+        ends.left_out(coverage);
+        let mut met = coverage.met();
+        met.add(singles);
+        let account = End::ALL.iter().map(|end| (key(*end), ends.get(*end).into()));
+        let missing = walked
+            .roots
+            .iter()
+            .filter(|root| !root.outcome.is_scanned() && !walked.stopped);
+        Self {
+            dry_run: false,
+            met: met.into(),
+            directories: coverage.dirs,
+            account: account.collect(),
+            unaccounted: ends.unaccounted(met),
+            left_out: left_out(coverage),
+            detections: Vec::new(),
+            failures: Vec::new(),
+            missing: missing
+                .map(|root| format!("{}: {}", root.path.display(), root.outcome))
+                .collect(),
+            changed_meanwhile: 0,
+            clamd: None,
+            stopped: walked.stopped,
+            gave_up: None,
+            duration_secs: 0.0,
+            ends,
+        }
+    }
+
+    /// Malware goes before what could not be read.
+    pub(crate) fn exit(&self) -> Exit {
+        let is_partial = self.ends.get(End::Failed).files + self.ends.get(End::Unreadable).files > 0;
+        let is_nothing = self.met.files == 0 && self.directories == 0;
+        if is_nothing && !self.missing.is_empty() {
+            Exit::Environment
+        } else if !self.detections.is_empty() || self.ends.get(End::Infected).files > 0 {
+            Exit::Findings
+        } else if is_partial || self.stopped || self.gave_up.is_some() || !self.missing.is_empty() {
+            Exit::Partial
+        } else {
+            Exit::Done
+        }
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to memory cannot fail.
+        for failure in self.failures.iter().take(SHOWN) {
+            let path = printable(failure.path.as_bytes());
+            let _ = writeln!(
+                text,
+                "{path}: {} ({})",
+                failure.end.name(),
+                printable(failure.reason.as_bytes())
+            );
+        }
+        if self.failures.len() > SHOWN {
+            let _ = writeln!(text, "… and {} more", self.failures.len() - SHOWN);
+        }
+        for missing in &self.missing {
+            let _ = writeln!(text, "{}", printable(missing.as_bytes()));
+        }
+        let mut table = Table::new(&["", "FILES", "BYTES"]).right(1).right(2);
+        let bytes = |bytes| ByteSize::new(bytes).human();
+        for end in End::ALL {
+            let tally = self.ends.get(end);
+            if tally.files > 0 {
+                let name = if self.dry_run && end == End::Clean {
+                    "to be scanned"
+                } else {
+                    end.name()
+                };
+                table.row([name.to_owned(), tally.files.to_string(), bytes(tally.bytes)]);
+            }
+        }
+        table.row(["unaccounted".to_owned(), self.unaccounted.to_string(), String::new()]);
+        table.row(["met".to_owned(), self.met.files.to_string(), bytes(self.met.bytes)]);
+        let _ = write!(text, "{table}");
+        self.left_out_text(&mut text);
+        if let Some(reason) = &self.gave_up {
+            let _ = writeln!(text, "clamd was given up: {reason}");
+        }
+        let by = match &self.clamd {
+            Some(JudgedBy {
+                engine,
+                database: Some(database),
+            }) => format!(" by ClamAV {engine}, database {database}"),
+            Some(JudgedBy { engine, database: None }) => format!(" by ClamAV {engine}, without its own database"),
+            None => String::new(),
+        };
+        let _ = writeln!(
+            text,
+            "{} directories in {:.1} s{by}",
+            self.directories, self.duration_secs
+        );
+        text
+    }
+
+    fn left_out_text(&self, text: &mut String) {
+        for left in &self.left_out {
+            let _ = write!(
+                text,
+                "left out by {}: {} files",
+                printable(left.by.as_bytes()),
+                left.files
+            );
+            let _ = match left.directories {
+                0 => writeln!(text),
+                directories => writeln!(text, ", {directories} directories with all below"),
+            };
+        }
+    }
+
+    /// The time that it took.
+    pub(crate) fn took(mut self, duration: Duration) -> Self {
+        self.duration_secs = duration.as_secs_f64();
+        self
+    }
+}
+
+const fn key(end: End) -> &'static str {
+    match end {
+        End::Clean => "clean",
+        End::Remembered => "remembered",
+        End::Infected => "infected",
+        End::OverLimit => "over_limit",
+        End::Excluded => "excluded",
+        End::Symlink => "symlink",
+        End::Special => "special",
+        End::Unreadable => "unreadable",
+        End::Vanished => "vanished",
+        End::Failed => "failed",
+    }
+}
+
+/// What rules and borders left out, each with its name.
+fn left_out(coverage: &Coverage) -> Vec<LeftOut> {
+    let mut all: BTreeMap<String, LeftOut> = BTreeMap::new();
+    let entry = |by: String| LeftOut {
+        by,
+        files: 0,
+        bytes: 0,
+        directories: 0,
+    };
+    for (reason, tally) in coverage.left_out.iter() {
+        if let Some(by) = rule(reason) {
+            let left = all.entry(by.clone()).or_insert_with(|| entry(by));
+            left.files += tally.files;
+            left.bytes += tally.bytes;
+        }
+    }
+    for (reason, count) in &coverage.dirs_left_out {
+        let by = rule(reason).unwrap_or_else(|| reason.name().replace('_', " "));
+        all.entry(by.clone()).or_insert_with(|| entry(by)).directories += count;
+    }
+    all.into_values().collect()
+}
+
+fn rule(reason: &Reason) -> Option<String> {
+    match reason {
+        Reason::Excluded(Rule::Hidden) => Some("hidden names".to_owned()),
+        Reason::Excluded(Rule::OfAllRoots { pattern, .. } | Rule::OfRoot { pattern, .. }) => {
+            Some(format!("the pattern `{pattern}`"))
+        }
+        Reason::Excluded(Rule::OfFile { pattern, file, line }) => {
+            Some(format!("`{pattern}` ({}:{line})", file.display()))
+        }
+        Reason::OtherFileSystem => Some("another file system".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,4 @@
+//! `reef-agent` with a real clamd.
+mod parity;
+mod rig;
+mod scan;
