@@ -117,7 +117,8 @@ impl Bounds<'_> {
         if !is_json(answer.headers()) {
             return None;
         }
-        Problem::read(&self.read(answer, MAX_PROBLEM).await.ok()?)
+        let status = answer.status();
+        Problem::read(&self.read(answer, MAX_PROBLEM).await.ok()?, status)
     }
 
     /// Names what broke. The address is dropped from the library's error because our own message says it.

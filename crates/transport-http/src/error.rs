@@ -19,25 +19,25 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// What a body says; `None` when it says nothing of the kind.
-    pub(crate) fn read(body: &[u8]) -> Option<Self> {
-        let problem: Self = serde_json::from_slice(body).ok()?;
+    /// What the body of an answer with this status says; `None` when it says nothing of the kind. A title that only says
+    /// what the status says is left out.
+    pub(crate) fn read(body: &[u8], status: StatusCode) -> Option<Self> {
+        let mut problem: Self = serde_json::from_slice(body).ok()?;
+        if status.canonical_reason() == Some(&problem.title) {
+            problem.title.clear();
+        }
         (problem != Self::default()).then_some(problem)
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The title says what the status says, in more words than that.
-        let said = if self.detail.is_empty() {
-            &self.title
-        } else {
-            &self.detail
-        };
+        let said = [&self.title, &self.detail].into_iter().filter(|text| !text.is_empty());
+        let said: Vec<&str> = said.map(String::as_str).collect();
         match (said.is_empty(), self.code.is_empty()) {
             (true, _) => f.write_str(&self.code),
-            (false, true) => f.write_str(said),
-            (false, false) => write!(f, "{said} ({})", self.code),
+            (false, true) => f.write_str(&said.join(": ")),
+            (false, false) => write!(f, "{} ({})", said.join(": "), self.code),
         }
     }
 }
@@ -279,7 +279,7 @@ mod tests {
         };
         assert_eq!(
             problem("name_taken", "Name taken", "`a` is another"),
-            "`a` is another (name_taken)"
+            "Name taken: `a` is another (name_taken)"
         );
         assert_eq!(problem("", "", "only this"), "only this");
         assert_eq!(problem("a_code", "", ""), "a_code");

@@ -2,6 +2,7 @@
 mod daemons;
 mod measure;
 mod procfs;
+mod reef;
 mod reload;
 mod scanner;
 mod site;
@@ -14,6 +15,8 @@ use anyhow::Result;
 pub(crate) enum Command {
     /// The scanner beside a bare walk, find and updatedb.
     Scanner(scanner::Args),
+    /// reef-agent beside clamdscan and clamscan.
+    Reef(reef::Args),
     /// The daemons: how soon they are ready, and what they cost at rest.
     Daemons(daemons::Args),
     /// From a changed configuration to its effect.
@@ -28,6 +31,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Scanner(args) => scanner::run(&args),
+        Command::Reef(args) => reef::run(&args),
         Command::Daemons(args) => daemons::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Storm(args) => storm::run(&args),

@@ -1,0 +1,231 @@
+//! reef-agent beside clamdscan and clamscan, over one corpus and one clamd, everything in the page cache and clamd's own
+//! memory of clean files off.
+use super::{
+    measure::{self, Cost},
+    procfs,
+};
+use crate::process;
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use testkit::{Clamd, ClamdOptions, eicar};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Small files, of 4 to 64 KB; a hundredth as many large ones, of 10 to 20 MB.
+    #[arg(long, default_value_t = 2_000)]
+    files: usize,
+    /// Runs of each, of which the one in the middle counts.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Print the tables as Markdown.
+    #[arg(long)]
+    markdown: bool,
+}
+
+struct Row {
+    what: &'static str,
+    cost: Cost,
+    /// Processor seconds of clamd.
+    clamd: f64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let programs = process::build_programs("release")?;
+    let home = tempfile::Builder::new()
+        .prefix("shoal-bench-")
+        .tempdir_in(programs.parent().unwrap_or(&programs))?;
+    let clamd = Clamd::start(ClamdOptions {
+        cache: false,
+        ..ClamdOptions::default()
+    })?;
+    let large = (args.files / 100).max(1);
+    for (name, files, least, most) in [
+        ("small", args.files, 4 << 10, 64 << 10),
+        ("large", large, 10 << 20, 20 << 20),
+    ] {
+        let tree = home.path().join(name);
+        let bytes = fill(&tree, files, least, most)?;
+        let bench = Bench {
+            agent: programs.join("reef-agent"),
+            home: home.path(),
+            tree,
+            clamd: &clamd,
+            runs: args.runs.max(1),
+        };
+        bench.compare(name, files, bytes, args.markdown)?;
+    }
+    Ok(())
+}
+
+/// Files without harm but for one, of lengths between the two; gives their bytes.
+fn fill(tree: &Path, files: usize, least: usize, most: usize) -> Result<u64> {
+    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut next = move || {
+        // xorshift64 (Marsaglia, 2003): the same corpus each time, and nothing that compresses.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let mut bytes = 0;
+    for n in 0..files {
+        let folder = tree.join(format!("d{}", n % 50));
+        fs::create_dir_all(&folder)?;
+        let length = least + next() as usize % (most - least);
+        let content: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| next().to_le_bytes()).collect();
+        fs::write(folder.join(format!("f{n}")), &content)?;
+        bytes += content.len() as u64;
+    }
+    fs::write(tree.join("eicar"), eicar())?;
+    Ok(bytes)
+}
+
+struct Bench<'b> {
+    agent: PathBuf,
+    home: &'b Path,
+    tree: PathBuf,
+    clamd: &'b Clamd,
+    runs: usize,
+}
+
+impl Bench<'_> {
+    fn compare(&self, name: &str, files: usize, bytes: u64, markdown: bool) -> Result<()> {
+        let mut rows = Vec::new();
+        for (what, line) in [
+            (
+                "clamdscan --multiscan --fdpass",
+                "clamdscan --config-file={conf} --multiscan --fdpass {tree}",
+            ),
+            ("clamdscan --fdpass", "clamdscan --config-file={conf} --fdpass {tree}"),
+            ("clamdscan --stream", "clamdscan --config-file={conf} --stream {tree}"),
+            ("clamscan -r", "clamscan --database={db} -r {tree}"),
+        ] {
+            if process::have(what.split(' ').next().unwrap_or_default()) {
+                rows.push(self.several(what, || Ok(self.peer(line)))?);
+            } else {
+                eprintln!("{what}: not installed, not measured");
+            }
+        }
+        rows.push(self.several("reef-agent scan, cold", || Ok(self.scan(&["--no-memory"])))?);
+        // Files that changed just now are remembered when they have rested.
+        self.settle(files)?;
+        rows.push(self.several("reef-agent scan, unchanged", || Ok(self.scan(&[])))?);
+        print(name, files, bytes, &rows, markdown);
+        judge(&rows, files, name == "small");
+        Ok(())
+    }
+
+    fn several(&self, what: &'static str, command: impl Fn() -> Result<Command>) -> Result<Row> {
+        let (mut costs, mut clamds) = (Vec::new(), Vec::new());
+        for _ in 0..self.runs {
+            let before = procfs::processor_seconds(self.clamd.id()?)?;
+            costs.push(measure::run(&mut command()?, &[1])?);
+            clamds.push(procfs::processor_seconds(self.clamd.id()?)? - before);
+        }
+        clamds.sort_by(f64::total_cmp);
+        Ok(Row {
+            what,
+            cost: Cost::median(&costs),
+            clamd: clamds[clamds.len() / 2],
+        })
+    }
+
+    fn peer(&self, line: &str) -> Command {
+        let mut words = line.split(' ').map(|word| {
+            word.replace("{conf}", &self.clamd.configuration().display().to_string())
+                .replace("{db}", &self.clamd.database().display().to_string())
+                .replace("{tree}", &self.tree.display().to_string())
+        });
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        command
+    }
+
+    fn scan(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(&self.agent);
+        command.current_dir(self.home).env_clear().env("HOME", self.home);
+        command
+            .arg("scan")
+            .arg(&self.tree)
+            .args(more)
+            .args(["--data-dir", "data", "--set"]);
+        command.arg(format!("clamd.endpoint=unix:{}", self.clamd.socket().display()));
+        command
+    }
+
+    /// Scans until every file is remembered.
+    fn settle(&self, files: usize) -> Result<()> {
+        for _ in 0..60 {
+            let output = self.scan(&["--output", "json"]).output().context("could not scan")?;
+            let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+            if report["account"]["remembered"]["files"].as_u64() == Some(files as u64) {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        eprintln!("not every file is remembered: this file system does not show changes");
+        Ok(())
+    }
+}
+
+fn print(name: &str, files: usize, bytes: u64, rows: &[Row], markdown: bool) {
+    let bar = if markdown { "|" } else { " " };
+    let head = format!("{files} {name} files, {:.0} MB", bytes as f64 / 1e6);
+    println!(
+        "{bar} {head:34} {bar} files/s {bar} client CPU us/file {bar} clamd CPU s {bar} wall s {bar} RSS MB {bar}"
+    );
+    if markdown {
+        println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    }
+    for Row { what, cost, clamd } in rows {
+        let (rate, each) = (files as f64 / cost.wall, cost.cpu * 1e6 / files as f64);
+        let (wall, memory) = (cost.wall, cost.memory);
+        println!(
+            "{bar} {what:34} {bar} {rate:7.0} {bar} {each:18.0} {bar} {clamd:11.2} {bar} {wall:6.2} {bar} {memory:6.1} {bar}"
+        );
+    }
+}
+
+/// The limits that the rows of the product name.
+fn judge(rows: &[Row], files: usize, is_small: bool) {
+    let find = |what: &str| rows.iter().find(|row| row.what.starts_with(what));
+    let (Some(cold), Some(again)) = (find("reef-agent scan, cold"), find("reef-agent scan, unchanged")) else {
+        return;
+    };
+    let total = |row: &Row| row.cost.cpu + row.clamd;
+    let best = rows
+        .iter()
+        .filter(|row| row.what.starts_with("clamdscan"))
+        .map(|row| row.cost.wall)
+        .fold(f64::INFINITY, f64::min);
+    limit(
+        "cold >= 1.0 x the best of clamdscan, files/s",
+        best / cold.cost.wall,
+        1.0,
+        true,
+    );
+    if is_small {
+        limit(
+            "agent CPU <= 40 us a file",
+            cold.cost.cpu * 1e6 / files as f64,
+            40.0,
+            false,
+        );
+        limit(
+            "unchanged >= 50 x cold, CPU",
+            total(cold) / total(again).max(1e-6),
+            50.0,
+            true,
+        );
+    }
+    limit("memory <= 24 MB", cold.cost.memory.max(again.cost.memory), 24.0, false);
+}
+
+fn limit(what: &str, value: f64, border: f64, is_least: bool) {
+    let is_met = if is_least { value >= border } else { value <= border };
+    println!("{}: {what}: {value:.2}", if is_met { "pass" } else { "miss" });
+}
