@@ -1,4 +1,5 @@
 //! `reef-agent` with a real clamd.
 mod parity;
+mod quarantine;
 mod rig;
 mod scan;

@@ -1,10 +1,12 @@
 //! The command line.
+use crate::settings::Action;
 use clap::{Args, Parser, Subcommand};
 use core_model::ByteSize;
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, ManArgs};
 
 use std::path::PathBuf;
 
+pub(crate) use crate::cli_quarantine::QuarantineCommand;
 pub(crate) use daemon_kit::cli::Output;
 
 /// Options that every command takes.
@@ -34,6 +36,9 @@ pub(crate) struct ScanArgs {
     /// Stay on the file system of each path.
     #[arg(long)]
     pub(crate) one_file_system: bool,
+    /// What is done about malware.
+    #[arg(long, value_enum, default_value_t = Action::Report)]
+    pub(crate) action: Action,
     /// Follow symbolic links that stay below the path.
     #[arg(long)]
     pub(crate) follow_symlinks: bool,
@@ -78,6 +83,9 @@ pub(crate) enum Command {
     /// The configured rules, and scans by them.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// See what was taken away, bring it back, or delete it for good.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Check, explain and begin a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

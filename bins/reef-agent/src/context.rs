@@ -47,6 +47,12 @@ impl Context {
         self.started.settings()
     }
 
+    /// Where the quarantine lies.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        let configured = self.settings().quarantine.path.as_deref();
+        self.started.path("quarantine.path", configured, "quarantine")
+    }
+
     /// Where verdicts are remembered: in a file of their own, which may be lost.
     pub(crate) fn verdict_file(&self) -> PathBuf {
         let configured = self.settings().verdicts.path.as_deref();

@@ -1,7 +1,9 @@
 //! `reef-agent`: scans servers for malware through ClamAV's daemon, and proves that it did.
 #![cfg(unix)]
 mod cli;
+mod cli_quarantine;
 mod context;
+mod quarantine;
 mod rules;
 mod scan;
 mod settings;
@@ -21,6 +23,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Scan(args) => scan::run(&context::Context::new(common, "warn")?, args),
         Command::Rules(command) => rules::run(&context::Context::new(common, "warn")?, command),
+        Command::Quarantine(command) => cli_quarantine::run(&context::Context::new(common, "warn")?, command),
         Command::Config(command) => daemon_kit::cli::config::<settings::ReefConfig, _>(common, command),
         Command::Completions(args) => Ok(args.run(Cli::command()).map(|()| Exit::Done)?),
         Command::Man(args) => man(args),

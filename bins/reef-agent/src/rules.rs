@@ -3,7 +3,7 @@ use crate::{
     cli::{Output, RulesCommand},
     context::Context,
     scan::{self, Wanted},
-    settings::RuleSettings,
+    settings::{Action, RuleSettings},
 };
 use anyhow::Context as _;
 use daemon_kit::{Exit, Table, printable, to_stdout};
@@ -33,11 +33,16 @@ pub(crate) fn run(context: &Context, command: &RulesCommand) -> anyhow::Result<E
 }
 
 fn table(rules: &[RuleSettings]) -> String {
-    let mut table = Table::new(&["RULE", "PATHS", "EXCLUDED"]);
+    let mut table = Table::new(&["RULE", "ACTION", "PATHS", "EXCLUDED"]);
     for rule in rules {
         let paths: Vec<String> = rule.paths.iter().map(|path| path.display().to_string()).collect();
         table.row([
             printable(rule.name.as_bytes()).into_owned(),
+            match rule.action {
+                Action::Report => "report",
+                Action::Quarantine => "quarantine",
+            }
+            .to_owned(),
             printable(paths.join(" ").as_bytes()).into_owned(),
             printable(rule.exclude.join(" ").as_bytes()).into_owned(),
         ]);

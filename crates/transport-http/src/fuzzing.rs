@@ -14,7 +14,7 @@ pub fn retry_after(data: &[u8]) {
 
 /// The body of a refusal.
 pub fn problem(data: &[u8]) {
-    if let Some(problem) = Problem::read(data, reqwest::StatusCode::NOT_FOUND) {
+    if let Some(problem) = Problem::read(data, StatusCode::NOT_FOUND) {
         assert!(problem != Problem::default(), "a problem says something");
         drop(problem.to_string());
     }

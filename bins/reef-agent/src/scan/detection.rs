@@ -21,6 +21,12 @@ pub(crate) struct Detection {
     pub(crate) size: u64,
     /// Its numeric owner.
     pub(crate) uid: u32,
+    /// The id under which it lies in quarantine, where it was taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quarantined: Option<String>,
+    /// Why it was not taken away, where it was to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_quarantined: Option<String>,
     /// The rule by which it was scanned.
     pub(crate) rule: String,
     /// When.

@@ -6,7 +6,10 @@ use super::{
     failures::Failures,
     visit::{Job, facts},
 };
-use crate::settings::ClamdSettings;
+use crate::{
+    quarantine::{Quarantine, Taken},
+    settings::ClamdSettings,
+};
 use chrono::Utc;
 use clamd_proto::{
     ClamError, Content, Daemon, Endpoint, Request, Session, SessionOptions, Stats, Timeouts, Verdict, Version,
@@ -15,7 +18,10 @@ use fsscan::FileStat;
 use state_sqlite::{BasisId, DirKey, Judged, Judgement, Verdicts};
 use std::{
     collections::{BTreeMap, VecDeque},
+    ffi::OsStr,
     io,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -59,6 +65,8 @@ pub(super) struct Judge<'s> {
     verdicts: Option<Verdicts>,
     /// The name of the rule by which it is scanned.
     rule: &'s str,
+    /// Where malware is taken to, where it is to be.
+    quarantine: Option<Arc<Quarantine>>,
     stop: Arc<AtomicBool>,
     window: usize,
     basis: Option<BasisId>,
@@ -75,7 +83,7 @@ impl<'s> Judge<'s> {
         endpoint: Endpoint,
         settings: &'s ClamdSettings,
         verdicts: Option<Verdicts>,
-        rule: &'s str,
+        (rule, quarantine): (&'s str, Option<Arc<Quarantine>>),
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let daemon = Daemon::new(endpoint.clone()).timeouts(Timeouts {
@@ -95,6 +103,7 @@ impl<'s> Judge<'s> {
             settings,
             verdicts,
             rule,
+            quarantine,
             stop,
             window,
             basis: None,
@@ -291,14 +300,38 @@ impl<'s> Judge<'s> {
         {
             tracing::warn!(%error, "a verdict of before could not be forgotten");
         }
+        let quarantine = self.quarantine.clone();
         self.hashing.spawn_blocking(move || {
             let path = String::from_utf8_lossy(&job.path).into_owned();
             let is_lossy = path.as_bytes() != &*job.path;
+            let sha256 = sha256(&job.file).ok();
+            let taken = quarantine.map(|quarantine| {
+                let taken = Taken {
+                    file: &job.file,
+                    scanned: &job.stamp,
+                    path: Path::new(OsStr::from_bytes(&job.path)),
+                    root: None,
+                    other_names: &[],
+                    signatures: &signatures,
+                    rule: &rule,
+                    clamd: &judged_by,
+                    scanned_at: time,
+                    sha256: sha256.as_deref(),
+                };
+                quarantine.take(&taken, Utc::now()).map_err(|error| chain(&error))
+            });
+            let (quarantined, not_quarantined) = match taken {
+                Some(Ok(item)) => (Some(item.manifest.id.to_string()), None),
+                Some(Err(why)) => (None, Some(why)),
+                None => (None, None),
+            };
             Detection {
                 path,
                 path_raw: is_lossy.then(|| base64(&job.path)),
                 signatures,
-                sha256: sha256(&job.file).ok(),
+                sha256,
+                quarantined,
+                not_quarantined,
                 size: job.stat.size,
                 uid: job.stat.uid,
                 rule,

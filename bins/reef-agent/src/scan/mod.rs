@@ -12,7 +12,8 @@ mod visit;
 use crate::{
     cli::{HowArgs, Output, ScanArgs},
     context::Context,
-    settings::{RuleSettings, Symlinks},
+    quarantine::Quarantine,
+    settings::{Action, RuleSettings, Symlinks},
 };
 use account::Account;
 use anyhow::{Context as _, ensure};
@@ -50,6 +51,7 @@ pub(crate) struct Wanted {
     is_recursive: bool,
     follow_symlinks: bool,
     one_file_system: bool,
+    action: Action,
 }
 
 impl Wanted {
@@ -63,6 +65,7 @@ impl Wanted {
             is_recursive: rule.recursive,
             follow_symlinks: rule.symlinks == Symlinks::Follow,
             one_file_system: !rule.cross_file_systems,
+            action: rule.action,
         }
     }
 }
@@ -88,6 +91,7 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
         is_recursive: true,
         follow_symlinks: args.follow_symlinks,
         one_file_system: args.one_file_system,
+        action: args.action,
     };
     by(context, &wanted, &args.how)
 }
@@ -103,9 +107,10 @@ pub(crate) fn by(context: &Context, wanted: &Wanted, how: &HowArgs) -> anyhow::R
     }
     let verdicts = if how.no_memory { None } else { remembered(context) };
     let output = context.output;
+    let store = quarantine(context, wanted.action)?;
     daemon_kit::run(RuntimeSettings::default(), async {
         let found = move |detection: &Detection| tell(output, detection);
-        let report = judge(context, plan, &wanted.rule, verdicts, how.fresh, found).await?;
+        let report = judge(context, plan, (&wanted.rule, store), verdicts, how.fresh, found).await?;
         let report = report.took(began.elapsed());
         print(context, &report)?;
         Ok(report.exit())
@@ -145,6 +150,20 @@ fn plan(context: &Context, wanted: &Wanted, how: &HowArgs) -> anyhow::Result<Pla
         threads: how.threads.map_or(cores.min(4), usize::from),
         is_recursive: wanted.is_recursive,
     })
+}
+
+/// The quarantine, where the scan is to take malware away: that it can is known before anything is scanned.
+fn quarantine(context: &Context, action: Action) -> anyhow::Result<Option<Arc<Quarantine>>> {
+    if action == Action::Report {
+        return Ok(None);
+    }
+    let quarantine = Quarantine::open(&context.quarantine()).context("nothing was scanned")?;
+    if let Some(keep) = context.settings().quarantine.keep {
+        for item in quarantine.sweep(keep.get(), chrono::Utc::now())? {
+            tracing::info!(id = %item.manifest.id, "deleted from quarantine: it lay there for longer than `quarantine.keep`");
+        }
+    }
+    Ok(Some(Arc::new(quarantine)))
 }
 
 /// Without `.` and `..`: a root holds neither.
@@ -209,7 +228,7 @@ struct Met {
 async fn judge(
     context: &Context,
     plan: Plan,
-    rule: &str,
+    (rule, quarantine): (&str, Option<Arc<Quarantine>>),
     verdicts: Option<Verdicts>,
     is_fresh: bool,
     found: impl FnMut(&Detection),
@@ -220,7 +239,7 @@ async fn judge(
         judge::endpoint(settings)?,
         settings,
         verdicts.clone(),
-        rule,
+        (rule, quarantine),
         Arc::clone(&stop),
     )
     .await
@@ -301,7 +320,17 @@ fn tell(output: Output, detection: &Detection) {
     if output == Output::Table {
         let path = printable(detection.path.as_bytes());
         // Who reads no more is told by the exit code.
-        let _ = to_stdout(format_args!("{path}: {} FOUND\n", detection.signatures.join(", ")));
+        let signatures = detection.signatures.join(", ");
+        let _ = match (&detection.quarantined, &detection.not_quarantined) {
+            (Some(id), _) => to_stdout(format_args!("{path}: {signatures} FOUND, quarantined as {id}\n")),
+            (None, Some(why)) => {
+                let why = printable(why.as_bytes());
+                to_stdout(format_args!(
+                    "{path}: {signatures} FOUND, and left where it is: {why}\n"
+                ))
+            }
+            (None, None) => to_stdout(format_args!("{path}: {signatures} FOUND\n")),
+        };
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     failures::Failures,
     visit::{Job, in_words, now_ns},
 };
+use crate::quarantine::Stamp;
 use fsscan::{FileKind, FileStat, Tally};
 use rustix::fs::{Mode, OFlags, open};
 use std::{fs::File, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
@@ -23,9 +24,10 @@ pub(super) fn send(
     let opened = open(path, flags, Mode::empty()).map_err(std::io::Error::from);
     let looked = opened.and_then(|file| {
         let file = File::from(file);
-        FileStat::of(&file).map(|stat| (file, stat))
+        let stamp = Stamp::of(&file)?;
+        FileStat::of(&file).map(|stat| (file, stat, stamp))
     });
-    let (file, stat) = match looked {
+    let (file, stat, stamp) = match looked {
         Ok(found) => found,
         Err(error) => {
             failures.add(End::Unreadable, bytes, &in_words(&error));
@@ -51,6 +53,7 @@ pub(super) fn send(
         file: Arc::new(file),
         path: bytes.into(),
         stat,
+        stamp,
         dir: None,
         began_ns,
         synced: false,

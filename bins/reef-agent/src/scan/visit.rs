@@ -3,6 +3,7 @@ use super::{
     account::{Account, End},
     failures::Failures,
 };
+use crate::quarantine::Stamp;
 use fsscan::{
     Coverage, Directory, Enter, Entering, FileStat, NotWalked, OpenFileError, PathError, Visitor, WalkedFile,
 };
@@ -25,6 +26,8 @@ pub(super) struct Job {
     pub(super) file: Arc<File>,
     pub(super) path: Box<[u8]>,
     pub(super) stat: FileStat,
+    /// What is compared with it before it is taken away.
+    pub(super) stamp: Stamp,
     /// Where its verdict may be remembered; `None` where its file system does not show changes.
     pub(super) dir: Option<DirKey>,
     /// The wall clock before it was looked at, in nanoseconds since the epoch.
@@ -158,6 +161,11 @@ impl Visitor for Visit<'_> {
 
 /// Below the path itself only where a rule wants that.
 pub(super) fn enter(is_recursive: bool, dir: &Entering<'_>) -> Enter {
+    let name = dir.relative.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    // Where a file lies for the moment in which it is taken away.
+    if name.starts_with(b".reef-agent-") {
+        return Enter::Skip;
+    }
     if is_recursive || dir.relative.is_empty() {
         Enter::Visit
     } else {
@@ -203,7 +211,9 @@ fn job(
         synced = file.sync_data().is_ok();
         stat = FileStat::of(&file)?;
     }
+    let stamp = Stamp::of(&file)?;
     Ok(Job {
+        stamp,
         file: Arc::new(file),
         path: dir.path_of(listed.name).into(),
         stat,

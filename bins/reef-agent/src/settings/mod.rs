@@ -1,10 +1,12 @@
 //! What can be configured, and what is wrong with it.
 mod clamd;
+mod quarantine;
 mod rule;
 mod verdicts;
 
 pub(crate) use clamd::ClamdSettings;
-pub(crate) use rule::{RuleSettings, Symlinks};
+pub(crate) use quarantine::QuarantineSettings;
+pub(crate) use rule::{Action, RuleSettings, Symlinks};
 pub(crate) use verdicts::VerdictSettings;
 
 use conf::{Check, Settings};
@@ -18,8 +20,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct ReefConfig {
     /// ClamAV's daemon.
     pub(crate) clamd: ClamdSettings,
-    /// What is scanned.
+    /// What is scanned, and what is done about malware there.
     pub(crate) rules: Vec<RuleSettings>,
+    /// Where malware is kept that is taken away.
+    pub(crate) quarantine: QuarantineSettings,
     /// What is remembered of files.
     pub(crate) verdicts: VerdictSettings,
     /// What is logged, and where.
@@ -30,6 +34,7 @@ impl Settings for ReefConfig {
     fn check(&self, check: &mut Check<'_>) {
         self.clamd.check(check);
         rule::check(&self.rules, check);
+        self.quarantine.check(check);
         self.verdicts.check(check);
         self.logging.check("logging", check);
     }

@@ -24,6 +24,8 @@ pub(crate) struct RuleSettings {
     pub(crate) symlinks: Symlinks,
     /// Whether other file systems below are scanned, too.
     pub(crate) cross_file_systems: bool,
+    /// What is done about malware.
+    pub(crate) action: Action,
 }
 
 impl Default for RuleSettings {
@@ -36,6 +38,7 @@ impl Default for RuleSettings {
             recursive: true,
             symlinks: Symlinks::Skip,
             cross_file_systems: false,
+            action: Action::Report,
         }
     }
 }
@@ -49,6 +52,17 @@ pub(crate) enum Symlinks {
     Skip,
     /// They are followed where they stay below the rule's path.
     Follow,
+}
+
+/// What is done about malware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// It is told.
+    #[default]
+    Report,
+    /// It is told, and moved where nobody runs it; it can be brought back.
+    Quarantine,
 }
 
 /// Names that occur twice, paths that cannot be, patterns that are none, and rules that contradict one another.
@@ -88,10 +102,20 @@ pub(super) fn check(rules: &[RuleSettings], check: &mut Check<'_>) {
     }
 }
 
-/// A path under two rules is scanned by both, and only the first time it is news: that is warned of.
+/// A path under two rules is scanned by both: that is warned of, and where they do different things about malware it is a
+/// mistake.
 fn twice(rules: &[RuleSettings], n: usize, check: &mut Check<'_>) {
     for (earlier, other) in rules[..n].iter().enumerate() {
         for path in rules[n].paths.iter().filter(|path| other.paths.contains(path)) {
+            if rules[n].action != other.action {
+                let text = format!(
+                    "rules[{n}] and rules[{earlier}] do different things about malware in `{}`",
+                    path.display()
+                );
+                let keys = [format!("rules[{n}].action"), format!("rules[{earlier}].action")];
+                check.conflict(&[&keys[0], &keys[1]], text, Some("name the path in one of them"));
+                continue;
+            }
             let text = format!("`{}` is scanned by rules[{earlier}], too", path.display());
             check.warning(&format!("rules[{n}].paths"), text, Some("name it in one of them"));
         }
@@ -131,9 +155,14 @@ mod tests {
                 vec!["rules[1].name"],
             ),
             (
-                "[[rules]]\nname = \"a\"\npaths = [\"/a\"]\nexclude = [\"[\", \"*.iso\"]",
+                "[[rules]]\nname = \"a\"\npaths = [\"/a\"]\nexclude = [\"[z-a]\", \"*.iso\"]",
                 vec!["rules[0].exclude[0]"],
             ),
+            (
+                "[[rules]]\nname = \"a\"\npaths = [\"/a\"]\n[[rules]]\nname = \"b\"\npaths = [\"/a\"]\naction = \"quarantine\"",
+                vec!["rules[1].action"],
+            ),
+            ("[quarantine]\npath = \"here\"", vec!["quarantine.path"]),
             ("[clamd]\nendpoint = \"udp:1\"", vec!["clamd.endpoint"]),
             ("[verdicts]\nmax_size = \"1KB\"", vec!["verdicts.max_size"]),
         ] {

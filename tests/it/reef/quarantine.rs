@@ -1,0 +1,58 @@
+//! Malware is taken away, and comes back as it was.
+use super::rig::{Rig, files};
+use std::{fs, os::unix::fs::PermissionsExt as _};
+use testkit::eicar;
+
+#[test]
+fn malware_is_taken_away_and_brought_back_and_nothing_else_is_touched() {
+    let rig = Rig::new();
+    rig.fill(20);
+    rig.infect("sub/eicar.com");
+    let file = rig.tree().join("sub/eicar.com");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o751)).unwrap();
+    let before = fs::metadata(&file).unwrap();
+    let report = rig.scan(1, &["--action", "quarantine"]);
+    assert_eq!(
+        (files(&report, "infected"), &report["unaccounted"]),
+        (1, &0.into()),
+        "{report}"
+    );
+    let id = report["detections"][0]["quarantined"].as_str().unwrap();
+    assert!(!file.exists() && rig.tree().join("d0/f0").exists());
+    assert_eq!(rig.scan(0, &[])["met"]["files"], 20, "nothing else is gone");
+
+    let listed = rig.run(&["quarantine", "list"]).success().unwrap();
+    assert!(listed.stdout().contains("Shoal.Test.Eicar"), "{listed}");
+    rig.run(&["quarantine", "restore", id]).success().unwrap();
+    assert_eq!(fs::read(&file).unwrap(), eicar());
+    let after = fs::metadata(&file).unwrap();
+    assert_eq!(
+        (after.permissions(), after.modified().unwrap()),
+        (before.permissions(), before.modified().unwrap())
+    );
+}
+
+#[test]
+fn a_rule_takes_away_what_it_finds_and_says_what_it_left() {
+    let rig = Rig::new();
+    rig.infect("eicar");
+    let rules = format!(
+        "[[rules]]\nname = \"web\"\npaths = [{:?}]\naction = \"quarantine\"\n",
+        rig.tree().display().to_string()
+    );
+    fs::write(rig.tree().with_file_name("reef.toml"), rules).unwrap();
+    let listed = rig.run(&["rules", "list", "--config", "reef.toml"]).success().unwrap();
+    assert!(
+        listed.stdout().contains("web") && listed.stdout().contains("quarantine"),
+        "{listed}"
+    );
+    let unknown = rig.run(&["rules", "run", "db", "--config", "reef.toml"]).assert_code(4);
+    assert!(unknown.stderr().contains("there are web"), "{unknown}");
+    let ran = rig
+        .run(&["rules", "run", "web", "--config", "reef.toml"])
+        .assert_code(1);
+    assert!(ran.stdout().contains("FOUND, quarantined as "), "{ran}");
+    assert!(!rig.tree().join("eicar").exists());
+    rig.run(&["rules", "run", "web", "--config", "reef.toml"])
+        .assert_code(0);
+}
