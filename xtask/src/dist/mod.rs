@@ -242,6 +242,10 @@ mod tests {
         );
     }
 
+    fn scanner() -> &'static Product {
+        PRODUCTS.iter().find(|product| product.name == "scanner").unwrap()
+    }
+
     /// A product's program in four lines: what `dist` asks of one, it answers.
     #[cfg(unix)]
     fn tiny_program(folder: &Path) -> PathBuf {
@@ -261,7 +265,7 @@ mod tests {
         let program = tiny_program(folder.path());
         assert_eq!(said_version(&program, "scanner").unwrap(), "1.2.3");
         let make = || {
-            let files = contents::gather(&PRODUCTS[1], &program).unwrap();
+            let files = contents::gather(scanner(), &program).unwrap();
             archive::pack("shoal-scanner-1.2.3-t", files, 1_700_000_000).unwrap()
         };
         let bytes = make();
@@ -310,7 +314,7 @@ mod tests {
         let program = tiny_program(folder.path());
         let script = fs::read_to_string(&program).unwrap().replace("completions)", "other)");
         fs::write(&program, script).unwrap();
-        let refused = contents::gather(&PRODUCTS[1], &program).unwrap_err();
+        let refused = contents::gather(scanner(), &program).unwrap_err();
         assert!(refused.to_string().contains("completions bash"), "{refused}");
     }
 
