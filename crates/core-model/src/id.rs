@@ -88,6 +88,10 @@ id! {
     /// One start of an agent's process: a cloned host has the same [`AgentId`] and another of these.
     InstanceId
 }
+id! {
+    /// Something that an agent met with or did: the same id however often it is told.
+    EventId
+}
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,9 @@ mod unit;
 
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerSettings, BreakerState, Decision};
-pub use id::{AgentId, BatchId, ClaimId, CommandId, InstanceId, MessageId, ParseIdError, StreamId, TokenId, UserId};
+pub use id::{
+    AgentId, BatchId, ClaimId, CommandId, EventId, InstanceId, MessageId, ParseIdError, StreamId, TokenId, UserId,
+};
 pub use label::{LabelError, LabelKey, LabelMatch, LabelValue, Labels, MOST_LABELS, Site};
 pub use queue::{Damaged, Queue, QueueStats, QueuedRun, Run, SeqRange};
 pub use secret::Secret;

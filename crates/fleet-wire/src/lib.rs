@@ -13,6 +13,7 @@ pub mod link;
 mod enroll;
 mod file;
 mod ingest;
+mod malware;
 mod path;
 mod problem;
 mod profile;
@@ -24,6 +25,9 @@ pub use enroll::{
 };
 pub use file::{FileChange, FileKind, FileRecord, KindError, kind};
 pub use ingest::{IngestRequest, IngestResponse, RawRecord, Rejected, join_records};
+pub use malware::{
+    Detection, FileCount, Handled, MalwareRecord, MalwareScan, Outcome, ScanCause, ScanStatus, malware_kind,
+};
 pub use path::WirePath;
 pub use problem::Problem;
 pub use profile::Profile;
