@@ -1,7 +1,7 @@
 //! What every command begins with: the configuration, the data directory, the log.
 use crate::{
     cli::{Common, Output, Which},
-    settings::{Boot, Live, MEANINGLESS, OTHER_NAMES, SHORT_NAMES, ScannerConfig, agent_name},
+    settings::{Boot, Live, MEANINGLESS, OTHER_NAMES, SHORT_NAMES, ScannerConfig},
 };
 use daemon_kit::{
     ConfigFinder, ConfigSpec, Loaded, LoggingSettings, Surroundings,
@@ -13,10 +13,13 @@ use std::{path::PathBuf, sync::Arc};
 use telemetry_otel::Telemetry;
 use tokio::sync::watch;
 
+/// The product's name.
+const PRODUCT: &str = "scanner";
+
 impl Product for ScannerConfig {
     const SPEC: ConfigSpec = ConfigSpec {
         finder: ConfigFinder {
-            product: "scanner",
+            product: PRODUCT,
             prefix: "SCANNER",
         },
         short_variables: SHORT_NAMES,
@@ -30,7 +33,7 @@ impl Product for ScannerConfig {
     }
 
     fn agent_id(&self, around: &Surroundings) -> Option<String> {
-        Some(self.agent.name(&around.hostname))
+        Some(self.agent.clone().split().0.name(&around.hostname, PRODUCT))
     }
 }
 
@@ -95,7 +98,7 @@ impl Context {
 
     /// The agent's name.
     pub(crate) fn agent_name(&self) -> String {
-        agent_name(self.boot.agent.id.as_deref(), &self.around().hostname)
+        self.boot.agent.name(&self.around().hostname, PRODUCT)
     }
 
     /// The state file of `run` or of `scan`. A path in the configuration wins over the default directory, not over one

@@ -7,7 +7,7 @@ use crate::{
     settings::ScannerConfig,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use core_model::ByteSize;
+use core_model::{ByteSize, chain};
 use daemon_kit::{
     Dialect, Exit,
     cli::{Checkup, DoctorArgs},
@@ -318,8 +318,4 @@ async fn key_is_taken(settings: transport_http::ClientSettings) -> Finding {
         Ok(_) | Err((_, Some(400..=499))) => Finding::ok(CHECK, "the server takes it"),
         Err((error, _)) => Finding::warning(CHECK, chain(error), "see the server's own log"),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    crate::link::chain(error)
 }

@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     health::Health,
     link, once,
-    orders::{self, Asked, Orders},
+    orders::{Asked, Orders},
     request, requests,
     scanning::{self, Scanning},
     session,
@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use core_model::Backoff;
-use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor, bell::Bell};
+use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor, bell::Bell, blocking, start_again};
 use std::{
     sync::{
         Arc,
@@ -54,7 +54,7 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
     let exit = daemon_kit::run(RuntimeSettings::default(), serve)?;
     // Everything is closed and unlocked by now.
     if wants_restart.load(Ordering::Relaxed) {
-        return Err(orders::start_again());
+        return Err(start_again());
     }
     Ok(exit)
 }
@@ -245,15 +245,4 @@ fn last_scan(scanning: &Scanning) -> anyhow::Result<Option<DateTime<Utc>>> {
     let is_open = scanning::was_interrupted(&scanning.state)? || scanning.state.outbox.resync()?.is_some();
     let last = session::history(&scanning.state.database, 1)?.pop();
     Ok(last.filter(|_| !is_open).map(|last| last.started_at))
-}
-
-/// Runs what blocks on the disk where it may.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
-) -> anyhow::Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(error.into()),
-    }
 }

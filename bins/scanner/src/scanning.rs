@@ -12,7 +12,7 @@ use crate::{
     scan::session_status,
     session,
     snapshot::{self, Owes},
-    state::{State, bounds},
+    state::State,
 };
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -70,7 +70,7 @@ impl Scanning {
         let session = session::begin(&state.database, &paths, started)?;
         span.record("session", session);
         self.health.scan_started(started, Arc::clone(&request.progress));
-        let mut bounds = bounds(&live.outbox);
+        let mut bounds = live.outbox.bounds();
         if owes != Owes::Changes {
             // A snapshot that loses records to the bound would have to be told again, and would lose them again.
             bounds.when_full = WhenFull::Block;

@@ -1,11 +1,10 @@
 //! The state of `scanner run`, opened for writing: locked, checked, restored where it was damaged, bounded.
-use crate::{cli::Which, context::Context, session, settings::Live};
+use crate::{cli::Which, context::Context, session};
 use chrono::Utc;
 use core_model::Queue as _;
-use daemon_kit::OutboxSettings;
-use state_sqlite::{Backups, Bounds, Database, Outbox, RunLock, Story, WhenFull, open_or_recover};
+use state_sqlite::{Database, Outbox, RunLock, Story, open_or_recover};
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -30,7 +29,7 @@ impl State {
     pub(crate) fn open(context: &Context) -> anyhow::Result<Self> {
         let file = context.state_file(Which::Run);
         let lock = RunLock::acquire(&file)?;
-        let backups = backups(&context.live(), &file);
+        let backups = context.live().database.backups(&file);
         let (database, story) = open_or_recover(&file, &backups, &[session::COMPONENT], Utc::now())?;
         match &story {
             Story::New | Story::Sound => tracing::debug!(state = %file.display(), "{story}"),
@@ -40,7 +39,7 @@ impl State {
         let asked = Arc::clone(&stop);
         database.stop_when(move || asked.load(Ordering::Relaxed));
         let outbox = Outbox::open(&database)?;
-        outbox.set_bounds(bounds(&context.live().outbox));
+        outbox.set_bounds(context.live().outbox.bounds());
         let expired = outbox.expire(Utc::now())?;
         if expired > 0 {
             tracing::warn!(
@@ -62,24 +61,5 @@ impl State {
     /// Records that wait for the server.
     pub(crate) fn waiting(&self) -> u64 {
         self.outbox.stats().map_or(u64::MAX, |stats| stats.records)
-    }
-}
-
-/// Where the backups of a state file lie, and how many are kept.
-pub(crate) fn backups(live: &Live, file: &Path) -> Backups {
-    let settings = &live.database;
-    Backups::new(settings.dir(file), settings.max_backups as usize)
-}
-
-/// The bounds of the outbox, as they are configured.
-pub(crate) fn bounds(settings: &OutboxSettings) -> Bounds {
-    Bounds {
-        max_bytes: settings.max_bytes.bytes(),
-        max_age: settings.max_age.get(),
-        when_full: match settings.when_full {
-            daemon_kit::WhenFull::DropOldest => WhenFull::DropOldest,
-            daemon_kit::WhenFull::DropNewest => WhenFull::DropNewest,
-            daemon_kit::WhenFull::Block => WhenFull::Block,
-        },
     }
 }

@@ -3,7 +3,6 @@ use crate::{
     cli::{Output, StateCommand, Which},
     context::{Context, mended_by},
     requests::{self, Request},
-    state,
 };
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -91,14 +90,14 @@ impl From<&Backup> for Shown {
 fn backup(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     // Backups go on beside a running agent: they read one instant of the state.
     let database = context.open_state(Some(Which::Run))?;
-    let taken = state::backups(&context.live(), file).take(&database, Utc::now())?;
+    let taken = context.live().database.backups(file).take(&database, Utc::now())?;
     let text = format!("{} ({})", taken.path.display(), ByteSize::new(taken.bytes).human());
     print(context, &text, &Shown::from(&taken))?;
     Ok(Exit::Done)
 }
 
 fn backups(context: &Context, file: &Path) -> anyhow::Result<Exit> {
-    let backups = state::backups(&context.live(), file).list()?;
+    let backups = context.live().database.backups(file).list()?;
     let mut table = Table::new(&["TAKEN", "SIZE", "FILE"]).right(1);
     for backup in &backups {
         table.row([
@@ -120,11 +119,11 @@ fn restore(context: &Context, file: &Path, wanted: Option<&Path>) -> anyhow::Res
     let _lock = RunLock::acquire(file).context("stop the agent first: it works on the state that is to be replaced")?;
     let wanted = match wanted {
         Some(wanted) => wanted.to_owned(),
-        None => match state::backups(&context.live(), file).newest_sound()? {
+        None => match context.live().database.backups(file).newest_sound()? {
             Some(backup) => backup.path,
             None => bail!(
                 "there is no sound backup in `{}`",
-                state::backups(&context.live(), file).dir().display()
+                context.live().database.backups(file).dir().display()
             ),
         },
     };

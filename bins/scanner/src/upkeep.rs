@@ -1,6 +1,7 @@
 //! What the state needs while the agent is up: backups, an end to what has waited too long, space given back.
-use crate::{run::blocking, scanning::Scanning};
+use crate::scanning::Scanning;
 use chrono::{DateTime, TimeDelta, Utc};
+use daemon_kit::blocking;
 use std::time::Duration;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +67,7 @@ fn back_up(scanning: &Scanning, now: DateTime<Utc>) -> anyhow::Result<()> {
     if !settings.backup_enabled {
         return Ok(());
     }
-    let backups = crate::state::backups(&live, &scanning.state.file);
+    let backups = live.database.backups(&scanning.state.file);
     let newest = backups.list()?.into_iter().map(|backup| backup.taken_at).max();
     let interval = TimeDelta::from_std(settings.backup_interval.get()).unwrap_or(TimeDelta::days(36_500));
     // A backup from the future is of a clock that was set back since.

@@ -17,6 +17,7 @@
 //! ```
 mod backoff;
 mod breaker;
+mod error;
 mod id;
 mod label;
 mod queue;
@@ -26,6 +27,7 @@ mod unit;
 
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerSettings, BreakerState, Decision};
+pub use error::chain;
 pub use id::{
     AgentId, BatchId, ClaimId, CommandId, EventId, InstanceId, MessageId, ParseIdError, StreamId, TokenId, UserId,
 };

@@ -33,7 +33,9 @@
 //! let loaded = load::<Settings>(&SPEC, None, &[], &around).unwrap();
 //! assert_eq!(loaded.settings.value.logging.level, "debug");
 //! ```
+mod again;
 pub mod bell;
+mod blocking;
 pub mod bundle;
 pub mod cli;
 pub mod doctor;
@@ -51,6 +53,7 @@ mod periodic;
 mod print;
 mod redact;
 mod run;
+mod serving;
 mod settings;
 mod signal;
 mod supervisor;
@@ -60,6 +63,8 @@ mod task;
 pub mod telemetry;
 pub mod verbs;
 
+pub use again::start_again;
+pub use blocking::blocking;
 pub use end::log_panics;
 pub use env_file::EnvFileError;
 pub use exit::Exit;
@@ -71,9 +76,11 @@ pub use periodic::Every;
 pub use print::{Table, printable, to_stdout};
 pub use redact::Redactor;
 pub use run::{RuntimeSettings, run};
+pub use serving::{HealthServer, ServingError};
 pub use settings::{
-    BackupSettings, BodyCompression, CircuitBreakerSettings, DatabaseBoot, DatabaseSettings, Dialect, HealthSettings,
-    LogFormat, LoggingBoot, LoggingLive, LoggingSettings, OutboxSettings, ScheduleSettings, ServerSettings, WhenFull,
+    AgentBoot, AgentLive, AgentSettings, BackupSettings, BodyCompression, CircuitBreakerSettings, DatabaseBoot,
+    DatabaseSettings, Dialect, HealthSettings, LogFormat, LoggingBoot, LoggingLive, LoggingSettings, OutboxSettings,
+    ScheduleSettings, ServerSettings, WhenFull,
 };
 pub use signal::{Signal, Signals};
 pub use supervisor::{Cause, Stopped, SuperviseError, Supervisor};

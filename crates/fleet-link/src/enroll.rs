@@ -220,7 +220,7 @@ pub async fn enroll_by_certificate(
         // It wants a token, which an older one misses in the body.
         Some(StatusCode::UNAUTHORIZED | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::NOT_FOUND) => {
             debug!(
-                error = crate::chain(&error),
+                error = core_model::chain(&error),
                 "the server does not know agents by their certificates"
             );
             Ok(None)

@@ -52,15 +52,3 @@ pub use link::{
 pub use machine::machine_id;
 pub use presence::{Presence, delivered, is_refused};
 pub use rotation::{KeyRotation, KeyRotationError};
-
-/// The error and all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -82,7 +82,7 @@ impl KeyRotation {
             last = match self.rotate_if_wanted().await {
                 Ok(_) => None,
                 Err(error) => {
-                    let error = crate::chain(&error);
+                    let error = core_model::chain(&error);
                     if last.as_ref() == Some(&error) {
                         debug!(error, "the key could still not be renewed");
                     } else {

@@ -5,11 +5,11 @@ use crate::{
     packing,
     settings::{Compression, origin},
     setup,
-    stats::{Tally, chain},
+    stats::Tally,
 };
 use bytes::Bytes;
 use chrono::Utc;
-use core_model::{Backoff, Breaker, BreakerState, Decision};
+use core_model::{Backoff, Breaker, BreakerState, Decision, chain};
 use reqwest::{
     Method, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},

@@ -1,9 +1,9 @@
 //! What a client has seen, for `/health` and for metrics.
 use crate::SendError;
 use chrono::{DateTime, Utc};
-use core_model::BreakerState;
+use core_model::{BreakerState, chain};
 use reqwest::{Method, StatusCode};
-use std::{error::Error, fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 /// A client's figures since it was made.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,16 +73,4 @@ impl Tally {
             last_error: self.last_error.clone(),
         }
     }
-}
-
-/// The error and all its causes in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Writing to a `String` cannot fail.
-        write!(text, ": {cause}").ok();
-        source = cause.source();
-    }
-    text
 }

@@ -2,28 +2,26 @@
 mod blocks;
 mod scans;
 mod server;
-mod serving;
 
 pub(crate) use scans::LastScan;
-pub(crate) use serving::PORT;
 
 use crate::{context::Context, settings::Live, state::State};
 use blocks::BackupState;
 use chrono::{DateTime, Utc};
 use daemon_kit::{
-    HealthSettings, TaskStates,
+    HealthServer, TaskStates,
     telemetry::{Recorded, Recording},
 };
 use fsscan::Progress;
 use scans::ScanMetrics;
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 use telemetry_otel::Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use transport_http::{ComponentHandle, HealthRegistry, Server, Status};
+use transport_http::{ComponentHandle, HealthRegistry, Status};
+
+/// The scanner's port for health and metrics.
+pub(crate) const PORT: u16 = 7604;
 
 /// What is told of the run.
 pub(crate) struct Health {
@@ -31,13 +29,10 @@ pub(crate) struct Health {
     api: Mutex<Option<ComponentHandle>>,
     metrics: Metrics,
     scan: ScanMetrics,
-    /// Bound at the start, so that a port in use is found out at once.
-    bound: Mutex<Option<(HealthSettings, Server)>>,
+    server: HealthServer,
     recording: Recording,
     /// Of the scan that lasts, or of the last one.
     progress: Mutex<Option<Arc<Progress>>>,
-    /// A port that the system chose stays the same when serving starts again.
-    chosen: Option<SocketAddr>,
     live: watch::Receiver<Arc<Live>>,
     last: Mutex<LastScan>,
     backups: Arc<Mutex<BackupState>>,
@@ -59,7 +54,10 @@ impl Health {
         let metrics = recording.metrics.clone();
         metrics.observe_process("scanner");
         blocks::observe_state(&metrics, state);
-        let newest = crate::state::backups(&context.live(), &state.file)
+        let newest = context
+            .live()
+            .database
+            .backups(&state.file)
             .list()
             .unwrap_or_default()
             .into_iter()
@@ -81,10 +79,7 @@ impl Health {
         });
         let reports = context.reloader().handle().report();
         registry.ask("configuration", move || reports.borrow().health());
-        let settings = context.live().health.clone();
-        // Bound at once: an address that cannot be used is an error of the start.
-        let server = serving::bind(&settings, None)?;
-        let chosen = server.as_ref().map(Server::local_addr);
+        let server = HealthServer::bind(registry.clone(), metrics.clone(), &context.live().health, PORT)?;
         Ok(Self {
             registry,
             api: Mutex::default(),
@@ -92,12 +87,16 @@ impl Health {
             metrics,
             recording,
             progress: Mutex::default(),
-            chosen,
-            bound: Mutex::new(server.map(|server| (settings, server))),
+            server,
             live: context.changes(),
             last: Mutex::default(),
             backups,
         })
+    }
+
+    /// Serves until `stop`; an error only if that fails. Where it is switched off, it waits until it is switched on.
+    pub(crate) async fn serve(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        Ok(self.server.run(self.live.clone(), |live| &live.health, stop).await?)
     }
 
     /// Sends metrics, traces and the log until `stop`; where no receiver is configured, it only waits.

@@ -1,8 +1,8 @@
 //! The link to a fleet controller: commands, heartbeats, and the configuration that it keeps for this agent.
-use super::{Link, chain};
+use super::Link;
 use crate::{context::Context, orders::Orders, settings::ScannerConfig};
 use chrono::Utc;
-use core_model::InstanceId;
+use core_model::{InstanceId, chain};
 use daemon_kit::live::{ReloadCause, ReloadOutcome, ReloadReport, ReloaderHandle, RemoteConfig};
 use fleet_link::{Introduction, LinkHooks, LinkParts, LinkSettings};
 use fleet_wire::link::{Config, ConfigOutcome, ConfigProblem, ConfigReport, ConfigVersion, HostSample};

@@ -4,11 +4,12 @@ use crate::{
     answers::{self, Answer},
     cli::JoinArgs,
     joining::introduction,
-    run::{AgentParts, blocking},
+    run::AgentParts,
     settings::Live,
 };
 use chrono::Utc;
 use core_model::Backoff;
+use daemon_kit::blocking;
 use fleet_link::DeliveryStatus;
 use std::{
     sync::{

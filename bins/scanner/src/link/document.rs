@@ -1,15 +1,18 @@
 //! A server of the file-scanner document: its configuration becomes the controller's layer of ours, and its commands are
 //! run as a fleet controller's are.
-use super::{Link, chain, controller::instance};
+use super::{Link, controller::instance};
 use crate::{
     context::Context,
     joining::{CAPABILITIES, VERSION},
     orders::Orders,
-    run::blocking,
     settings::{Live, ScannerConfig},
 };
 use chrono::{DateTime, Utc};
-use daemon_kit::live::{ReloadOutcome, ReloaderHandle, RemoteConfig};
+use core_model::chain;
+use daemon_kit::{
+    blocking,
+    live::{ReloadOutcome, ReloaderHandle, RemoteConfig},
+};
 use fleet_link::{DocumentHooks, DocumentLink, DocumentParts, LinkSettings, Presence, document_config};
 use fleet_wire::files_v1;
 use serde_json::{Map, Value, json};

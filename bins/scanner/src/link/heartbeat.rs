@@ -1,8 +1,9 @@
 //! Heartbeats: how this agent is, and what the server asks for in its answer.
-use super::{Connected, Link, chain};
-use crate::{joining::VERSION, run::blocking};
+use super::{Connected, Link};
+use crate::joining::VERSION;
 use chrono::Utc;
-use core_model::{Queue, QueueStats};
+use core_model::{Queue, QueueStats, chain};
+use daemon_kit::blocking;
 use fleet_link::delivered;
 use fleet_wire::{Delivered, Heartbeat};
 use fsscan::Summary;

@@ -1,7 +1,8 @@
 //! Whether this agent is the one that its credentials say. A host that was copied comes with those of the original, and
 //! nothing may be told under them before the controller has said that the original is gone.
-use super::{Link, chain};
-use crate::run::blocking;
+use super::Link;
+use core_model::chain;
+use daemon_kit::blocking;
 use fleet_link::{CredentialFile, LinkStatus};
 use tokio::sync::watch;
 

@@ -1,8 +1,8 @@
 //! What the server lacks, or has that we do not know: then everything is told anew.
 use super::Link;
-use crate::run::blocking;
 use chrono::Utc;
 use core_model::{Queue, StreamId};
+use daemon_kit::blocking;
 use fleet_wire::Delivered;
 use state_sqlite::{Outbox, ResyncReason, StateError};
 

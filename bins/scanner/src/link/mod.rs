@@ -270,9 +270,3 @@ fn hooks(state: &Arc<State>, health: &Arc<Health>) -> Hooks {
         }),
     }
 }
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}

@@ -1,7 +1,7 @@
 //! Where and on what this agent runs.
 use super::Link;
-use crate::{run::blocking, settings::Live};
-use daemon_kit::Host;
+use crate::settings::Live;
+use daemon_kit::{Host, blocking};
 use fleet_wire::Profile;
 use tokio::sync::watch;
 

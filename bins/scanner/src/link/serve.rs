@@ -1,11 +1,9 @@
 //! Delivery and signs of life while the process runs, and what is said at its end.
-use super::{Connected, Link, chain, delivery_settings};
-use crate::{
-    answers::{self, Answer},
-    run::blocking,
-};
+use super::{Connected, Link, delivery_settings};
+use crate::answers::{self, Answer};
 use chrono::Utc;
-use core_model::Queue;
+use core_model::{Queue, chain};
+use daemon_kit::blocking;
 use fsscan::Summary;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time};

@@ -1,9 +1,8 @@
 //! What of the configuration takes effect at the next start, and what at once.
 use super::{JournalSettings, ScannerConfig, ScannerSettings};
-use core_model::{Labels, Period, Site};
 use daemon_kit::{
-    BackupSettings, DatabaseBoot, HealthSettings, LoggingBoot, LoggingLive, OutboxSettings, ServerSettings,
-    live::Reload, telemetry::TelemetrySettings,
+    AgentBoot, AgentLive, BackupSettings, DatabaseBoot, HealthSettings, LoggingBoot, LoggingLive, OutboxSettings,
+    ServerSettings, live::Reload, telemetry::TelemetrySettings,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -17,12 +16,6 @@ pub(crate) struct Boot {
     pub(crate) telemetry: TelemetrySettings,
 }
 
-/// The agent's name is that of its credentials and of its metrics.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct AgentBoot {
-    pub(crate) id: Option<String>,
-}
-
 /// What takes effect at once: at the next scan, heartbeat, request or backup.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Live {
@@ -34,13 +27,6 @@ pub(crate) struct Live {
     pub(crate) journal: JournalSettings,
     pub(crate) logging: LoggingLive,
     pub(crate) health: HealthSettings,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct AgentLive {
-    pub(crate) heartbeat_interval: Period,
-    pub(crate) site: Option<Site>,
-    pub(crate) labels: Labels,
 }
 
 impl Reload for ScannerConfig {
@@ -71,21 +57,18 @@ impl Reload for ScannerConfig {
             health,
             telemetry,
         } = self;
+        let (agent_boot, agent) = agent.split();
         let (database_boot, database) = database.split();
         let (logging_boot, logging) = logging.split();
         let boot = Boot {
-            agent: AgentBoot { id: agent.id },
+            agent: agent_boot,
             database: database_boot,
             logging: logging_boot,
             telemetry,
         };
         let live = Live {
             server,
-            agent: AgentLive {
-                heartbeat_interval: agent.heartbeat_interval,
-                site: agent.site,
-                labels: agent.labels,
-            },
+            agent,
             scanner,
             database,
             outbox,

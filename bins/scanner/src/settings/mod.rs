@@ -1,17 +1,16 @@
 //! What can be configured, and what is wrong with it.
-mod agent;
 mod journal;
 mod live;
 mod scanner;
 
-pub(crate) use agent::{AgentSettings, agent_name};
 pub(crate) use journal::JournalSettings;
 pub(crate) use live::{Boot, Live};
 pub(crate) use scanner::{ChangeDetection, HashAlgorithm, ScanPath, ScannerSettings};
 
 use conf::{Check, Settings};
 use daemon_kit::{
-    DatabaseSettings, HealthSettings, LoggingSettings, OutboxSettings, ServerSettings, telemetry::TelemetrySettings,
+    AgentSettings, DatabaseSettings, HealthSettings, LoggingSettings, OutboxSettings, ServerSettings,
+    telemetry::TelemetrySettings,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,7 +44,7 @@ impl Settings for ScannerConfig {
         self.server.check("server", check);
         self.logging.check("logging", check);
         self.health.check("health", check);
-        self.agent.check(check);
+        self.agent.check("agent", check);
         self.database.check("database", check);
         self.outbox.check("outbox", check);
         self.journal.check(check);

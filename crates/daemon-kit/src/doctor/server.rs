@@ -5,6 +5,7 @@ use crate::{
     settings::{Dialect, ServerSettings, is_loopback},
     surroundings::Surroundings,
 };
+use core_model::chain;
 use serde_json::Value;
 use std::{
     error::Error,
@@ -214,20 +215,6 @@ fn skew(theirs: SystemTime, before: SystemTime, after: SystemTime) -> (bool, Dur
         return (true, ahead);
     }
     (false, theirs.duration_since(after).unwrap_or(Duration::ZERO))
-}
-
-/// The error with all its causes, each once: some repeat theirs.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let said = source.to_string();
-        if !text.contains(&said) {
-            text.push_str(&format!(": {said}"));
-        }
-        next = source.source();
-    }
-    text
 }
 
 #[cfg(test)]

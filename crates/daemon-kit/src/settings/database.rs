@@ -4,6 +4,7 @@ use conf::Check;
 use core_model::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use state_sqlite::Backups;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -98,6 +99,11 @@ pub struct BackupSettings {
 }
 
 impl BackupSettings {
+    /// The backups of the database at `file`, and how many are kept.
+    pub fn backups(&self, file: &Path) -> Backups {
+        Backups::new(self.dir(file), self.max_backups as usize)
+    }
+
     /// Where the backups of `database` lie.
     pub fn dir(&self, database: &Path) -> PathBuf {
         backup_dir(self.backup_path.as_deref(), database)

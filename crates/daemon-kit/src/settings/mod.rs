@@ -2,6 +2,7 @@
 //!
 //! Each section has a `check` that a product calls from its own [`conf::Settings::check`] with the section's key.
 
+mod agent;
 mod database;
 mod health;
 mod logging;
@@ -10,6 +11,7 @@ mod schedule;
 mod server;
 
 pub use self::schedule::ScheduleSettings;
+pub use agent::{AgentBoot, AgentLive, AgentSettings};
 pub use database::{BackupSettings, DatabaseBoot, DatabaseSettings};
 pub use health::HealthSettings;
 pub use logging::{LogFormat, LoggingBoot, LoggingLive, LoggingSettings};

@@ -4,6 +4,7 @@ use conf::Check;
 use core_model::{ByteSize, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use state_sqlite::Bounds;
 
 /// Bounds of the outbox, the durable queue of what the server has not acknowledged yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +57,19 @@ impl Default for OutboxSettings {
 impl OutboxSettings {
     /// The least that `max_bytes` may be: a few batches of records have to fit, or nothing could ever be sent.
     pub const LEAST_BYTES: ByteSize = ByteSize::new(1 << 20);
+
+    /// The same for the queue itself.
+    pub const fn bounds(&self) -> Bounds {
+        Bounds {
+            max_bytes: self.max_bytes.bytes(),
+            max_age: self.max_age.get(),
+            when_full: match self.when_full {
+                WhenFull::DropOldest => state_sqlite::WhenFull::DropOldest,
+                WhenFull::DropNewest => state_sqlite::WhenFull::DropNewest,
+                WhenFull::Block => state_sqlite::WhenFull::Block,
+            },
+        }
+    }
 
     /// Reports what types alone cannot say. `at` is the section's key.
     pub fn check(&self, at: &str, check: &mut Check<'_>) {

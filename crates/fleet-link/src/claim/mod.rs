@@ -224,7 +224,7 @@ impl Claimant<'_> {
             // The key is safe. What is left over is removed at the next start.
             if let Err(error) = ClaimToken::forget(&file) {
                 warn!(
-                    error = crate::chain(&error),
+                    error = core_model::chain(&error),
                     "the claim token is not needed any more and could not be removed"
                 );
             }
@@ -251,7 +251,7 @@ impl Claimant<'_> {
     }
 
     async fn wait_out(&self, error: &SendError, failures: &mut u32) {
-        let text = crate::chain(error);
+        let text = core_model::chain(error);
         if *failures == 0 {
             warn!(error = text, "the claim cannot be asked about; it is tried again");
         }

@@ -169,7 +169,7 @@ fn document(batch: &Batch) -> (files_v1::Ingest, Vec<Rejected>, u64) {
             Err(error) => unfit.push(Rejected {
                 seq,
                 code: "not_in_dialect".to_owned(),
-                detail: crate::chain(&error),
+                detail: core_model::chain(&error),
             }),
         }
     }

@@ -239,7 +239,7 @@ impl DeliveryStatus {
             Some(_) => self.failures.saturating_add(1),
             None => 0,
         };
-        self.error = report.error.as_ref().map(|error| crate::chain(error));
+        self.error = report.error.as_ref().map(|error| core_model::chain(error));
         self.snapshot_wanted = matches!(report.error, Some(DeliveryError::SnapshotWanted { .. }));
         let is_refused = matches!(report.error, Some(DeliveryError::Unauthorized(_)));
         self.unauthorized = is_refused || (self.unauthorized && report.last_success.is_none());
@@ -284,7 +284,7 @@ fn tell(before: &DeliveryStatus, report: &DeliveryReport) {
         }
         return;
     };
-    let text = crate::chain(failure);
+    let text = core_model::chain(failure);
     let is_known = before.error.as_ref() == Some(&text)
         || (before.unauthorized && matches!(failure, DeliveryError::Unauthorized(_)));
     match (is_known, failure.is_temporary()) {

@@ -397,7 +397,7 @@ impl<'a, Q: Queue + 'static> Round<'a, Q> {
         if self.report.error.is_none() {
             self.report.error = Some(error);
         } else {
-            debug!(error = crate::chain(&error), "another request of the round failed");
+            debug!(error = core_model::chain(&error), "another request of the round failed");
         }
     }
 }

@@ -95,7 +95,7 @@ impl Endpoint {
 
     /// It did not, which is said when it begins. Why may read otherwise each time, and stands in the status.
     pub(super) fn failed(&mut self, error: &dyn std::error::Error) {
-        let text = crate::chain(error);
+        let text = core_model::chain(error);
         if self.status.error.is_some() {
             debug!(
                 error = text,

@@ -254,7 +254,7 @@ impl Inner {
                     return;
                 }
                 Err(error) => {
-                    let error = crate::chain(&error);
+                    let error = core_model::chain(&error);
                     warn!(command = %id, error, "a command is not taken, for it cannot be written down");
                     return;
                 }

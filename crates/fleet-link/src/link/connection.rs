@@ -74,7 +74,7 @@ impl Inner {
             End::SentAway(goaway) => Some(LinkError::SentAway(goaway)),
             End::Stopped | End::HelloWanted | End::SocketDue | End::KeyRenewed => None,
         };
-        let text = failure.as_ref().map(|failure| crate::chain(failure));
+        let text = failure.as_ref().map(|failure| core_model::chain(failure));
         let is_refusal = failure.as_ref().is_some_and(LinkError::is_refusal);
         let clone = match &failure {
             Some(LinkError::SentAway(goaway)) if goaway.reason == "cloned" => Some(goaway),

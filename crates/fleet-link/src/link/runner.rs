@@ -64,7 +64,7 @@ impl<'a> Runner<'a> {
             match self.executor.ledger.unconfirmed().await {
                 Ok(noted) => break noted,
                 Err(error) => error!(
-                    error = crate::chain(&error),
+                    error = core_model::chain(&error),
                     "the journal of commands cannot be read; waiting"
                 ),
             }
@@ -163,7 +163,7 @@ impl<'a> Runner<'a> {
             // It is damaged, or ended by other means.
             Ok(false) => return self.end(report::damaged(id)).await,
             Err(failure) => {
-                error!(command = %id, error = crate::chain(&failure), "a command waits, for its beginning cannot be noted");
+                error!(command = %id, error = core_model::chain(&failure), "a command waits, for its beginning cannot be noted");
                 self.begin_from = Some(Instant::now() + RETRY_STORE);
                 if !self.executor.desk.is_unwanted(id) {
                     return self.executor.desk.put_back(command, is_again);
@@ -276,7 +276,7 @@ impl<'a> Runner<'a> {
                 warn!(command = %report.command, "a command ended that had ended before; the first end counts")
             }
             Err(failure) => {
-                error!(command = %report.command, error = crate::chain(&failure), "the end of a command cannot be noted; it is tried again");
+                error!(command = %report.command, error = core_model::chain(&failure), "the end of a command cannot be noted; it is tried again");
                 // The controller can know it all the same. After a crash the journal says that nobody knows, and the
                 // controller holds on to what it heard first.
                 self.executor.outgoing.result(report.clone());
@@ -295,7 +295,7 @@ impl<'a> Runner<'a> {
                 let keep = self.executor.settings.borrow().kept_commands;
                 if let Err(failure) = self.executor.ledger.confirm(report.command, keep).await {
                     // It has ended, and does not run again; only its place among the open ones stays taken.
-                    warn!(command = %report.command, error = crate::chain(&failure), "the end of a command stays open");
+                    warn!(command = %report.command, error = core_model::chain(&failure), "the end of a command stays open");
                 }
             }
         }

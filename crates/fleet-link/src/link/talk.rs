@@ -162,7 +162,7 @@ impl<'a> Talk<'a> {
                 about,
             )),
             Err(error) => {
-                let detail = crate::chain(&error);
+                let detail = core_model::chain(&error);
                 // A later controller may well say what this agent does not know: that is foreseen.
                 debug!(error = detail, "a message of the controller could not be read");
                 answer(complaint(error.code(), detail, about))
@@ -208,7 +208,7 @@ impl<'a> Talk<'a> {
         let seen = match inner.executor.ledger.accept(&command, max_open).await {
             Ok(seen) => seen,
             Err(error) => {
-                let detail = crate::chain(&error);
+                let detail = core_model::chain(&error);
                 warn!(command = %id, error = detail, "a command is not taken, for it cannot be written down");
                 return answer(complaint("journal_unavailable", detail, Some(message)));
             }
@@ -247,7 +247,11 @@ impl<'a> Talk<'a> {
                     Err(error) => {
                         // It is neither begun nor forgotten: the next CANCEL or its deadline ends it.
                         inner.executor.desk.wait(command, false);
-                        answer(complaint("journal_unavailable", crate::chain(&error), Some(message)))
+                        answer(complaint(
+                            "journal_unavailable",
+                            core_model::chain(&error),
+                            Some(message),
+                        ))
                     }
                 }
             }
@@ -261,7 +265,11 @@ impl<'a> Talk<'a> {
                     format!("{id} is not in the journal"),
                     Some(message),
                 )),
-                Err(error) => answer(complaint("journal_unavailable", crate::chain(&error), Some(message))),
+                Err(error) => answer(complaint(
+                    "journal_unavailable",
+                    core_model::chain(&error),
+                    Some(message),
+                )),
             },
         }
     }
@@ -270,7 +278,7 @@ impl<'a> Talk<'a> {
         match self.inner.executor.ledger.report(id).await {
             Ok(report) => report.map(AgentMessage::Result),
             Err(error) => {
-                warn!(command = %id, error = crate::chain(&error), "the result of a command cannot be read");
+                warn!(command = %id, error = core_model::chain(&error), "the result of a command cannot be read");
                 None
             }
         }
@@ -282,7 +290,9 @@ impl<'a> Talk<'a> {
             Ok(true) => {}
             Ok(false) => debug!(command = %id, "a result was confirmed that is not in the journal"),
             // The result is told again with the next HELLO, and confirmed again.
-            Err(error) => warn!(command = %id, error = crate::chain(&error), "a confirmation cannot be written down"),
+            Err(error) => {
+                warn!(command = %id, error = core_model::chain(&error), "a confirmation cannot be written down")
+            }
         }
         Heard::default()
     }

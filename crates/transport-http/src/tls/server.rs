@@ -168,7 +168,7 @@ impl ServerTls {
                 state.complaint = None;
             }
             Err(error) => {
-                let complaint = crate::stats::chain(&error);
+                let complaint = core_model::chain(&error);
                 if state.complaint.as_ref() != Some(&complaint) {
                     tracing::error!(
                         error = complaint,
