@@ -1,4 +1,4 @@
-//! What the server said: the records it refused, by path, and how it answered last.
+//! The records that the server refused, by path.
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use fleet_link::Refusal;
@@ -140,38 +140,4 @@ pub(crate) fn forget_refusals(database: &Database) -> anyhow::Result<()> {
         .with_writer(|connection| connection.execute("DELETE FROM refusal", []))
         .context("could not forget what the server refused")?;
     Ok(())
-}
-
-/// How the server answered last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Answer {
-    pub(crate) at: DateTime<Utc>,
-    /// Whether it took what it was sent.
-    pub(crate) is_good: bool,
-    pub(crate) text: String,
-}
-
-/// Writes down how the server answered.
-pub(crate) fn keep_answer(database: &Database, answer: &Answer) -> anyhow::Result<()> {
-    let sql = "INSERT OR REPLACE INTO server_answer (id, at_ms, is_good, text) VALUES (1, ?1, ?2, ?3)";
-    database
-        .with_writer(|connection| connection.execute(sql, (answer.at.timestamp_millis(), answer.is_good, &answer.text)))
-        .context("could not write down the server's answer")?;
-    Ok(())
-}
-
-/// How the server answered last; `None` where it never did.
-pub(crate) fn answer(database: &Database) -> anyhow::Result<Option<Answer>> {
-    let read = |connection: &mut rusqlite::Connection| {
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok(Answer {
-                at: DateTime::from_timestamp_millis(row.get(0)?).unwrap_or_default(),
-                is_good: row.get(1)?,
-                text: row.get(2)?,
-            })
-        };
-        let sql = "SELECT at_ms, is_good, text FROM server_answer";
-        connection.query_row(sql, [], row).optional()
-    };
-    database.with_writer(read).context("could not read the server's answer")
 }

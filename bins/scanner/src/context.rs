@@ -1,26 +1,27 @@
 //! What every command begins with: the configuration, the data directory, the log.
 use crate::{
+    agent::PRODUCT,
     cli::{Common, Output, Which},
+    session,
     settings::{Boot, Live, MEANINGLESS, OTHER_NAMES, SHORT_NAMES, ScannerConfig},
 };
+use chrono::Utc;
 use daemon_kit::{
     ConfigFinder, ConfigSpec, Loaded, LoggingSettings, Surroundings,
     cli::{Product, Started},
     live::Reloader,
 };
+use fleet_link::agent::{AgentContext, AgentState};
 use state_sqlite::{Database, OpenError};
 use std::{path::PathBuf, sync::Arc};
 use telemetry_otel::Telemetry;
 use tokio::sync::watch;
 
-/// The product's name.
-const PRODUCT: &str = "scanner";
-
 impl Product for ScannerConfig {
     const SPEC: ConfigSpec = ConfigSpec {
         finder: ConfigFinder {
-            product: PRODUCT,
-            prefix: "SCANNER",
+            product: PRODUCT.name,
+            prefix: PRODUCT.prefix,
         },
         short_variables: SHORT_NAMES,
         other_variables: OTHER_NAMES,
@@ -33,7 +34,7 @@ impl Product for ScannerConfig {
     }
 
     fn agent_id(&self, around: &Surroundings) -> Option<String> {
-        Some(self.agent.clone().split().0.name(&around.hostname, PRODUCT))
+        Some(self.agent.clone().split().0.name(&around.hostname, PRODUCT.name))
     }
 }
 
@@ -42,6 +43,7 @@ pub(crate) struct Context {
     /// What takes effect at a start.
     pub(crate) boot: Boot,
     reloader: Reloader<ScannerConfig>,
+    agent: AgentContext<ScannerConfig>,
     pub(crate) output: Output,
     pub(crate) quiet: bool,
     started: Started<ScannerConfig>,
@@ -52,8 +54,10 @@ impl Context {
     pub(crate) fn new(common: &Common, default_level: &'static str) -> anyhow::Result<Self> {
         let started = common.begin::<ScannerConfig>(default_level, &[])?;
         let reloader = Reloader::begin(common, default_level, &[], &started)?;
+        let boot = reloader.handle().boot().clone();
         Ok(Self {
-            boot: reloader.handle().boot().clone(),
+            agent: AgentContext::new(&PRODUCT, &boot.agent, &started, reloader.handle()),
+            boot,
             reloader,
             output: common.output,
             quiet: common.quiet,
@@ -68,12 +72,12 @@ impl Context {
 
     /// What is in force now. To be asked for at the beginning of each round, and kept for that round only.
     pub(crate) fn live(&self) -> Arc<Live> {
-        Arc::clone(&self.changes().borrow())
+        self.agent.live()
     }
 
     /// The same for who waits for changes.
     pub(crate) fn changes(&self) -> watch::Receiver<Arc<Live>> {
-        self.reloader.handle().live()
+        self.agent.changes()
     }
 
     /// The configuration with the origin of each value.
@@ -86,9 +90,9 @@ impl Context {
         &self.started.telemetry
     }
 
-    /// The process's surroundings.
-    pub(crate) fn around(&self) -> &Surroundings {
-        &self.started.around
+    /// Who this agent is.
+    pub(crate) fn agent(&self) -> &AgentContext<ScannerConfig> {
+        &self.agent
     }
 
     /// Where credentials lie, and the state unless the configuration says otherwise.
@@ -98,7 +102,7 @@ impl Context {
 
     /// The agent's name.
     pub(crate) fn agent_name(&self) -> String {
-        self.boot.agent.name(&self.around().hostname, PRODUCT)
+        self.agent.name.clone()
     }
 
     /// The state file of `run` or of `scan`. A path in the configuration wins over the default directory, not over one
@@ -115,6 +119,13 @@ impl Context {
     pub(crate) fn which(&self, asked: Option<Which>) -> Which {
         let run_exists = || self.state_file(Which::Run).exists();
         asked.unwrap_or_else(|| if run_exists() { Which::Run } else { Which::Scan })
+    }
+
+    /// Opens the state of `run` for writing.
+    pub(crate) fn own_state(&self) -> anyhow::Result<AgentState> {
+        let live = self.live();
+        let file = self.state_file(Which::Run);
+        AgentState::open(&file, &live.database, &live.outbox, &[session::COMPONENT], Utc::now())
     }
 
     /// Opens a state for reading; the error says how to make one.

@@ -1,8 +1,8 @@
 //! `scanner doctor`: what is wrong with this set-up, and the remedy of each.
 use crate::{
+    agent::PRODUCT,
     cli::{Common, Which},
     context::mended_by,
-    health::PORT,
     request,
     settings::ScannerConfig,
 };
@@ -41,7 +41,7 @@ pub(crate) fn run(common: &Common, args: &DoctorArgs) -> anyhow::Result<Exit> {
             is_running = RunLock::is_held(&file);
             state(&mut checkup, &config, &file);
         }
-        if let Some(address) = config.health.listen(PORT) {
+        if let Some(address) = config.health.listen(PRODUCT.port) {
             let finding = doctor::listen_address("health", address, "health.port", is_running);
             checkup.report.add(finding);
         }

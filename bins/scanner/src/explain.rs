@@ -1,6 +1,6 @@
 //! `scanner explain`: why a file was or was not sent.
 use crate::{
-    answers::{self, Answer, Refused},
+    answers::{self, Refused},
     cli::{ExplainArgs, Output},
     context::Context,
     encode::wire_kind,
@@ -13,6 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use conf::Origin;
 use core_model::{ByteSize, Digest, KnownTree, Queue, RootId, TreeReader};
 use daemon_kit::{Exit, printable, to_stdout};
+use fleet_link::agent::{Answer, last_answer};
 use fleet_wire::{FileKind, WirePath};
 use fsscan::{Rule, Verdict, decode_entries, decode_hashes};
 use serde::Serialize;
@@ -100,7 +101,7 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result<Exit>
         explained.outbox = owed(database, bytes)?;
         explained.refused = answers::refusal_of(database, bytes)?;
         explained.last_scan = session::history(database, 1)?.pop();
-        explained.server = answers::answer(database)?;
+        explained.server = last_answer(database)?;
     }
     explained.summary = summary(&explained, context.live().server.base_url.is_some());
     match context.output {

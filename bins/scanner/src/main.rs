@@ -1,19 +1,18 @@
 //! `scanner`: keeps a server's picture of a file system true, incrementally.
 mod accept;
+mod agent;
 mod answers;
 mod changes;
 mod cli;
 mod coming;
 mod context;
 mod doctor;
+mod document;
 mod encode;
 mod explain;
 mod health;
 mod history;
-mod joining;
 mod known;
-mod leaving;
-mod link;
 mod listing;
 mod look;
 mod once;
@@ -30,12 +29,9 @@ mod scanning;
 mod session;
 mod settings;
 mod snapshot;
-mod state;
 mod state_file;
 mod status;
 mod stop;
-mod timing;
-mod upkeep;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, ScheduleCommand};
@@ -67,7 +63,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Completions(args) => args.run(Cli::command()).map(|()| Exit::Done).map_err(Into::into),
         Command::Man(args) => man(args),
         Command::Doctor(args) => doctor::run(&cli.common, args),
-        Command::Leave(args) => leaving::run(&context("warn")?, args),
+        Command::Leave(args) => agent::leave(&context("warn")?, args),
         Command::State(command) => state_file::run(&context("warn")?, command),
         Command::Config(command) => {
             daemon_kit::cli::config_of_daemon::<settings::ScannerConfig, _>(&cli.common, command)

@@ -1,15 +1,19 @@
 //! One round: scan the configured paths, tell the server, exit. For `run --once` and `resume`.
 use crate::{
+    agent,
     cli::JoinArgs,
     context::Context,
     health::Health,
-    link::Link,
     report, requests,
     scanning::{self, Scanning},
-    state::State,
+    settings::ScannerConfig,
     stop,
 };
 use daemon_kit::{Exit, RuntimeSettings, to_stdout};
+use fleet_link::{
+    Verbs,
+    agent::{AgentState, Linked, Membership},
+};
 use fsscan::Summary;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -20,13 +24,13 @@ use tokio_util::sync::CancellationToken;
 
 /// `scanner run --once`.
 pub(crate) fn run(context: Context, join: &JoinArgs) -> anyhow::Result<Exit> {
-    let state = State::open(&context)?;
+    let state = context.own_state()?;
     round(context, join, state, true)
 }
 
 /// `scanner resume`: a scan only if the last one did not come to its end.
 pub(crate) fn resume(context: Context, join: &JoinArgs) -> anyhow::Result<Exit> {
-    let state = State::open(&context)?;
+    let state = context.own_state()?;
     let is_due = scanning::was_interrupted(&state)?;
     if !is_due && !context.quiet {
         let waiting = state.waiting();
@@ -37,30 +41,31 @@ pub(crate) fn resume(context: Context, join: &JoinArgs) -> anyhow::Result<Exit> 
     round(context, join, state, is_due)
 }
 
-fn round(context: Context, join: &JoinArgs, state: State, scans: bool) -> anyhow::Result<Exit> {
+fn round(context: Context, join: &JoinArgs, state: AgentState, scans: bool) -> anyhow::Result<Exit> {
     let work = work(Arc::new(context), join, Arc::new(state), scans);
     daemon_kit::run(RuntimeSettings::default(), work)
 }
 
-async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: bool) -> anyhow::Result<Exit> {
+async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<AgentState>, scans: bool) -> anyhow::Result<Exit> {
     let stop = stop::on_signal()?;
     let health = Arc::new(Health::start(&context, &state)?);
     // Who the agent is must be settled before the scan: a wrong key or name should not be found out hours later. That
     // the server is away is no reason not to scan.
-    let link = Link::establish(&context, join, &state, &health, Arc::default(), None).await?;
+    let agent = agent::agent(&context, join, &state, &health, Linked::default(), Verbs::new());
+    let link = agent.establish().await?;
     if let Some(link) = &link {
         link.sync_config(&stop.token).await?;
     }
     requests::serve(&context, &state)?;
+    let serve = health.agent.serve(context.agent(), CancellationToken::new());
     let scanning = Scanning {
-        context,
+        context: Arc::clone(&context),
         state,
         health: Arc::clone(&health),
         flag: Arc::clone(&stop.flag),
         prints: true,
     };
-    health.ready();
-    let serve = health.serve(CancellationToken::new());
+    health.agent.ready();
     tokio::pin!(serve);
     let work = async {
         let mut summary = None;
@@ -94,25 +99,29 @@ async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<State>, scans: 
         exit = work => exit,
         served = &mut serve => served.map(|()| Exit::Done),
     };
-    health.export_once(&stop.token).await;
+    health.agent.export_once(&stop.token).await;
     exit
 }
 
-async fn told(link: Option<&Link>, summary: Option<&Summary>, stop: &CancellationToken) -> bool {
+async fn told(link: Option<&Membership<ScannerConfig>>, summary: Option<&Summary>, stop: &CancellationToken) -> bool {
     match link {
-        Some(link) => link.finish(summary, stop).await,
+        Some(link) => link.finish(summary.map(agent::pulse_of), stop).await,
         None => true,
     }
 }
 
 /// Whether the server answers and wants everything told anew.
-fn wants_all(scanning: &Scanning, link: Option<&Link>, stop: &CancellationToken) -> anyhow::Result<bool> {
-    let can_be_told = link.is_some_and(Link::is_answering) && !stop.is_cancelled();
+fn wants_all(
+    scanning: &Scanning,
+    link: Option<&Membership<ScannerConfig>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let can_be_told = link.is_some_and(Membership::is_answering) && !stop.is_cancelled();
     Ok(can_be_told && scanning.state.outbox.resync()?.is_some())
 }
 
 /// Scans, and delivers meanwhile; `None` when the scan waited for room in the outbox and nobody takes records away.
-async fn scan(scanning: &Scanning, link: Option<&Link>) -> anyhow::Result<Option<Summary>> {
+async fn scan(scanning: &Scanning, link: Option<&Membership<ScannerConfig>>) -> anyhow::Result<Option<Summary>> {
     let scan = scanning.scan(true);
     tokio::pin!(scan);
     let scanned = match link {
@@ -141,7 +150,7 @@ async fn scan(scanning: &Scanning, link: Option<&Link>) -> anyhow::Result<Option
 }
 
 /// Until the scan waits for room that it will not get: the server takes nothing, or the process has to end.
-async fn stuck(scanning: &Scanning, link: &Link) {
+async fn stuck(scanning: &Scanning, link: &Membership<ScannerConfig>) {
     let mut look = time::interval(Duration::from_millis(200));
     loop {
         look.tick().await;

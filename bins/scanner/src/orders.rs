@@ -1,13 +1,13 @@
 //! What a fleet controller can have this agent do: `scan`, `stop`, `restart`. It can name no path and no program.
-use crate::{health::Health, report::Report};
-use fleet_link::{AfterRestartDecision, CommandContext, CommandError, Verb, Verbs};
+use crate::{agent::PRODUCT, health::Health, report::Report};
+use fleet_link::{
+    CommandContext, CommandError, Verb, Verbs,
+    agent::{AgentOrders, Work},
+};
 use fsscan::Summary;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -41,12 +41,10 @@ pub(crate) struct Orders(Arc<Inner>);
 struct Inner {
     asked: Mutex<Vec<Asked>>,
     wake: Arc<Notify>,
-    /// Cancelled when `stop` comes; there while a scan lasts.
-    scan: Mutex<Option<CancellationToken>>,
     /// How the last scan since the start ended.
     last: watch::Sender<Option<Result<Ended, String>>>,
-    wants_restart: AtomicBool,
-    stop_agent: CancellationToken,
+    /// What every agent can be told.
+    every: AgentOrders,
 }
 
 impl Orders {
@@ -55,16 +53,14 @@ impl Orders {
         Self(Arc::new(Inner {
             asked: Mutex::default(),
             wake,
-            scan: Mutex::default(),
             last: watch::Sender::new(None),
-            wants_restart: AtomicBool::new(false),
-            stop_agent,
+            every: AgentOrders::new(PRODUCT.version, stop_agent),
         }))
     }
 
     /// Whether the agent ends in order to be started again.
     pub(crate) fn wants_restart(&self) -> bool {
-        self.0.wants_restart.load(Relaxed)
+        self.0.every.wants_restart()
     }
 
     /// The scans that were asked for since the last call and are still wanted.
@@ -76,57 +72,39 @@ impl Orders {
     }
 
     /// A scan begins.
-    pub(crate) fn scan_began(&self) {
-        *self.current() = Some(CancellationToken::new());
+    pub(crate) fn begin(&self) -> Work {
+        self.0.every.begin()
     }
 
     /// It has ended.
-    pub(crate) fn scan_ended(&self, scanned: &anyhow::Result<Summary>) {
-        *self.current() = None;
+    pub(crate) fn ended(&self, work: Work, scanned: &anyhow::Result<Summary>) {
+        drop(work);
         self.0.last.send_replace(Some(outcome(scanned)));
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<CancellationToken>> {
-        self.0.scan.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits until the scan that lasts is wanted no longer: by `stop`, or because the command was cancelled.
-    pub(crate) async fn scan_unwanted(&self, asked: &[Asked]) {
+    pub(crate) async fn scan_unwanted(&self, work: &Work, asked: &[Asked]) {
         let cancelled = async {
             match asked.first() {
                 Some(asked) => asked.cancel.cancelled().await,
                 None => std::future::pending().await,
             }
         };
-        let current = self.current().clone().unwrap_or_default();
         tokio::select! {
-            () = current.cancelled() => tracing::info!("the scan is stopped, as the controller asked"),
+            () = work.stopped() => tracing::info!("the scan is stopped, as the controller asked"),
             () = cancelled => {}
         }
     }
 
     /// What the agent can be told to do.
     pub(crate) fn verbs(&self, health: &Arc<Health>) -> Verbs {
-        let (scan, stop, restart) = (self.clone(), self.clone(), self.clone());
-        let health = Arc::clone(health);
-        Verbs::new()
-            .with(
-                "scan",
-                Verb::new(move |args, context| scan.clone().scan(args, Arc::clone(&health), context))
-                    // What a scan has found is stored: to go on from there is the same scan.
-                    .idempotent(),
-            )
-            .with("stop", Verb::new(move |_, _| stop.clone().stop()).immediate())
-            .with(
-                "restart",
-                Verb::new(move |_, context| restart.clone().restart(context)).after_restart(async |interrupted| {
-                    if interrupted.is_same_process {
-                        AfterRestartDecision::Unknown
-                    } else {
-                        AfterRestartDecision::Done(json!({"version": env!("CARGO_PKG_VERSION")}))
-                    }
-                }),
-            )
+        let (scan, health) = (self.clone(), Arc::clone(health));
+        self.0.every.verbs().with(
+            "scan",
+            Verb::new(move |args, context| scan.clone().scan(args, Arc::clone(&health), context))
+                // What a scan has found is stored: to go on from there is the same scan.
+                .idempotent(),
+        )
     }
 
     async fn scan(self, args: Value, health: Arc<Health>, context: CommandContext) -> Result<Value, CommandError> {
@@ -164,7 +142,7 @@ impl Orders {
                     Err(_) => Err(CommandError::cancelled()),
                 },
                 _ = tell.tick() => {
-                    if let Some((files, before)) = health.files_so_far().filter(|_| self.current().is_some()) {
+                    if let Some((files, before)) = health.files_so_far().filter(|_| self.0.every.is_working()) {
                         let text = if before.is_some() { "files looked at, of those of the last scan" } else { "files looked at" };
                         context.progress.tell(files, before, text);
                     }
@@ -180,7 +158,7 @@ impl Orders {
             return None;
         }
         let mut last = self.0.last.subscribe();
-        if self.current().is_some() {
+        if self.0.every.is_working() {
             tokio::select! {
                 changed = last.changed() => changed.ok()?,
                 () = context.cancel.cancelled() => return None,
@@ -190,20 +168,6 @@ impl Orders {
             Ok(ended) if !ended.was_stopped => Some(Ok(ended.report)),
             _ => None,
         }
-    }
-
-    async fn stop(self) -> Result<Value, CommandError> {
-        let current = self.current().clone();
-        current.iter().for_each(CancellationToken::cancel);
-        Ok(json!({"stopped": current.is_some()}))
-    }
-
-    async fn restart(self, context: CommandContext) -> Result<Value, CommandError> {
-        tracing::info!(command = %context.command, "restarting, as the controller asked");
-        self.0.wants_restart.store(true, Relaxed);
-        self.0.stop_agent.cancel();
-        context.cancel.cancelled().await;
-        Err(CommandError::cancelled())
     }
 }
 

@@ -1,10 +1,11 @@
 //! What an operator asks of a running agent on its own machine: rows in the state, because the agent alone may
 //! change what it knows, and a bell that it hears.
-use crate::{accept, context::Context, state::State};
+use crate::{accept, context::Context};
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use core_model::Queue as _;
 use daemon_kit::{Exit, bell::ring};
+use fleet_link::agent::AgentState;
 use rusqlite::{Connection, OptionalExtension};
 use state_sqlite::{Database, LockError, OpenOptions, Outbox, ResyncReason, RunLock, rusqlite};
 use std::{
@@ -80,7 +81,7 @@ pub(crate) fn bell(file: &Path) -> PathBuf {
 }
 
 /// Does what was asked; gives whether a scan should follow at once.
-pub(crate) fn serve(context: &Context, state: &State) -> anyhow::Result<bool> {
+pub(crate) fn serve(context: &Context, state: &AgentState) -> anyhow::Result<bool> {
     let mut is_scan_wanted = false;
     for (id, request) in open_requests(&state.database)? {
         let done = match request {

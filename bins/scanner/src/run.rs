@@ -1,20 +1,20 @@
 //! `scanner run`: stay up, scan at an interval, deliver, take backups; every task under one supervisor.
 use crate::{
+    agent,
     cli::{JoinArgs, RunArgs},
     context::Context,
     health::Health,
-    link, once,
+    once,
     orders::{Asked, Orders},
     request, requests,
     scanning::{self, Scanning},
     session,
-    state::State,
-    timing::Timing,
 };
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use core_model::Backoff;
-use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor, bell::Bell, blocking, start_again};
+use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor, Timing, bell::Bell, blocking, start_again};
+use fleet_link::agent::{Linked, upkeep};
 use std::{
     sync::{
         Arc,
@@ -22,7 +22,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Notify, time};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
@@ -64,7 +64,7 @@ async fn serve(context: Arc<Context>, join: JoinArgs, wants_restart: Arc<AtomicB
     let mut signals = Signals::take().context("could not take over the signals of this process")?;
     let own = Arc::clone(&context);
     let state = tokio::select! {
-        state = blocking(move || State::open(&own)) => Arc::new(state?),
+        state = blocking(move || own.own_state()) => Arc::new(state?),
         signal = signals.next() => {
             tracing::info!(%signal, "stopping before everything had started");
             return Ok(Exit::Done);
@@ -72,10 +72,10 @@ async fn serve(context: Arc<Context>, join: JoinArgs, wants_restart: Arc<AtomicB
     };
     let mut agent = Supervisor::new(GRACE);
     let health = Arc::new(Health::start(&context, &state)?);
-    health.watch_tasks(&agent.states());
-    let wake = Arc::<Notify>::default();
-    let orders = Orders::new(Arc::clone(&wake), agent.stop());
-    let agent_of = AgentParts {
+    health.agent.watch_tasks(&agent.states());
+    let linked = Linked::default();
+    let orders = Orders::new(linked.wake(), agent.stop());
+    let parts = Parts {
         orders: orders.clone(),
         scanning: Scanning {
             context: Arc::clone(&context),
@@ -84,8 +84,7 @@ async fn serve(context: Arc<Context>, join: JoinArgs, wants_restart: Arc<AtomicB
             flag: Arc::new(AtomicBool::new(false)),
             prints: false,
         },
-        linked: link::Linked::default(),
-        wake,
+        linked: linked.clone(),
     };
     agent.spawn("configuration", AGAIN, {
         let context = Arc::clone(&context);
@@ -95,32 +94,47 @@ async fn serve(context: Arc<Context>, join: JoinArgs, wants_restart: Arc<AtomicB
         }
     });
     agent.spawn("health", AGAIN, {
-        let health = Arc::clone(&health);
+        let (health, context) = (Arc::clone(&health), Arc::clone(&context));
         move |stop| {
-            let health = Arc::clone(&health);
-            async move { health.serve(stop).await }
+            let (health, context) = (Arc::clone(&health), Arc::clone(&context));
+            async move { health.agent.serve(context.agent(), stop).await }
         }
     });
     agent.spawn("telemetry", AGAIN, {
         let health = Arc::clone(&health);
         move |stop| {
             let health = Arc::clone(&health);
-            async move { health.export(stop).await }
+            async move { health.agent.export(stop).await }
         }
     });
     agent.spawn("link", AGAIN, {
-        let (parts, join) = (agent_of.clone(), Arc::new(join));
-        move |stop| link::run(parts.clone(), Arc::clone(&join), stop)
+        let link = agent::agent(&context, &join, &state, &health, linked, orders.verbs(&health));
+        move |stop| {
+            let link = link.clone();
+            async move { link.run(stop).await }
+        }
     });
     agent.spawn("scan", AGAIN, {
-        let parts = agent_of.clone();
+        let parts = parts.clone();
         move |stop| scan_loop(parts.clone(), stop)
     });
     agent.spawn("upkeep", AGAIN, {
-        let parts = agent_of.clone();
-        move |stop| crate::upkeep::run(parts.scanning.clone(), stop)
+        let (context, scanned) = (context.agent().clone(), Arc::clone(&health));
+        move |stop| {
+            let has_scanned = {
+                let scanned = Arc::clone(&scanned);
+                move || scanned.has_scanned()
+            };
+            upkeep(
+                context.clone(),
+                Arc::clone(&state),
+                Arc::clone(&scanned.agent),
+                has_scanned,
+                stop,
+            )
+        }
     });
-    health.ready();
+    health.agent.ready();
     let live = context.live();
     match &live.scanner.schedule.when {
         Some(schedule) => tracing::info!(%schedule, zone = %live.scanner.schedule.zone, "scanner is up"),
@@ -136,25 +150,23 @@ async fn serve(context: Arc<Context>, join: JoinArgs, wants_restart: Arc<AtomicB
 
 /// What the tasks share.
 #[derive(Clone)]
-pub(crate) struct AgentParts {
-    pub(crate) scanning: Scanning,
+struct Parts {
+    scanning: Scanning,
     /// Whether the server takes records, as delivery says.
-    pub(crate) linked: link::Linked,
+    linked: Linked,
     /// What a controller asks for.
-    pub(crate) orders: Orders,
-    /// Notified when a scan is wanted before it is due.
-    pub(crate) wake: Arc<Notify>,
+    orders: Orders,
 }
 
 /// Scans when due, when the server has to be told everything anew, and when somebody asks.
-async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result<()> {
-    let AgentParts {
+async fn scan_loop(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
+    let Parts {
         scanning,
         linked,
         orders,
-        wake,
     } = parts;
-    let mut timing = Timing::new(scanning.context.agent_name(), last_scan(&scanning)?);
+    let wake = linked.wake();
+    let mut timing = Timing::new(scanning.context.agent_name(), "scan", last_scan(&scanning)?);
     let mut changes = scanning.context.changes();
     let bell = Bell::hang(&requests::bell(&scanning.state.file));
     let mut rest = Duration::ZERO;
@@ -177,14 +189,15 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
         let is_asked = is_asked || !asked.is_empty();
         let now = Utc::now();
         let live = scanning.context.live();
-        if !timing.is_due(&live, now) && !is_asked {
-            rest = timing.rest(&live, now);
+        let interval = Some(live.scanner.scan_interval);
+        if !timing.is_due(&live.scanner.schedule, interval, now) && !is_asked {
+            rest = timing.rest(interval, now);
             continue;
         }
         rest = Duration::ZERO;
         timing.began(now);
         scanning.health.forget_progress();
-        orders.scan_began();
+        let work = orders.begin();
         let scanned = {
             let asked_by = asked.first().map_or_else(Span::current, Asked::span);
             let scan = scanning.scan(linked.is_answering()).instrument(asked_by);
@@ -197,21 +210,21 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
                         scanning::stop(&scanning);
                         break scan.await;
                     }
-                    () = orders.scan_unwanted(&asked), if is_wanted => {
+                    () = orders.scan_unwanted(&work, &asked), if is_wanted => {
                         is_wanted = false;
                         scanning::stop(&scanning);
                     }
                     () = time::sleep(LOOK_WHILE_SCANNING) => {
                         linked.found();
-                        if timing.wants_cancel(&scanning.context.live(), Utc::now()) {
+                        if timing.wants_cancel(&scanning.context.live().scanner.schedule, Utc::now()) {
                             scanning::stop(&scanning);
                         }
                     }
                 }
             }
         };
-        orders.scan_ended(&scanned);
-        linked.scan_ended();
+        orders.ended(work, &scanned);
+        linked.ended();
         if !stop.is_cancelled() {
             asked.into_iter().for_each(|asked| asked.ended(&scanned));
         }
@@ -228,7 +241,8 @@ async fn scan_loop(parts: AgentParts, stop: CancellationToken) -> anyhow::Result
                 true
             }
         };
-        timing.ended(&scanning.context.live(), now, has_failed, Utc::now());
+        let interval = Some(scanning.context.live().scanner.scan_interval);
+        timing.ended(interval, now, has_failed, Utc::now());
     }
 }
 

@@ -12,12 +12,12 @@ use crate::{
     scan::session_status,
     session,
     snapshot::{self, Owes},
-    state::State,
 };
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use core_model::KnownTree;
 use daemon_kit::to_stdout;
+use fleet_link::agent::AgentState;
 use fsscan::{Encoder, NoRecords, ScanError, ScanRequest, Summary};
 use state_sqlite::{Journal, SqliteTree, StateError, Targets, WhenFull};
 use std::sync::{
@@ -29,7 +29,7 @@ use std::sync::{
 #[derive(Clone)]
 pub(crate) struct Scanning {
     pub(crate) context: Arc<Context>,
-    pub(crate) state: Arc<State>,
+    pub(crate) state: Arc<AgentState>,
     pub(crate) health: Arc<Health>,
     /// Raised when the process has to end.
     pub(crate) flag: Arc<AtomicBool>,
@@ -193,7 +193,7 @@ fn log(summary: &Summary, session: i64) {
 }
 
 /// Whether the last scan did not come to its end: it was killed, stopped or cut off.
-pub(crate) fn was_interrupted(state: &State) -> anyhow::Result<bool> {
+pub(crate) fn was_interrupted(state: &AgentState) -> anyhow::Result<bool> {
     let last = session::history(&state.database, 1)?.pop();
     Ok(last.is_none_or(|last| matches!(last.status.as_str(), "running" | "interrupted" | "failed")))
 }

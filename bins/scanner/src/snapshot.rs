@@ -3,10 +3,11 @@
 //! Every stream begins with `snapshot.begin` and names everything that is known until the first complete scan in it has
 //! ended, so that the server can drop what it wrongly holds. Where nothing was known when the stream was opened, an
 //! ordinary scan names everything by itself.
-use crate::{answers, state::State};
+use crate::answers;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use core_model::{KnownTree, Run};
+use fleet_link::agent::AgentState;
 use fleet_wire::{SnapshotBegin, SnapshotEnd, SnapshotReason, WirePath, snapshot_kind};
 use fsscan::Summary;
 use serde::Serialize;
@@ -25,7 +26,7 @@ pub(crate) enum Owes {
 
 /// Opens a new stream where one is wanted, and says what the scan owes. `is_answering` is whether the server takes
 /// records: what was dropped for want of room is not told anew into the same full outbox.
-pub(crate) fn prepare(state: &State, is_answering: bool, now: DateTime<Utc>) -> anyhow::Result<Owes> {
+pub(crate) fn prepare(state: &AgentState, is_answering: bool, now: DateTime<Utc>) -> anyhow::Result<Owes> {
     if let Some(wanted) = state.outbox.resync()? {
         let waits_for_answer = matches!(wanted.reason, ResyncReason::Dropped | ResyncReason::Damaged);
         if is_answering || !waits_for_answer {
@@ -57,14 +58,14 @@ pub(crate) fn prepare(state: &State, is_answering: bool, now: DateTime<Utc>) -> 
 }
 
 /// Ends the snapshot after a scan that was not cut short: what it could not look at, the server keeps.
-pub(crate) fn end(state: &State, summary: &Summary, now: DateTime<Utc>) -> anyhow::Result<()> {
+pub(crate) fn end(state: &AgentState, summary: &Summary, now: DateTime<Utc>) -> anyhow::Result<()> {
     let unseen = summary.unseen().into_iter().map(WirePath::from_bytes).collect();
     let last = run(snapshot_kind::END, now, &SnapshotEnd { unseen })?;
     state.outbox.close_snapshot(&last, now)?;
     Ok(())
 }
 
-fn is_empty(state: &State) -> anyhow::Result<bool> {
+fn is_empty(state: &AgentState) -> anyhow::Result<bool> {
     let tree = state_sqlite::SqliteTree::open(&state.database)?;
     Ok(tree.roots()?.iter().all(|root| root.files == 0) && tree.undecided_after(None, 1)?.is_empty())
 }

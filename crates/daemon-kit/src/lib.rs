@@ -51,6 +51,7 @@ mod load;
 mod notify;
 mod periodic;
 mod print;
+mod real_path;
 mod redact;
 mod run;
 mod serving;
@@ -61,6 +62,7 @@ mod surroundings;
 mod systemd;
 mod task;
 pub mod telemetry;
+mod timing;
 pub mod verbs;
 
 pub use again::start_again;
@@ -74,6 +76,7 @@ pub use load::{ConfigError, ConfigSpec, Invalid, LiteralSecret, Loaded, Override
 pub use notify::{ReadyHandle, StatusHandle};
 pub use periodic::Every;
 pub use print::{Table, printable, to_stdout};
+pub use real_path::real_path;
 pub use redact::Redactor;
 pub use run::{RuntimeSettings, run};
 pub use serving::{HealthServer, ServingError};
@@ -86,3 +89,4 @@ pub use signal::{Signal, Signals};
 pub use supervisor::{Cause, Stopped, SuperviseError, Supervisor};
 pub use surroundings::Surroundings;
 pub use task::{Restart, TaskState, TaskStates};
+pub use timing::Timing;

@@ -131,17 +131,17 @@ impl Metrics {
     }
 
     /// A counter, by convention named `…_total`.
-    pub fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+    pub fn counter(&self, name: impl Into<Cow<'static, str>>, help: &'static str) -> Counter {
         Counter(self.meter.u64_counter(name).with_description(help).build())
     }
 
     /// A gauge, named with its unit.
-    pub fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+    pub fn gauge(&self, name: impl Into<Cow<'static, str>>, help: &'static str) -> Gauge {
         Gauge(self.meter.f64_gauge(name).with_description(help).build())
     }
 
     /// A histogram with buckets up to each of `bounds`, ascending, and one beyond.
-    pub fn histogram(&self, name: &'static str, help: &'static str, bounds: &[f64]) -> Histogram {
+    pub fn histogram(&self, name: impl Into<Cow<'static, str>>, help: &'static str, bounds: &[f64]) -> Histogram {
         let histogram = self
             .meter
             .f64_histogram(name)

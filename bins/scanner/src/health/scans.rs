@@ -1,10 +1,11 @@
 //! Scans: what is counted of each, and how the last one ended.
-use super::{Health, blocks::map};
+use super::Health;
 use chrono::{DateTime, Utc};
+use daemon_kit::telemetry::{Counter, Gauge, Histogram, Reading};
+use fleet_link::agent::AgentHealth;
 use fsscan::{ErrorKind, Progress, RootOutcome, Summary};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError, atomic::Ordering::Relaxed};
-use telemetry_otel::{Counter, Gauge, Histogram, Metrics, Reading};
 
 pub(super) struct ScanMetrics {
     pub(super) duration: Histogram,
@@ -15,7 +16,8 @@ pub(super) struct ScanMetrics {
 }
 
 impl ScanMetrics {
-    pub(super) fn new(metrics: &Metrics) -> Self {
+    pub(super) fn new(agent: &AgentHealth) -> Self {
+        let metrics = agent.metrics();
         Self {
             duration: metrics.histogram(
                 "scanner_scan_duration_seconds",
@@ -23,10 +25,7 @@ impl ScanMetrics {
                 &[0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0],
             ),
             files: metrics.counter("scanner_files_processed_total", "Files by what was found of them."),
-            errors: metrics.counter(
-                "scanner_errors_total",
-                "Paths that could not be scanned, requests that failed, records that were refused, by kind.",
-            ),
+            errors: agent.errors().clone(),
             failed: metrics.counter("scanner_failed_files_total", "Files that could not be told, by reason."),
             success: metrics.gauge("scanner_scan_success_rate", "1 if the last scan was whole, else 0."),
         }
@@ -45,10 +44,10 @@ impl Health {
     /// A scan began; its counters are shown while it runs.
     pub(crate) fn scan_started(&self, at: DateTime<Utc>, progress: Arc<Progress>) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&progress));
-        self.registry
-            .inform("last_scan", map(json!({"started_at": at, "status": "running"})));
+        self.tell(json!({"started_at": at, "status": "running"}));
         let started = std::time::Instant::now();
-        self.metrics
+        self.agent
+            .metrics()
             .observe_gauge("scanner_files_per_second", "Files a second in this scan.", move || {
                 [Reading::new(
                     progress.files.load(Relaxed) as f64 / started.elapsed().as_secs_f64().max(0.001),
@@ -58,8 +57,7 @@ impl Health {
 
     /// A scan could not go on.
     pub(crate) fn scan_failed(&self, why: &str, started: DateTime<Utc>, ended: DateTime<Utc>) {
-        let block = json!({"started_at": started, "completed_at": ended, "status": "failed", "error": why});
-        self.registry.inform("last_scan", map(block));
+        self.tell(json!({"started_at": started, "completed_at": ended, "status": "failed", "error": why}));
         self.scan.success.set(0.0, &[]);
         // What a path does to a scan is no failure of it: what fails a scan is the state.
         self.scan.errors.add(1, &[("error_type", "database")]);
@@ -96,11 +94,10 @@ impl Health {
         let is_whole = summary.roots.iter().all(|root| root.outcome == RootOutcome::Scanned);
         let is_clean = is_whole && summary.error_count() == 0;
         let status = if is_clean { "success" } else { "partial" };
-        let block = json!({
+        self.tell(json!({
             "started_at": started, "completed_at": ended, "status": status, "files_processed": summary.files,
             "errors": summary.error_count(), "held_deletions": summary.held,
-        });
-        self.registry.inform("last_scan", map(block));
+        }));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = LastScan {
             ended_at: Some(ended),
             files: summary.files,
@@ -130,6 +127,13 @@ impl Health {
                 other => other.name(),
             };
             scan.failed.add(*count, &[("reason", reason)]);
+        }
+    }
+
+    /// The component `last_scan` of `/health`.
+    fn tell(&self, block: Value) {
+        if let Value::Object(block) = block {
+            self.agent.registry().inform("last_scan", block);
         }
     }
 

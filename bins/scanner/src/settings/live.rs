@@ -2,8 +2,9 @@
 use super::{JournalSettings, ScannerConfig, ScannerSettings};
 use daemon_kit::{
     AgentBoot, AgentLive, BackupSettings, DatabaseBoot, HealthSettings, LoggingBoot, LoggingLive, OutboxSettings,
-    ServerSettings, live::Reload, telemetry::TelemetrySettings,
+    ServerSettings, live::Reload, real_path, telemetry::TelemetrySettings,
 };
+use fleet_link::agent::LiveSettings;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -27,6 +28,36 @@ pub(crate) struct Live {
     pub(crate) journal: JournalSettings,
     pub(crate) logging: LoggingLive,
     pub(crate) health: HealthSettings,
+}
+
+impl LiveSettings for Live {
+    fn server(&self) -> &ServerSettings {
+        &self.server
+    }
+
+    fn agent(&self) -> &AgentLive {
+        &self.agent
+    }
+
+    fn database(&self) -> &BackupSettings {
+        &self.database
+    }
+
+    fn outbox(&self) -> &OutboxSettings {
+        &self.outbox
+    }
+
+    fn health(&self) -> &HealthSettings {
+        &self.health
+    }
+
+    fn batch_size(&self) -> usize {
+        self.scanner.batch_size as usize
+    }
+
+    fn concurrent_api_calls(&self) -> usize {
+        usize::from(self.scanner.concurrent_api_calls)
+    }
 }
 
 impl Reload for ScannerConfig {
@@ -85,10 +116,10 @@ impl Reload for ScannerConfig {
             Some(roots) => roots.clone(),
             None => local.scanner.scan_paths.iter().map(|path| path.path.clone()).collect(),
         };
-        let allowed: Vec<PathBuf> = allowed.iter().map(|path| real(path)).collect();
+        let allowed: Vec<PathBuf> = allowed.iter().map(|path| real_path(path)).collect();
         let asked = self.scanner.scan_paths.iter().enumerate();
         asked
-            .filter(|(_, asked)| !allowed.iter().any(|root| real(&asked.path).starts_with(root)))
+            .filter(|(_, asked)| !allowed.iter().any(|root| real_path(&asked.path).starts_with(root)))
             .map(|(n, asked)| {
                 let text = format!(
                     "`{}` lies outside of what this machine lets a controller have scanned (`scanner.allowed_roots`)",
@@ -97,25 +128,6 @@ impl Reload for ScannerConfig {
                 (format!("scanner.scan_paths[{n}]"), text)
             })
             .collect()
-    }
-}
-
-/// Where a path really leads, as far as it exists: a link must not lead out of what is allowed.
-fn real(path: &std::path::Path) -> PathBuf {
-    let absolute = crate::request::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut rest = Vec::new();
-    let mut at = absolute.as_path();
-    loop {
-        if let Ok(found) = at.canonicalize() {
-            return rest.iter().rev().fold(found, |path, name| path.join(name));
-        }
-        match (at.parent(), at.file_name()) {
-            (Some(parent), Some(name)) => {
-                rest.push(name.to_owned());
-                at = parent;
-            }
-            _ => return absolute,
-        }
     }
 }
 

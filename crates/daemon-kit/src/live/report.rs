@@ -32,6 +32,8 @@ pub enum ReloadCause {
     File,
     /// A controller sent a version.
     Controller,
+    /// Somebody asked, as a controller by a command.
+    Asked,
 }
 
 impl fmt::Display for ReloadCause {
@@ -41,6 +43,7 @@ impl fmt::Display for ReloadCause {
             Self::Signal => "SIGHUP",
             Self::File => "file",
             Self::Controller => "controller",
+            Self::Asked => "asked for",
         })
     }
 }

@@ -41,5 +41,5 @@ pub use queue::open_queue;
 pub use recording::{Recorded, Recording};
 pub use report::OtlpStatus;
 pub use settings::{OtlpCompression, OtlpProtocol, OtlpQueueSettings, OtlpSettings, OtlpSignal, TelemetrySettings};
-pub use telemetry_otel::RUN;
+pub use telemetry_otel::{Counter, Gauge, Histogram, Metrics, ProcessSample, RUN, Reading, Telemetry, process_sample};
 pub use transport::OtlpSetupError;

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod agent;
 mod claims;
 mod credentials;
 mod delivery;

@@ -1,5 +1,5 @@
 //! The link against a controller's end of it that the test holds in its hand.
-mod agent;
+pub(crate) mod agent;
 mod commands;
 mod connection;
 pub(crate) mod controller;

@@ -1,11 +1,11 @@
 //! The state and its outbox, as `/health` and `/metrics` show them.
-use crate::state::State;
+use crate::agent::AgentState;
 use chrono::{DateTime, Utc};
 use core_model::Queue;
+use daemon_kit::telemetry::{Metrics, Reading};
 use serde_json::{Map, Value, json};
 use state_sqlite::{Outbox, ResyncReason, Story};
 use std::sync::{Mutex, PoisonError};
-use telemetry_otel::{Metrics, Reading};
 use transport_http::Status;
 
 #[derive(Debug, Default)]
@@ -14,39 +14,36 @@ pub(super) struct BackupState {
     pub(super) error: Option<String>,
 }
 
-pub(super) fn observe_state(metrics: &Metrics, state: &State) {
+pub(super) fn observe_state(metrics: &Metrics, prefix: &str, state: &AgentState) {
+    let named = |name: &str| format!("{prefix}_{name}");
     let size = state.database.clone();
-    metrics.observe_gauge("scanner_database_size_bytes", "Size of the state on disk.", move || {
+    metrics.observe_gauge(named("database_size_bytes"), "Size of the state on disk.", move || {
         [Reading::new(size.size() as f64)]
     });
     for (name, help, of) in [
         (
-            "scanner_outbox_records",
+            "outbox_records",
             "Records that wait for the server.",
             (|stats| stats.records) as fn(&core_model::QueueStats) -> u64,
         ),
-        ("scanner_outbox_bytes", "Bytes of the records that wait.", |stats| {
-            stats.bytes
-        }),
+        ("outbox_bytes", "Bytes of the records that wait.", |stats| stats.bytes),
         (
-            "scanner_outbox_dropped_records",
+            "outbox_dropped_records",
             "Records given up because the outbox was full or they were too old, ever.",
             |stats| stats.dropped,
         ),
-        (
-            "scanner_outbox_damaged_records",
-            "Records damaged on disk, ever.",
-            |stats| stats.damaged,
-        ),
+        ("outbox_damaged_records", "Records damaged on disk, ever.", |stats| {
+            stats.damaged
+        }),
     ] {
         let outbox = state.outbox.clone();
-        metrics.observe_gauge(name, help, move || {
+        metrics.observe_gauge(named(name), help, move || {
             outbox.stats().ok().map(|stats| Reading::new(of(&stats) as f64))
         });
     }
 }
 
-pub(super) fn database(state: &State, backups: &Mutex<BackupState>) -> (Status, Map<String, Value>) {
+pub(super) fn database(state: &AgentState, backups: &Mutex<BackupState>) -> (Status, Map<String, Value>) {
     let database = &state.database;
     let mut block = map(json!({
         "path": database.path(),

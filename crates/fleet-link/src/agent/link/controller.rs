@@ -1,28 +1,28 @@
 //! The link to a fleet controller: commands, heartbeats, and the configuration that it keeps for this agent.
-use super::Link;
-use crate::{context::Context, orders::Orders, settings::ScannerConfig};
+use super::{Membership, instance};
+use crate::{Link, LinkHooks, LinkParts, LinkSettings, agent::AgentConfig};
 use chrono::Utc;
-use core_model::{InstanceId, chain};
-use daemon_kit::live::{ReloadCause, ReloadOutcome, ReloadReport, ReloaderHandle, RemoteConfig};
-use fleet_link::{Introduction, LinkHooks, LinkParts, LinkSettings};
+use core_model::chain;
+use daemon_kit::{
+    live::{ReloadCause, ReloadOutcome, ReloadReport, ReloaderHandle, RemoteConfig},
+    telemetry::process_sample,
+};
 use fleet_wire::link::{Config, ConfigOutcome, ConfigProblem, ConfigReport, ConfigVersion, HostSample};
 use state_sqlite::CommandJournal;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use transport_http::{Client, ClientSettings, SocketSettings, WebSocketClient};
 
 /// Keeps the link up until `stop`.
-pub(super) async fn run(
-    context: &Arc<Context>,
-    link: &Arc<Link>,
-    orders: &Orders,
+pub(super) async fn run<C: AgentConfig>(
+    link: &Arc<Membership<C>>,
     settings: &ClientSettings,
-    introduction: Introduction,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let agent = &link.agent;
     link.profile().await;
-    let reloader = context.reloader().handle();
+    let reloader = agent.context.reloader.clone();
     let (asked, of_config, in_force) = (Arc::clone(link), reloader.clone(), reloader.report());
     let hooks = LinkHooks::new(move || {
         let link = Arc::clone(&asked);
@@ -44,17 +44,17 @@ pub(super) async fn run(
     });
     // The defaults hold for the life of the process.
     let (_kept, link_settings) = watch::channel(LinkSettings::default());
-    let controller = fleet_link::Link::new(LinkParts {
+    let controller = Link::new(LinkParts {
         client: Client::new(settings.clone())?,
         socket: WebSocketClient::new(settings, SocketSettings::default())?,
-        journal: CommandJournal::open(link.database())?,
-        introduction,
+        journal: CommandJournal::open(&agent.state.database)?,
+        introduction: agent.context.introduction(),
         instance: instance(),
-        verbs: orders.verbs(link.health()),
+        verbs: agent.verbs.clone(),
         hooks,
         settings: link_settings,
     });
-    link.health().watch_link(controller.status());
+    agent.health.watch_link(controller.status());
     link.watch(controller.status());
     let mut reports = reloader.report();
     let tell = async {
@@ -79,7 +79,7 @@ pub(super) async fn run(
 }
 
 /// Runs with what the controller wants, or says why not.
-async fn apply(reloader: ReloaderHandle<ScannerConfig>, config: Config) -> ConfigReport {
+async fn apply<C: AgentConfig>(reloader: ReloaderHandle<C>, config: Config) -> ConfigReport {
     let Config { version: about, text } = config;
     let wanted = about.clone().map(|about| RemoteConfig {
         version: about.version,
@@ -141,7 +141,7 @@ fn version((version, sha256): (u64, String)) -> ConfigVersion {
 
 /// How this process is; of the host the product that is about hosts tells more.
 fn sample() -> Option<HostSample> {
-    let process = telemetry_otel::process_sample()?;
+    let process = process_sample()?;
     Some(HostSample {
         at: Utc::now(),
         cpu_percent: None,
@@ -151,16 +151,5 @@ fn sample() -> Option<HostSample> {
         process_resident_bytes: Some(process.resident_bytes),
         process_cpu_secs: Some(process.cpu_seconds),
         uptime_secs: None,
-    })
-}
-
-/// This start of the process.
-pub(super) fn instance() -> InstanceId {
-    static INSTANCE: OnceLock<InstanceId> = OnceLock::new();
-    *INSTANCE.get_or_init(|| {
-        let mut random = [0; 10];
-        // Without randomness the instant alone tells starts apart.
-        let _ = getrandom::fill(&mut random);
-        InstanceId::new(Utc::now(), random)
     })
 }

@@ -1,23 +1,24 @@
 //! What the server lacks, or has that we do not know: then everything is told anew.
-use super::Link;
+use super::Membership;
+use crate::agent::AgentConfig;
 use chrono::Utc;
 use core_model::{Queue, StreamId};
 use daemon_kit::blocking;
 use fleet_wire::Delivered;
 use state_sqlite::{Outbox, ResyncReason, StateError};
 
-impl Link {
+impl<C: AgentConfig> Membership<C> {
     /// The controller lacks records that we hold for delivered: everything is told anew.
-    pub(crate) fn lacks_records(&self) {
-        match note_lack(&self.outbox, self.outbox.stream()) {
-            Ok(_) => self.anew.notify_one(),
+    pub(super) fn lacks_records(&self) {
+        match note_lack(self.outbox(), self.outbox().stream()) {
+            Ok(_) => self.agent.linked.wake().notify_one(),
             Err(error) => tracing::error!(%error, "that the server wants a snapshot could not be written down"),
         }
     }
 
     /// The server lacks what we hold for delivered.
     pub(super) async fn want_snapshot(&self, stream: StreamId) {
-        let outbox = self.outbox.clone();
+        let outbox = self.outbox().clone();
         let wanted = move || {
             let is_news = note_lack(&outbox, stream)?;
             if is_news {
@@ -27,7 +28,7 @@ impl Link {
             Ok(is_news)
         };
         match blocking(wanted).await {
-            Ok(true) => self.anew.notify_one(),
+            Ok(true) => self.agent.linked.wake().notify_one(),
             Ok(false) => {}
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
@@ -39,7 +40,7 @@ impl Link {
     /// Whether the server has seen records that were never made here: the state and all beside it was put back.
     pub(super) async fn went_back(&self, seen: Option<Delivered>) -> bool {
         let Some(seen) = seen else { return false };
-        let outbox = self.outbox.clone();
+        let outbox = self.outbox().clone();
         match blocking(move || Ok(outbox.was_seen(seen.stream, seen.through, Utc::now())?)).await {
             Ok(false) => false,
             Ok(true) => {
@@ -48,7 +49,7 @@ impl Link {
                     "the state went back in time: the server has seen records of it that are not known here; everything is \
                      told anew"
                 );
-                self.anew.notify_one();
+                self.agent.linked.wake().notify_one();
                 true
             }
             Err(error) => {
@@ -59,6 +60,10 @@ impl Link {
                 false
             }
         }
+    }
+
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.agent.state.outbox
     }
 }
 

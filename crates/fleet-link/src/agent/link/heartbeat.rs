@@ -1,21 +1,21 @@
 //! Heartbeats: how this agent is, and what the server asks for in its answer.
-use super::{Connected, Link};
-use crate::joining::VERSION;
-use chrono::Utc;
+use super::{Connected, Membership};
+use crate::{
+    agent::{AgentConfig, Pulse},
+    delivered,
+};
 use core_model::{Queue, QueueStats, chain};
-use daemon_kit::blocking;
-use fleet_link::delivered;
+use daemon_kit::{blocking, telemetry::process_sample};
 use fleet_wire::{Delivered, Heartbeat};
-use fsscan::Summary;
 use std::sync::atomic::Ordering;
 
-impl Link {
+impl<C: AgentConfig> Membership<C> {
     /// Gives whether the server still takes our key and has what we hold for delivered: a run with nothing to deliver has
     /// no other way to find out.
-    pub(super) async fn heartbeat(&self, connected: &Connected, summary: Option<&Summary>) -> bool {
-        let heartbeat = self.how_it_is(summary).await;
+    pub(super) async fn heartbeat(&self, connected: &Connected, pulse: Option<Pulse>) -> bool {
+        let heartbeat = self.how_it_is(pulse).await;
         let told = heartbeat.delivered;
-        let memory = telemetry_otel::process_sample().map_or(0, |sample| sample.resident_bytes);
+        let memory = process_sample().map_or(0, |sample| sample.resident_bytes);
         let error = match connected.presence.heartbeat(&heartbeat, memory).await {
             Ok(answer) => {
                 if answer.new_key_wanted {
@@ -33,7 +33,8 @@ impl Link {
             tracing::error!(
                 error = chain(&error),
                 "the server does not take this agent's key or certificate: it was revoked or is another server's: \
-                 stop it, run `scanner leave --forget`, and start it with a join token, or without one to be claimed"
+                 stop it, run `{} leave --forget`, and start it with a join token, or without one to be claimed",
+                self.agent.context.product.name
             );
         } else {
             tracing::warn!(error = chain(&error), "the server did not take the heartbeat");
@@ -41,29 +42,29 @@ impl Link {
         !is_refused
     }
 
-    /// How this agent is.
-    pub(crate) async fn how_it_is(&self, summary: Option<&Summary>) -> Heartbeat {
-        let last = self.health.last_scan();
-        let errors = summary.map_or(last.errors, Summary::error_count);
+    /// How this agent is: by `pulse`, or as the product says now.
+    pub(super) async fn how_it_is(&self, pulse: Option<Pulse>) -> Heartbeat {
+        let agent = &self.agent;
+        let pulse = pulse.unwrap_or_else(|| agent.hooks.pulse());
         let (stats, told) = self.look_at_the_outbox().await;
         Heartbeat {
-            status: self.health.heartbeat_status(errors).to_owned(),
-            version: VERSION.to_owned(),
-            last_scan_time: summary.map(|_| Utc::now()).or(last.ended_at),
-            files_processed: summary.map_or(last.files, |summary| summary.files),
-            error_count: errors,
+            status: agent.health.status(pulse.reason.as_deref()).to_owned(),
+            version: agent.context.product.version.to_owned(),
+            last_scan_time: pulse.last_scan_time,
+            files_processed: pulse.files,
+            error_count: pulse.errors,
             outbox_records: stats.records,
             outbox_dropped: stats.dropped,
             outbox_damaged: stats.damaged,
-            reason: self.health.heartbeat_reason(errors),
+            reason: agent.health.reason(pulse.reason),
             delivered: told,
             profile: Some(self.profile().await),
         }
     }
 
     /// The heartbeat of the end, and what it asks for: nobody comes after it who could do that.
-    pub(super) async fn last_heartbeat(&self, connected: &Connected, summary: Option<&Summary>) -> bool {
-        let is_known = self.heartbeat(connected, summary).await;
+    pub(super) async fn last_heartbeat(&self, connected: &Connected, pulse: Option<Pulse>) -> bool {
+        let is_known = self.heartbeat(connected, pulse).await;
         if let Some(rotation) = &connected.rotation
             && let Err(error) = rotation.rotate_if_wanted().await
         {
@@ -76,7 +77,7 @@ impl Link {
     }
 
     /// The controller wants this agent to have another key.
-    pub(crate) fn wants_new_key(&self) {
+    pub(super) fn wants_new_key(&self) {
         let Some(connected) = &self.connected else { return };
         match &connected.rotation {
             Some(rotation) => rotation.want(),
@@ -90,7 +91,7 @@ impl Link {
 
     /// What waits in the outbox, and what of it the server has, as we were told.
     async fn look_at_the_outbox(&self) -> (QueueStats, Option<Delivered>) {
-        let outbox = self.outbox.clone();
+        let outbox = self.outbox().clone();
         let looked = blocking(move || Ok((outbox.stats()?, delivered(&outbox)?))).await;
         looked.unwrap_or_else(|error| {
             tracing::debug!(

@@ -1,15 +1,15 @@
 //! Where and on what this agent runs.
-use super::Link;
-use crate::settings::Live;
+use super::Membership;
+use crate::agent::{AgentConfig, LiveSettings};
 use daemon_kit::{Host, blocking};
 use fleet_wire::Profile;
 use tokio::sync::watch;
 
-impl Link {
+impl<C: AgentConfig> Membership<C> {
     /// As it is now; whoever watches it hears what has changed.
     pub(super) async fn profile(&self) -> Profile {
         let host = blocking(|| Ok(Host::look())).await.unwrap_or_default();
-        let now = profile(&self.live.borrow(), host);
+        let now = profile(&**self.agent.context.changes().borrow(), host);
         self.profile.send_if_modified(|known| {
             let is_news = *known != now;
             known.clone_from(&now);
@@ -25,7 +25,7 @@ impl Link {
 
     /// Looks whenever the configuration changes.
     pub(super) async fn keep_profile(&self) {
-        let mut live = self.live.clone();
+        let mut live = self.agent.context.changes();
         loop {
             self.profile().await;
             if live.changed().await.is_err() {
@@ -35,10 +35,10 @@ impl Link {
     }
 }
 
-fn profile(live: &Live, host: Host) -> Profile {
-    let labels = live.agent.labels.iter();
+fn profile(live: &impl LiveSettings, host: Host) -> Profile {
+    let labels = live.agent().labels.iter();
     Profile {
-        site: live.agent.site.as_ref().map(ToString::to_string),
+        site: live.agent().site.as_ref().map(ToString::to_string),
         labels: labels
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .collect(),

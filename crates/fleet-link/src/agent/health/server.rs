@@ -1,35 +1,39 @@
 //! The server as this agent meets it: its answers to requests, delivery, the link.
-use super::{Health, blocks::map};
+use super::{AgentHealth, blocks::map};
+use crate::{Delivery, DocumentStatus, EndpointStatus, LinkStatus};
 use core_model::BreakerState;
-use fleet_link::{Delivery, DocumentStatus, EndpointStatus, LinkStatus};
+use daemon_kit::telemetry::Reading;
 use serde_json::{Map, Value, json};
 use state_sqlite::Outbox;
 use std::sync::{Arc, PoisonError};
-use telemetry_otel::Reading;
 use tokio::sync::watch;
 use transport_http::{Client, ComponentHandle, Observer, Status};
 
-impl Health {
+impl AgentHealth {
+    fn named(&self, name: &str) -> String {
+        format!("{}_{name}", self.product.metrics)
+    }
+
     /// Delivery has been going on: what was said of the time before enrolment is over.
-    pub(crate) fn delivered(&self) {
+    pub(in crate::agent) fn delivered(&self) {
         self.api.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Told of every request to the server.
-    pub(crate) fn api_observer(&self) -> Observer {
+    pub(in crate::agent) fn api_observer(&self) -> Observer {
         let requests = self
             .metrics
-            .counter("scanner_api_requests_total", "Requests to the server.");
+            .counter(self.named("api_requests_total"), "Requests to the server.");
         let retries = self.metrics.counter(
-            "scanner_api_retry_count_total",
+            self.named("api_retry_count_total"),
             "Repetitions of requests to the server.",
         );
         let seconds = self.metrics.histogram(
-            "scanner_api_request_duration_seconds",
+            self.named("api_request_duration_seconds"),
             "How long requests to the server take, repetitions included.",
             &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0],
         );
-        let errors = self.scan.errors.clone();
+        let errors = self.errors.clone();
         Arc::new(move |observation| {
             if !observation.ok {
                 errors.add(1, &[("error_type", "network")]);
@@ -43,10 +47,10 @@ impl Health {
     }
 
     /// Shows the client's breaker and how delivery goes from now on.
-    pub(crate) fn watch_delivery(&self, client: &Client, delivery: &Delivery<Outbox>) {
+    pub(in crate::agent) fn watch_delivery(&self, client: &Client, delivery: &Delivery<Outbox>) {
         let breaker = client.clone();
         self.metrics.observe_gauge(
-            "scanner_circuit_breaker_state",
+            self.named("circuit_breaker_state"),
             "1 for the state that it is in.",
             move || {
                 let state = breaker.stats().breaker;
@@ -78,7 +82,7 @@ impl Health {
     }
 
     /// The server cannot be used yet.
-    pub(crate) fn api_failed(&self, why: &str) {
+    pub(in crate::agent) fn api_failed(&self, why: &str) {
         self.api_component()
             .set(Status::Degraded, map(json!({"last_error": why})));
     }
@@ -89,12 +93,12 @@ impl Health {
     }
 
     /// Shows how it goes with what is asked of a server of the file-scanner document.
-    pub(crate) fn watch_document(&self, document: watch::Receiver<DocumentStatus>) {
+    pub(in crate::agent) fn watch_document(&self, document: watch::Receiver<DocumentStatus>) {
         self.registry.ask("link", move || asked(&document.borrow()));
     }
 
     /// Shows how the link to a fleet controller is.
-    pub(crate) fn watch_link(&self, link: watch::Receiver<LinkStatus>) {
+    pub(in crate::agent) fn watch_link(&self, link: watch::Receiver<LinkStatus>) {
         self.registry.ask("link", move || linked(&link.borrow()));
     }
 }

@@ -1,18 +1,20 @@
 //! Delivery and signs of life while the process runs, and what is said at its end.
-use super::{Connected, Link, delivery_settings};
-use crate::answers::{self, Answer};
+use super::{Connected, Membership, establish::delivery_settings};
+use crate::agent::{
+    AgentConfig, LiveSettings, Pulse,
+    answer::{Answer, keep_answer},
+};
 use chrono::Utc;
-use core_model::{Queue, chain};
+use core_model::chain;
 use daemon_kit::blocking;
-use fsscan::Summary;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 
-impl Link {
-    /// Delivers and gives signs of life while the scan goes on. Never ends by itself.
-    pub(crate) async fn keep_up(&self) {
-        // The scan's end cuts this off; requests under way are then repeated by the last round.
+impl<C: AgentConfig> Membership<C> {
+    /// Delivers and gives signs of life while the work goes on. Never ends by itself.
+    pub async fn keep_up(&self) {
+        // The work's end cuts this off; requests under way are then repeated by the last round.
         self.serve(CancellationToken::new(), &Notify::new()).await;
         std::future::pending().await
     }
@@ -35,7 +37,7 @@ impl Link {
 
     async fn tell(&self, connected: &Connected, stop: CancellationToken, news: &Notify) {
         let beat = async {
-            let mut live = self.live.clone();
+            let mut live = self.agent.context.changes();
             let mut is_news = true;
             loop {
                 // A controller on the link hears there that we are alive.
@@ -48,8 +50,8 @@ impl Link {
                     let now = Arc::clone(&live.borrow_and_update());
                     connected
                         .settings
-                        .send_replace(delivery_settings(&now, connected.look_every));
-                    let interval = now.agent.heartbeat_interval.get().max(Duration::from_secs(1));
+                        .send_replace(delivery_settings(&*now, connected.look_every));
+                    let interval = now.agent().heartbeat_interval.get().max(Duration::from_secs(1));
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = news.notified() => {
@@ -79,13 +81,14 @@ impl Link {
         }
     }
 
-    /// Delivers what is left and says how the run went; gives whether the server now knows all of it.
-    pub(crate) async fn finish(&self, summary: Option<&Summary>, stop: &CancellationToken) -> bool {
+    /// Delivers what is left and says how the run went: by `pulse`, or as the product says. Gives whether the server now
+    /// knows all of it.
+    pub async fn finish(&self, pulse: Option<Pulse>, stop: &CancellationToken) -> bool {
         let Some(connected) = &self.connected else {
-            return self.waiting() == 0;
+            return self.agent.state.waiting() == 0;
         };
         let report = connected.delivery.deliver_until_empty(stop).await;
-        self.health.delivered();
+        self.agent.health.delivered();
         let answer = Answer {
             at: Utc::now(),
             is_good: report.error.is_none(),
@@ -105,21 +108,17 @@ impl Link {
         }
         // A server that does not answer must not keep a process that was told to end.
         let is_known = tokio::select! {
-            is_known = self.last_heartbeat(connected, summary) => is_known,
+            is_known = self.last_heartbeat(connected, pulse) => is_known,
             () = stop.cancelled() => true,
         };
         is_known && report.remaining == 0
     }
 
-    async fn keep(&self, answer: Answer) {
-        let database = self.database.clone();
-        let kept = blocking(move || answers::keep_answer(&database, &answer)).await;
+    pub(super) async fn keep(&self, answer: Answer) {
+        let database = self.agent.state.database.clone();
+        let kept = blocking(move || keep_answer(&database, &answer)).await;
         if let Err(error) = kept {
             tracing::debug!(error = format!("{error:#}"), "the server's answer was not written down");
         }
-    }
-
-    fn waiting(&self) -> u64 {
-        self.outbox.stats().map_or(u64::MAX, |stats| stats.records)
     }
 }

@@ -1,9 +1,9 @@
 //! Whether this agent is the one that its credentials say. A host that was copied comes with those of the original, and
 //! nothing may be told under them before the controller has said that the original is gone.
-use super::Link;
+use super::Membership;
+use crate::{CredentialFile, LinkStatus, agent::AgentConfig};
 use core_model::chain;
 use daemon_kit::blocking;
-use fleet_link::{CredentialFile, LinkStatus};
 use tokio::sync::watch;
 
 /// Credentials that were given to another machine than this one.
@@ -13,7 +13,7 @@ pub(super) struct Copied {
     pub(super) is_settled: watch::Sender<bool>,
 }
 
-impl Link {
+impl<C: AgentConfig> Membership<C> {
     /// Waits until it is certain that this agent is the one that its credentials say; at once, where they were given to
     /// this machine.
     pub(super) async fn until_settled(&self) {
@@ -91,7 +91,7 @@ impl Link {
         else {
             return;
         };
-        if let Err(error) = rotation.note_machine(fleet_link::machine_id()).await {
+        if let Err(error) = rotation.note_machine(crate::machine_id()).await {
             tracing::warn!(
                 error = chain(&error),
                 "that the agent has moved could not be written down"

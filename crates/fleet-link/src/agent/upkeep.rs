@@ -1,8 +1,8 @@
 //! What the state needs while the agent is up: backups, an end to what has waited too long, space given back.
-use crate::scanning::Scanning;
+use super::{AgentConfig, AgentContext, AgentHealth, AgentState, LiveSettings};
 use chrono::{DateTime, TimeDelta, Utc};
-use daemon_kit::blocking;
-use std::time::Duration;
+use daemon_kit::{BackupSettings, blocking};
+use std::{sync::Arc, time::Duration};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
@@ -12,24 +12,35 @@ const ROUND: Duration = Duration::from_secs(60);
 /// How often it is looked whether a full disk has room again.
 const WHILE_FULL: Duration = Duration::from_secs(5);
 
-/// Runs until `stop`.
-pub(crate) async fn run(scanning: Scanning, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut changes = scanning.context.changes();
+/// Keeps the state in order until `stop`. The first backup is taken once `is_worth_it`: an empty state is quicker made
+/// anew than restored.
+///
+/// # Errors
+/// When the state fails; to begin again later is right then.
+pub async fn upkeep<C: AgentConfig>(
+    context: AgentContext<C>,
+    state: Arc<AgentState>,
+    health: Arc<AgentHealth>,
+    is_worth_it: impl Fn() -> bool + Clone + Send + 'static,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut changes = context.changes();
     let mut due = time::Instant::now();
     loop {
         let is_due = time::Instant::now() >= due;
         if is_due {
             due = time::Instant::now() + ROUND;
         }
-        let own = scanning.clone();
+        let (state_there, health, is_worth_it) = (Arc::clone(&state), Arc::clone(&health), is_worth_it.clone());
+        let live = context.live();
         blocking(move || {
             if is_due {
-                look_after(&own, Utc::now())?;
+                look_after(&state_there, &health, live.database(), is_worth_it, Utc::now())?;
             }
-            Ok(own.state.database.tidy()?)
+            Ok(state_there.database.tidy()?)
         })
         .await?;
-        let is_full = scanning.state.database.is_disk_short();
+        let is_full = state.database.is_disk_short();
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = time::sleep(if is_full { WHILE_FULL } else { ROUND }) => {}
@@ -38,47 +49,43 @@ pub(crate) async fn run(scanning: Scanning, stop: CancellationToken) -> anyhow::
     }
 }
 
-fn look_after(scanning: &Scanning, now: DateTime<Utc>) -> anyhow::Result<()> {
-    expire(scanning, now)?;
+fn look_after(
+    state: &AgentState,
+    health: &AgentHealth,
+    settings: &BackupSettings,
+    is_worth_it: impl Fn() -> bool,
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    state.expire(now)?;
     // A backup that cannot be written is said, and is no reason to leave the rest undone.
-    if let Err(error) = back_up(scanning, now) {
+    if let Err(error) = back_up(state, health, settings, is_worth_it, now) {
         tracing::error!(error = format!("{error:#}"), "no backup of the state could be taken");
-        scanning.health.backup_failed(&format!("{error:#}"));
-    }
-    Ok(())
-}
-
-fn expire(scanning: &Scanning, now: DateTime<Utc>) -> anyhow::Result<()> {
-    let dropped = scanning.state.outbox.expire(now)?;
-    if dropped > 0 {
-        tracing::warn!(
-            records = dropped,
-            "records waited longer than `outbox.max_age` and were dropped; everything is told anew once the server \
-             answers"
-        );
+        health.backup_failed(&format!("{error:#}"));
     }
     Ok(())
 }
 
 /// Takes a backup where one is due. When the last was taken is told by the backups themselves.
-fn back_up(scanning: &Scanning, now: DateTime<Utc>) -> anyhow::Result<()> {
-    let live = scanning.context.live();
-    let settings = &live.database;
+fn back_up(
+    state: &AgentState,
+    health: &AgentHealth,
+    settings: &BackupSettings,
+    is_worth_it: impl Fn() -> bool,
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
     if !settings.backup_enabled {
         return Ok(());
     }
-    let backups = live.database.backups(&scanning.state.file);
+    let backups = settings.backups(&state.file);
     let newest = backups.list()?.into_iter().map(|backup| backup.taken_at).max();
     let interval = TimeDelta::from_std(settings.backup_interval.get()).unwrap_or(TimeDelta::days(36_500));
     // A backup from the future is of a clock that was set back since.
     let is_due = newest.is_none_or(|newest| newest + interval <= now || newest > now);
-    // An empty state is quicker made anew than restored.
-    let is_worth_it = scanning.health.has_scanned() || newest.is_some();
-    if !is_due || !is_worth_it {
+    if !is_due || !(newest.is_some() || is_worth_it()) {
         return Ok(());
     }
-    let backup = backups.take(&scanning.state.database, now)?;
+    let backup = backups.take(&state.database, now)?;
     tracing::info!(file = %backup.path.display(), bytes = backup.bytes, "took a backup of the state");
-    scanning.health.backed_up(backup.taken_at);
+    health.backed_up(backup.taken_at);
     Ok(())
 }

@@ -1,0 +1,216 @@
+//! A product with an agent in it, and what it is started with.
+use crate::rig::noon;
+use conf::Check;
+use daemon_kit::{
+    AgentBoot, AgentLive, AgentSettings, BackupSettings, ConfigFinder, ConfigSpec, DataDir, DatabaseBoot,
+    DatabaseSettings, HealthSettings, LoggingBoot, LoggingLive, LoggingSettings, OutboxSettings, ServerSettings,
+    Surroundings,
+    cli::{CommonArgs, Output, Product as _, Started},
+    live::{Reload, Reloader},
+    telemetry::TelemetrySettings,
+};
+use fleet_link::{
+    Refusal,
+    agent::{AgentContext, AgentHealth, AgentHooks, AgentState, LiveSettings, Product, Pulse},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
+use tempfile::TempDir;
+
+pub(super) const GUARD: Product = Product {
+    name: "guard-agent",
+    prefix: "GUARD",
+    metrics: "guard",
+    version: "1.2.3",
+    capabilities: &["watching"],
+    port: 0,
+};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Config {
+    server: ServerSettings,
+    agent: AgentSettings,
+    database: DatabaseSettings,
+    outbox: OutboxSettings,
+    health: HealthSettings,
+    logging: LoggingSettings,
+}
+
+#[derive(Serialize)]
+pub(super) struct Boot {
+    agent: AgentBoot,
+    database: DatabaseBoot,
+    logging: LoggingBoot,
+}
+
+#[derive(PartialEq, Serialize)]
+pub(super) struct Live {
+    server: ServerSettings,
+    agent: AgentLive,
+    database: BackupSettings,
+    outbox: OutboxSettings,
+    health: HealthSettings,
+    logging: LoggingLive,
+}
+
+impl conf::Settings for Config {
+    fn check(&self, check: &mut Check<'_>) {
+        self.server.check("server", check);
+    }
+}
+
+impl daemon_kit::cli::Product for Config {
+    const SPEC: ConfigSpec = ConfigSpec {
+        finder: ConfigFinder {
+            product: GUARD.name,
+            prefix: GUARD.prefix,
+        },
+        short_variables: &[],
+        other_variables: &["GUARD_JOIN_TOKEN"],
+        meaningless: &[],
+        never_literal: &[],
+    };
+
+    fn logging(&self) -> &LoggingSettings {
+        &self.logging
+    }
+}
+
+impl Reload for Config {
+    type Boot = Boot;
+    type Live = Live;
+
+    const LOCAL_ONLY: &'static [&'static str] = &["server"];
+
+    fn split(self) -> (Boot, Live) {
+        let (boot_agent, agent) = self.agent.split();
+        let (boot_database, database) = self.database.split();
+        let (boot_logging, logging) = self.logging.split();
+        let boot = Boot {
+            agent: boot_agent,
+            database: boot_database,
+            logging: boot_logging,
+        };
+        let live = Live {
+            server: self.server,
+            agent,
+            database,
+            outbox: self.outbox,
+            health: self.health,
+            logging,
+        };
+        (boot, live)
+    }
+}
+
+impl LiveSettings for Live {
+    fn server(&self) -> &ServerSettings {
+        &self.server
+    }
+
+    fn agent(&self) -> &AgentLive {
+        &self.agent
+    }
+
+    fn database(&self) -> &BackupSettings {
+        &self.database
+    }
+
+    fn outbox(&self) -> &OutboxSettings {
+        &self.outbox
+    }
+
+    fn health(&self) -> &HealthSettings {
+        &self.health
+    }
+}
+
+/// An installation of the product.
+pub(super) struct Host {
+    pub(super) dir: TempDir,
+    pub(super) context: AgentContext<Config>,
+    started: Started<Config>,
+    // The configuration is current as long as it lives.
+    _reloader: Reloader<Config>,
+}
+
+impl Host {
+    /// Configured by `text`, which is YAML, with a join token in its variable.
+    pub(super) fn new(text: &str) -> Self {
+        transport_http::ensure_crypto_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("guard.yaml");
+        fs::write(&file, text).unwrap();
+        let mut around = Surroundings {
+            hostname: "web-1".to_owned(),
+            ..Surroundings::default()
+        };
+        around
+            .variables
+            .insert("GUARD_JOIN_TOKEN".to_owned(), "the-token".to_owned());
+        let common = CommonArgs {
+            config: Some(file),
+            data_dir: Some(dir.path().to_owned()),
+            set: Vec::new(),
+            output: Output::Table,
+            verbose: 0,
+            quiet: false,
+        };
+        let loaded = common.load::<Config>(&[], &around).unwrap();
+        let logging = loaded.settings.value.logging().log_settings(GUARD.name, None);
+        let started = Started {
+            loaded,
+            around,
+            data_dir: DataDir {
+                path: dir.path().to_owned(),
+                is_named: true,
+            },
+            telemetry: telemetry_otel::subscriber(logging).unwrap().1,
+        };
+        let reloader = Reloader::begin(&common, "info", &[], &started).unwrap();
+        let handle = reloader.handle();
+        let context = AgentContext::new(&GUARD, &reloader.handle().boot().agent, &started, handle);
+        Self {
+            dir,
+            context,
+            started,
+            _reloader: reloader,
+        }
+    }
+
+    pub(super) fn state(&self) -> Arc<AgentState> {
+        let (file, live) = (self.dir.path().join("state.db"), self.context.live());
+        Arc::new(AgentState::open(&file, live.database(), live.outbox(), &[], noon()).unwrap())
+    }
+
+    pub(super) fn health(&self, state: &Arc<AgentState>) -> Arc<AgentHealth> {
+        let otlp = TelemetrySettings::default().otlp;
+        Arc::new(AgentHealth::start(&self.context, state, &otlp, &self.started.telemetry).unwrap())
+    }
+}
+
+/// The product's work, which had a mishap.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) refused: Mutex<Vec<Refusal>>,
+}
+
+impl AgentHooks for Work {
+    fn pulse(&self) -> Pulse {
+        Pulse {
+            last_scan_time: Some(noon()),
+            files: 7,
+            errors: 2,
+            reason: Some("a gate stands open".to_owned()),
+        }
+    }
+
+    fn rejected(&self, refusals: &[Refusal]) {
+        self.refused.lock().unwrap().extend_from_slice(refusals);
+    }
+}
