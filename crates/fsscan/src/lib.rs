@@ -7,6 +7,8 @@
 //! [`walk()`] is for whoever does something with each file and compares with nothing: it shows every directory to a
 //! [`Visitor`], with a reason for each name that is left out.
 //!
+//! `watch` (a feature) tells which files are written while it runs.
+//!
 //! ```
 //! use fsscan::{NoObserver, NoRecords, RootRequest, ScanRequest, scan, testing::MemoryTree};
 //! use std::sync::atomic::AtomicBool;
@@ -60,6 +62,8 @@ mod vanish;
 mod varint;
 mod walk;
 mod walker;
+#[cfg(feature = "watch")]
+pub mod watch;
 mod worker;
 mod writer;
 

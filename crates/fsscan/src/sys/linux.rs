@@ -172,6 +172,13 @@ pub(crate) fn look(dir: &Handle, zero_ended: &[u8]) -> io::Result<Look> {
     Ok(look_of(&rustix::fs::statx(dir, name, flags, WANTED)?))
 }
 
+/// Looks at a path, whose last name is followed nowhere.
+#[cfg(feature = "watch")]
+pub(crate) fn look_by_path(path: &Path) -> io::Result<Look> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    Ok(look_of(&rustix::fs::statx(CWD, path, flags, WANTED)?))
+}
+
 /// Looks at what is open.
 pub(crate) fn look_at(open: &impl AsFd) -> io::Result<Look> {
     Ok(look_of(&rustix::fs::statx(open, c"", AtFlags::EMPTY_PATH, WANTED)?))

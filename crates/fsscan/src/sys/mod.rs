@@ -11,11 +11,15 @@ mod linux;
 )]
 mod portable;
 
+#[cfg(all(feature = "watch", target_os = "linux"))]
+pub(crate) use linux::look_by_path;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     Buffer, Handle, Place, canonical, duplicate, file_system_type, follow, is_empty, is_link, is_no_file, list, look,
     look_at, open_beneath, open_file, open_place, open_root, volume,
 };
+#[cfg(all(feature = "watch", not(target_os = "linux")))]
+pub(crate) use portable::look_by_path;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use portable::{
     Buffer, Handle, Place, canonical, duplicate, file_system_type, follow, is_empty, is_link, is_no_file, list, look,

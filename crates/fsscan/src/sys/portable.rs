@@ -97,6 +97,12 @@ pub(crate) fn look(dir: &Handle, zero_ended: &[u8]) -> io::Result<Look> {
     Ok(look_of(&fs::symlink_metadata(dir.join(path_of(name)))?))
 }
 
+/// Looks at a path, whose last name is followed nowhere.
+#[cfg(feature = "watch")]
+pub(crate) fn look_by_path(path: &Path) -> io::Result<Look> {
+    Ok(look_of(&fs::symlink_metadata(path)?))
+}
+
 /// Looks at a directory, or at what an open file is.
 pub(crate) fn look_at(open: &impl Openness) -> io::Result<Look> {
     Ok(look_of(&open.metadata()?))

@@ -21,3 +21,9 @@ mod soak;
 mod walk;
 mod walk_races;
 mod walk_rules;
+#[cfg(target_os = "linux")]
+mod watch;
+#[cfg(target_os = "linux")]
+mod watch_fanotify;
+#[cfg(target_os = "linux")]
+mod watch_soak;
