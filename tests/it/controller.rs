@@ -1,4 +1,5 @@
 //! The controller's own configuration changes while it serves: what is right takes effect, what is wrong changes nothing.
+use crate::detections::{Teller, found, scan_ended};
 use e2e::{Fleet, Scanner, Signal, send, wait_health};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
 use testkit::{Daemon, OtlpOptions, OtlpReceiver, eventually};
 
 /// Keys that take effect at once; each has its place in a test below.
-const LIVE: [&str; 14] = [
+const LIVE: [&str; 16] = [
     "agents.claim_life",
     "agents.heartbeat",
     "agents.keep_commands",
@@ -16,6 +17,8 @@ const LIVE: [&str; 14] = [
     "agents.rotate_keys_after",
     "auth.session",
     "logging.level",
+    "retention.detections",
+    "retention.scans",
     "server.public_url",
     "store.backup_enabled",
     "store.backup_interval",
@@ -226,6 +229,37 @@ fn what_agents_and_operators_meet_changes_with_the_file() {
         Ok((!is_signed_in).then_some(()))
     })
     .unwrap();
+}
+
+#[test]
+fn detections_and_scans_are_kept_for_as_long_as_the_file_says_now() {
+    let mut changing = Changing::start(json!({}));
+    let mut agent = Teller::join(&changing.fleet, "reef", "reef-agent");
+    let (one, other) = (
+        "0190a5c1-0000-7000-8000-000000000001",
+        "0190a5c1-0000-7000-8000-000000000002",
+    );
+    // Found long ago, and heard of now: its age here is what counts.
+    agent.tell(&[
+        (
+            "malware.detected",
+            "2020-01-01T00:00:00Z",
+            found(one, "/srv/x", "reported"),
+        ),
+        ("malware.scan_ended", "2020-01-01T00:00:00Z", scan_ended(other)),
+    ]);
+    let are_kept = |changing: &Changing, noun: &str| {
+        let list = changing.fleet.json(&[noun]).unwrap();
+        !list.as_array().unwrap().is_empty()
+    };
+    changing.set("retention.scans", json!("1s"));
+    let gone = |changing: &Changing, noun: &str| {
+        eventually("nothing of long ago", || Ok((!are_kept(changing, noun)).then_some(()))).unwrap();
+    };
+    gone(&changing, "scans");
+    assert!(are_kept(&changing, "detections"));
+    changing.set("retention.detections", json!("1s"));
+    gone(&changing, "detections");
 }
 
 #[test]

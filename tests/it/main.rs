@@ -23,6 +23,8 @@ mod daemon;
 mod daemon_log;
 mod damage;
 #[cfg(unix)]
+mod detections;
+#[cfg(unix)]
 mod doctor;
 #[cfg(unix)]
 mod document;

@@ -2,6 +2,7 @@
 use crate::{
     cli_agents::{AgentsArgs, GroupsCommand},
     cli_link::{AgentConfigCommand, ClaimArgs, CommandsCommand},
+    cli_malware::{DetectionsArgs, ScansArgs},
 };
 use clap::{Args, Parser, Subcommand};
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
@@ -38,6 +39,10 @@ Examples:
   fleet-controller agent-config set web-1-scanner scanner.yaml
   fleet-controller files list --agent web-1-scanner       what the controller knows of an agent's files
   fleet-controller files changes --agent web-1-scanner    what was created, updated, moved and deleted
+  fleet-controller detections --open --unacknowledged     malware that somebody has to see to
+  fleet-controller detections acknowledge ID --note wiped
+  fleet-controller scans --status partial --since 7d      scans that could not look at everything
+  fleet-controller commands send scan --to web-1-reef --args '{\"fresh\": true}'
 
 Exit codes: 0 done; 1 `commands send --wait` with an agent that did not do it; 2 wrong usage; 3 wrong
 configuration; 4 nothing could be done.";
@@ -73,6 +78,10 @@ pub(crate) enum Command {
     /// What the controller knows of agents' files.
     #[command(subcommand)]
     Files(FilesCommand),
+    /// Malware that agents found, and what became of it.
+    Detections(Box<DetectionsArgs>),
+    /// Scans for malware that have ended.
+    Scans(Box<ScansArgs>),
     /// Tokens with which agents enrol.
     #[command(subcommand)]
     JoinTokens(JoinTokensCommand),

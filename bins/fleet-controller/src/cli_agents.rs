@@ -98,7 +98,8 @@ pub(crate) enum AgentsCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Take an agent's key away and remove all that it told: its files, changes, commands and configuration.
+    /// Take an agent's key away and remove all that it told: its files, changes, detections, scans, commands and
+    /// configuration.
     Remove {
         /// Its name or id.
         agent: String,

@@ -15,7 +15,7 @@ pub(crate) struct ClaimArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CommandsCommand {
     /// Send a command to agents. One that is away gets it when it is back, unless the deadline has passed.
-    Send(SendArgs),
+    Send(Box<SendArgs>),
     /// Commands that were sent, the latest first.
     List(ListArgs),
     /// A command with what became of it at each agent.
@@ -33,7 +33,8 @@ pub(crate) enum CommandsCommand {
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("whom").required(true).multiple(true)))]
 pub(crate) struct SendArgs {
-    /// What to do: scan, stop or restart for a scanner.
+    /// What to do: scan, stop or restart for a scanner; these and reload, update-signatures or quarantine-restore for a
+    /// reef-agent.
     pub(crate) verb: String,
     /// For these agents, by name or id, and for all that fit the other options besides; can be given more than once.
     #[arg(long, value_name = "AGENT", num_args = 1.., group = "whom")]
@@ -62,6 +63,10 @@ pub(crate) struct SendArgs {
     /// An argument of the verb, where it takes any: the value is JSON, or else text.
     #[arg(long = "arg", value_name = "NAME=VALUE")]
     pub(crate) args: Vec<String>,
+    /// All arguments of the verb at once, as a JSON object. A reef-agent's scan takes `rule`, `paths` and `fresh`, its
+    /// quarantine-restore `id`, `to` and `force`.
+    #[arg(long = "args", value_name = "JSON", conflicts_with = "args")]
+    pub(crate) json_args: Option<String>,
     /// It has to be over so long from now: what has not begun by then never does, and what still runs is stopped.
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub(crate) deadline: Period,

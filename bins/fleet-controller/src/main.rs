@@ -2,6 +2,7 @@
 mod cli;
 mod cli_agents;
 mod cli_link;
+mod cli_malware;
 mod client;
 mod context;
 mod doctor;
@@ -38,6 +39,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Claims => client::claims(common.output),
         Command::Commands(command) => client::commands(common.output, command),
         Command::Files(command) => client::files(common.output, command),
+        Command::Detections(args) => client::detections(common.output, args),
+        Command::Scans(args) => client::scans(common.output, args),
         Command::JoinTokens(command) => client::join_tokens(common.output, command),
         Command::Store(command) => store_file::run(common, command),
         Command::Doctor(args) => doctor::run(common, args),

@@ -14,6 +14,8 @@ pub(crate) fn of_fleet(live: &Live) -> FleetSettings {
         session_life: live.auth.session.get(),
         claim_life: live.agents.claim_life.get(),
         kept_commands: live.agents.keep_commands.get(),
+        kept_detections: live.retention.detections.get(),
+        kept_scans: live.retention.scans.get(),
         rotate_keys_after: live.agents.rotate_keys_after.map(Period::get),
         remove_silent_after: live.agents.remove_silent_after.map(Period::get),
         agents_by_certificate: live.agents.by_certificate,

@@ -5,7 +5,7 @@ use crate::{
     encryption,
     keeping::{Keeper, see_removals_through, see_snapshots_through},
     links, rules,
-    sweeping::Sweeper,
+    sweeping::{Sweeper, observe_detections},
 };
 use anyhow::Context as _;
 use chrono::Utc;
@@ -129,6 +129,7 @@ impl Started {
         let watched = agent_links.clone();
         health.ask("agent_link", move || links::health(&watched));
         links::observe(&agent_links, &metrics);
+        observe_detections(&fleet, &metrics);
         let render = metrics.clone();
         let routes = router(AppState {
             fleet: Arc::clone(&fleet),

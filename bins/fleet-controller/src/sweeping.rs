@@ -2,8 +2,9 @@
 use crate::keeping::Keeper;
 use chrono::{DateTime, Utc};
 use fleet_core::{DeliveryState, Fleet, SqliteStore, Store};
+use fleet_wire::Outcome;
 use std::{sync::Arc, time::Duration};
-use telemetry_otel::{Gauge, Metrics};
+use telemetry_otel::{Gauge, Metrics, Reading};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,19 @@ pub(crate) struct Sweeper {
     files: Gauge,
     gaps: Gauge,
     deliveries: Gauge,
+    open_detections: Gauge,
     started: time::Instant,
+}
+
+/// Detections as a measure, by what became of them at once.
+pub(crate) fn observe_detections(fleet: &Arc<Fleet<SqliteStore>>, metrics: &Metrics) {
+    let fleet = Arc::clone(fleet);
+    let help = "Detections of malware that agents told of since the start, by what became of them at once.";
+    metrics.observe_counter("fleet_detections_total", help, move || {
+        let received = fleet.detections_received();
+        let reading = |(outcome, count): (Outcome, u64)| Reading::new(count as f64).label("outcome", outcome.name());
+        received.map(reading).collect::<Vec<_>>()
+    });
 }
 
 impl Sweeper {
@@ -30,6 +43,10 @@ impl Sweeper {
             deliveries: metrics.gauge(
                 "fleet_commands",
                 "Commands kept, once for each agent, by where they stand.",
+            ),
+            open_detections: metrics.gauge(
+                "fleet_open_detections",
+                "Detections of malware whose file is, or may be, where it was found.",
             ),
             started: time::Instant::now(),
             gaps: metrics.gauge("fleet_streams_with_gaps", "Streams in which a record is missing."),
@@ -94,6 +111,14 @@ impl Sweeper {
                 }
                 self.files.set(sums.files.present as f64, &[]);
                 self.gaps.set(sums.streams_with_gaps as f64, &[]);
+                let open = &sums.detections;
+                for (acknowledged, count) in [
+                    ("true", open.total.saturating_sub(open.unacknowledged)),
+                    ("false", open.unacknowledged),
+                ] {
+                    self.open_detections
+                        .set(count as f64, &[("acknowledged", acknowledged)]);
+                }
                 self.keeper.saw(Ok(&sums));
             }
             Err(error) => {

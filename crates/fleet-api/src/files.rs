@@ -73,7 +73,7 @@ pub(crate) async fn changes<S: Store>(
 }
 
 /// Bytes given as text, or in base64 (of either alphabet, because `+` and `/` are a burden in addresses).
-fn bytes(text: Option<String>, raw: Option<&str>, name: &str) -> Result<Option<Vec<u8>>, ApiError> {
+pub(crate) fn bytes(text: Option<String>, raw: Option<&str>, name: &str) -> Result<Option<Vec<u8>>, ApiError> {
     let Some(raw) = raw else {
         return Ok(text.map(String::into_bytes));
     };

@@ -15,6 +15,7 @@ use axum::{
     response::IntoResponse,
 };
 use chrono::Utc;
+use core_model::LabelMatch;
 use fleet_core::{AgentDetail, AgentFilter, AgentRef, AgentSelector, Amendment, Glob, Maintenance, Operator, Store};
 
 pub(crate) async fn list<S: Store>(
@@ -22,15 +23,10 @@ pub(crate) async fn list<S: Store>(
     Params(query): Params<AgentQuery>,
 ) -> Result<Answer<List<AgentView>>, ApiError> {
     let page = page(query.cursor.as_deref(), query.limit)?;
-    let labels = query.labels.iter().flat_map(|labels| labels.split(','));
-    let labels = labels.map(|label| {
-        let wrong = |error| ApiError::bad_request("invalid_label", format!("the label `{label}` {error}"));
-        label.parse().map_err(wrong)
-    });
     let mut selectors = vec![AgentSelector {
         kind: query.kind,
         site: query.site,
-        labels: labels.collect::<Result<_, _>>()?,
+        labels: labels(query.labels.as_deref())?,
         capability: query.capability,
         container_engine: query.container_engine,
     }];
@@ -59,6 +55,16 @@ pub(crate) async fn list<S: Store>(
     }))
 }
 
+/// Labels with commas between them.
+pub(crate) fn labels(text: Option<&str>) -> Result<Vec<LabelMatch>, ApiError> {
+    let labels = text.into_iter().flat_map(|labels| labels.split(','));
+    let labels = labels.map(|label| {
+        let wrong = |error| ApiError::bad_request("invalid_label", format!("the label `{label}` {error}"));
+        label.parse().map_err(wrong)
+    });
+    labels.collect()
+}
+
 pub(crate) async fn show<S: Store>(
     State(shared): State<Shared<S>>,
     Named(agent): Named,
@@ -68,6 +74,7 @@ pub(crate) async fn show<S: Store>(
         streams,
         link,
         key,
+        malware,
     } = find(&shared, &agent).await?;
     let status = shared.fleet.status(&agent, Utc::now());
     Ok(Answer(AgentDetailView {
@@ -75,6 +82,7 @@ pub(crate) async fn show<S: Store>(
         streams: streams.into_iter().map(Into::into).collect(),
         link: link.into(),
         key,
+        malware: malware.into(),
     }))
 }
 

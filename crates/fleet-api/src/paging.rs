@@ -1,8 +1,9 @@
 //! Cursors: where a page ended, as text that callers hand back and never look into.
 use crate::error::ApiError;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::DateTime;
 use core_model::{AgentId, ClaimId, TokenId};
-use fleet_core::PageRequest;
+use fleet_core::{EventKey, PageRequest};
 use uuid::Uuid;
 
 /// Rows in a page when nobody says.
@@ -73,6 +74,18 @@ macro_rules! id_cursor {
 }
 id_cursor!(TokenId, ClaimId);
 
+impl Cursor for EventKey {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.0.timestamp_micros().to_be_bytes(), self.1.to_be_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (time, place) = bytes.split_at_checked(8)?;
+        let time = DateTime::from_timestamp_micros(i64::from_be_bytes(time.try_into().ok()?))?;
+        Some((time, u64::from_bytes(place)?))
+    }
+}
+
 impl Cursor for (String, AgentId) {
     fn to_bytes(&self) -> Vec<u8> {
         [self.1.as_uuid().as_bytes(), self.0.as_bytes()].concat()
@@ -100,6 +113,9 @@ mod tests {
                 limit: 100
             }
         );
+        let event: EventKey = (DateTime::from_timestamp_micros(-7).unwrap(), 9);
+        assert_eq!(super::page(Some(&cursor(&event)), None).unwrap().after, Some(event));
+        assert!(super::page::<EventKey>(Some(&cursor(&7_u64)), None).is_err());
         for (text, limit) in [("?", None), ("AAAA", None), ("", Some(0)), ("", Some(1001))] {
             assert!(super::page::<u64>(Some(text), limit).is_err(), "{text} {limit:?}");
         }

@@ -1,8 +1,8 @@
 //! The routes, and who may use each.
 use crate::{
-    agents, auth, claims, commands, configs,
+    agents, auth, claims, commands, configs, detections,
     error::ApiError,
-    files, fleet, groups, ingest, join_tokens, link, sessions,
+    files, fleet, groups, ingest, join_tokens, link, scans, sessions,
     state::{AppState, Shared},
     throttle::Throttle,
 };
@@ -55,6 +55,12 @@ enum Operation {
     ListFiles,
     ShowFile,
     ListChanges,
+    ListDetections,
+    ShowDetection,
+    AcknowledgeDetection,
+    UnacknowledgeDetection,
+    ListScans,
+    ShowScan,
     ShowStatistics,
     CreateJoinToken,
     ListJoinTokens,
@@ -71,7 +77,7 @@ const fn route(method: Method, path: &'static str, operation: Operation) -> Oper
 
 /// Every route that wants an operator's token. The router is built from this table and from nothing else, so that a test
 /// that walks it has tried them all.
-pub static OPERATOR_ROUTES: [OperatorRoute; 29] = [
+pub static OPERATOR_ROUTES: [OperatorRoute; 35] = [
     route(Method::POST, "/api/v1/auth/logout", Operation::Logout),
     route(Method::POST, "/api/v1/auth/password", Operation::ChangePassword),
     route(Method::GET, "/api/v1/agents", Operation::ListAgents),
@@ -109,6 +115,20 @@ pub static OPERATOR_ROUTES: [OperatorRoute; 29] = [
     route(Method::GET, "/api/v1/files", Operation::ListFiles),
     route(Method::GET, "/api/v1/files/entry", Operation::ShowFile),
     route(Method::GET, "/api/v1/files/changes", Operation::ListChanges),
+    route(Method::GET, "/api/v1/detections", Operation::ListDetections),
+    route(Method::GET, "/api/v1/detections/{id}", Operation::ShowDetection),
+    route(
+        Method::POST,
+        "/api/v1/detections/{id}/acknowledge",
+        Operation::AcknowledgeDetection,
+    ),
+    route(
+        Method::DELETE,
+        "/api/v1/detections/{id}/acknowledge",
+        Operation::UnacknowledgeDetection,
+    ),
+    route(Method::GET, "/api/v1/scans", Operation::ListScans),
+    route(Method::GET, "/api/v1/scans/{id}", Operation::ShowScan),
     route(Method::GET, "/api/v1/statistics", Operation::ShowStatistics),
     route(Method::POST, "/api/v1/join-tokens", Operation::CreateJoinToken),
     route(Method::GET, "/api/v1/join-tokens", Operation::ListJoinTokens),
@@ -142,6 +162,12 @@ fn handler<S: Store>(operation: Operation) -> MethodRouter<Shared<S>> {
         Operation::ListFiles => get(files::list),
         Operation::ShowFile => get(files::show),
         Operation::ListChanges => get(files::changes),
+        Operation::ListDetections => get(detections::list),
+        Operation::ShowDetection => get(detections::show),
+        Operation::AcknowledgeDetection => post(detections::acknowledge),
+        Operation::UnacknowledgeDetection => delete(detections::unacknowledge),
+        Operation::ListScans => get(scans::list),
+        Operation::ShowScan => get(scans::show),
         Operation::ShowStatistics => get(fleet::statistics),
         Operation::CreateJoinToken => post(join_tokens::create),
         Operation::ListJoinTokens => get(join_tokens::list),

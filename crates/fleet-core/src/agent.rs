@@ -389,6 +389,8 @@ pub struct AgentDetail {
     pub link: crate::link::LinkStatus,
     /// Its key; none where its certificate proves it.
     pub key: Option<KeyStatus>,
+    /// Malware on its host.
+    pub malware: crate::malware::MalwareStatus,
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! An ingest request, checked: the records that can be applied, and those that never can.
-use crate::file::{ChangeAction, FileFacts, MAX_PATH_BYTES};
+use crate::{
+    file::{ChangeAction, FileFacts, MAX_PATH_BYTES},
+    malware_check,
+};
 use chrono::{DateTime, Utc};
 use core_model::{SeqRange, StreamId};
 use fleet_wire::{
-    FileChange, IngestRequest, KindError, RawRecord, Rejected, SnapshotBegin, SnapshotEnd, WirePath, snapshot_kind,
+    FileChange, IngestRequest, KindError, MalwareRecord, RawRecord, Rejected, SnapshotBegin, SnapshotEnd, WirePath,
+    snapshot_kind,
 };
 use serde::de::DeserializeOwned;
 
@@ -38,7 +42,7 @@ pub enum BatchError {
     },
 }
 
-/// What a record does to the files known.
+/// What a record does to what is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// A file is named by a full snapshot. It is a change only if something else was known of it.
@@ -85,6 +89,8 @@ pub enum Effect {
         /// The path it had.
         path: Vec<u8>,
     },
+    /// Something about malware: an event, whatever files there are.
+    Malware(Box<MalwareRecord>),
 }
 
 /// A record that can be applied.
@@ -168,7 +174,8 @@ fn numbers(records: &[RawRecord]) -> Result<SeqRange, BatchError> {
     })
 }
 
-type Refusal = (&'static str, String);
+/// Why a record cannot be applied: the code, and the same for people.
+pub(crate) type Refusal = (&'static str, String);
 
 fn effect(record: &RawRecord) -> Result<Effect, Refusal> {
     match record.kind.as_str() {
@@ -185,6 +192,10 @@ fn effect(record: &RawRecord) -> Result<Effect, Refusal> {
             return Ok(Effect::SnapshotEnd { unseen });
         }
         _ => {}
+    }
+    if let Some(read) = MalwareRecord::from_record(&record.kind, record.body.get()) {
+        let read = read.map_err(|error| ("invalid_body", error.to_string()))?;
+        return malware_check::checked(read).map(|event| Effect::Malware(Box::new(event)));
     }
     let change = FileChange::from_record(&record.kind, &record.body).map_err(|error| match error {
         KindError::Unknown(_) => ("unknown_kind", error.to_string()),

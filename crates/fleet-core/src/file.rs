@@ -106,7 +106,7 @@ fn octal(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("mode `{text}` is not octal, such as 0644"))
 }
 
-fn digest(name: &str, text: &str) -> Result<[u8; 32], String> {
+pub(crate) fn digest(name: &str, text: &str) -> Result<[u8; 32], String> {
     let mut bytes = [0; 32];
     let wrong = || format!("{name} is not 64 hexadecimal digits");
     if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {

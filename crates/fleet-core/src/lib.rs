@@ -29,6 +29,9 @@ mod identity;
 mod link;
 mod link_store;
 mod lockout;
+mod malware;
+mod malware_check;
+mod malware_store;
 mod page;
 mod password;
 mod profile;
@@ -58,10 +61,10 @@ pub use file::{
 };
 pub use files_v1::{FilesV1Batch, FilesV1Error, FilesV1Receipt};
 pub use fleet::{
-    AcceptClaimError, AmendError, ChangePasswordError, ClaimAnswer, CommandOrder, CreateJoinTokenError,
-    EnrollCertifiedError, EnrollError, FilesV1AskError, Fleet, FleetSettings, HeartbeatError, HelloError, IngestError,
-    LoginError, OpenClaimError, OpenedSession, PasswordError, PollClaimError, PutGroupError, RegisterError,
-    RenewKeyError, RotateKeyError, SendCommandError, SetConfigError, Waker,
+    AcceptClaimError, AcknowledgeError, AmendError, ChangePasswordError, ClaimAnswer, CommandOrder,
+    CreateJoinTokenError, EnrollCertifiedError, EnrollError, FilesV1AskError, Fleet, FleetSettings, HeartbeatError,
+    HelloError, IngestError, LoginError, OpenClaimError, OpenedSession, PasswordError, PollClaimError, PutGroupError,
+    RegisterError, RenewKeyError, RotateKeyError, SendCommandError, SetConfigError, Waker,
 };
 pub use glob::Glob;
 pub use identity::{CreatedJoinToken, JoinToken, JoinTokenState, NewJoinToken, NewSession, Operator, Role, StoredUser};
@@ -71,6 +74,11 @@ pub use link::{
 };
 pub use link_store::LinkStore;
 pub use lockout::{Locked, LockoutSettings, LoginGuard};
+pub use malware::{
+    Acknowledgement, DetectionDetail, DetectionFilter, EventFound, EventKey, EventRef, EventsOf, Handling,
+    MalwareStatus, NewDetection, OpenDetections, ScanFilter, StoredDetection, StoredScan, is_open,
+};
+pub use malware_store::MalwareStore;
 pub use page::{Page, PageRequest};
 pub use profile::{AgentProfile, AmendRefusal, Amendment, Assigned, Maintenance};
 pub use selector::{AgentSelector, Group};

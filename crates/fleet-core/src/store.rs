@@ -10,6 +10,8 @@ use crate::{
     files_v1::{FilesV1Batch, FilesV1Receipt},
     identity::{JoinToken, NewJoinToken, NewSession, Operator, StoredUser},
     link_store::LinkStore,
+    malware::{NewDetection, OpenDetections},
+    malware_store::MalwareStore,
     page::{Page, PageRequest},
     token::TokenHash,
 };
@@ -100,10 +102,12 @@ pub struct HeartbeatNoted {
 }
 
 /// A batch was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// It made a snapshot whole, and more is to be dropped than could be at once: [`Store::drop_unnamed`] goes on.
     pub has_more_to_drop: bool,
+    /// Malware that it told of, and that was not known before.
+    pub detected: Vec<NewDetection>,
 }
 
 /// Why a batch was not taken.
@@ -174,6 +178,8 @@ pub struct Statistics {
     pub agents_owing_snapshot: u64,
     /// Commands at each agent, by where they stand.
     pub deliveries: DeliveryCounts,
+    /// Malware that is, or may be, where it was found.
+    pub detections: OpenDetections,
 }
 
 macro_rules! store {
@@ -192,7 +198,7 @@ store! {
     ///
     /// The futures are native, not boxed: which store it is, is chosen once at start, so everything above is generic
     /// over it and nothing is paid for on each call. No type of a database stands here, so that another one fits.
-    trait Store: LinkStore;
+    trait Store: LinkStore, MalwareStore;
 
     /// Whether there is any user: a store without one waits for its first start to end.
     fn has_users(&self) -> bool;

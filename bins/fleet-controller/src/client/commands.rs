@@ -47,7 +47,10 @@ pub(crate) fn commands(output: Output, command: &CommandsCommand) -> anyhow::Res
 fn send(client: &Client, output: Output, args: &SendArgs) -> anyhow::Result<Exit> {
     let request = CommandRequest {
         verb: args.verb.clone(),
-        args: arguments(&args.args)?,
+        args: match &args.json_args {
+            Some(text) => serde_json::from_str(text).context("--args takes a JSON object")?,
+            None => arguments(&args.args)?,
+        },
         to: CommandTarget {
             agents: args.to.clone(),
             all: args.all,

@@ -3,9 +3,11 @@ mod agent_config;
 mod agents;
 mod claims;
 mod commands;
+mod detections;
 mod files;
 mod groups;
 mod join_tokens;
+mod scans;
 mod session;
 mod statistics;
 
@@ -13,9 +15,11 @@ pub(crate) use agent_config::agent_config;
 pub(crate) use agents::agents;
 pub(crate) use claims::{claim, claims};
 pub(crate) use commands::commands;
+pub(crate) use detections::detections;
 pub(crate) use files::files;
 pub(crate) use groups::groups;
 pub(crate) use join_tokens::join_tokens;
+pub(crate) use scans::scans;
 pub(crate) use session::{login, logout};
 pub(crate) use statistics::statistics;
 

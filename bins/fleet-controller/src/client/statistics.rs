@@ -43,6 +43,19 @@ fn text(sums: &StatisticsView) -> String {
         "files",
         format!("{} ({bytes}), {} deleted", sums.files.present, sums.files.deleted),
     );
+    let malware = &sums.open_detections;
+    if malware.total > 0 {
+        line(
+            "malware",
+            format!(
+                "{} open on {} agents ({}), {} of them not acknowledged",
+                malware.total,
+                malware.agents,
+                listed(&malware.outcomes),
+                malware.unacknowledged
+            ),
+        );
+    }
     line("owed", format!("{} records wait at agents", sums.outbox_records));
     if sums.streams_with_gaps > 0 {
         line(

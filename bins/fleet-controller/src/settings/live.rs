@@ -1,5 +1,5 @@
 //! What of the configuration takes effect at the next start, and what at once.
-use super::{AgentsSettings, AuthSettings, ControllerConfig, TlsSettings};
+use super::{AgentsSettings, AuthSettings, ControllerConfig, RetentionSettings, TlsSettings};
 use core_model::{ByteSize, Period};
 use daemon_kit::{BackupSettings, DatabaseBoot, LoggingBoot, LoggingLive, live::Reload, telemetry::TelemetrySettings};
 use serde::Serialize;
@@ -33,6 +33,7 @@ pub(crate) struct Live {
     pub(crate) store: BackupSettings,
     pub(crate) agents: AgentsSettings,
     pub(crate) auth: AuthSettings,
+    pub(crate) retention: RetentionSettings,
     pub(crate) logging: LoggingLive,
 }
 
@@ -47,7 +48,16 @@ impl Reload for ControllerConfig {
     type Live = Live;
 
     // Nobody but its own machine configures a controller: these are the sections, whole.
-    const LOCAL_ONLY: &'static [&'static str] = &["server", "tls", "store", "agents", "auth", "logging", "telemetry"];
+    const LOCAL_ONLY: &'static [&'static str] = &[
+        "server",
+        "tls",
+        "store",
+        "agents",
+        "auth",
+        "retention",
+        "logging",
+        "telemetry",
+    ];
 
     fn split(self) -> (Boot, Live) {
         let Self {
@@ -56,6 +66,7 @@ impl Reload for ControllerConfig {
             store,
             agents,
             auth,
+            retention,
             logging,
             telemetry,
         } = self;
@@ -82,6 +93,7 @@ impl Reload for ControllerConfig {
             store,
             agents,
             auth,
+            retention,
             logging,
         };
         (boot, live)

@@ -31,6 +31,8 @@ pub(crate) struct ControllerConfig {
     pub(crate) agents: AgentsSettings,
     /// Operators.
     pub(crate) auth: AuthSettings,
+    /// How long what agents told is kept.
+    pub(crate) retention: RetentionSettings,
     /// What is logged, and where.
     pub(crate) logging: LoggingSettings,
     /// Where metrics and the log go besides.
@@ -208,6 +210,25 @@ impl Default for AuthSettings {
     }
 }
 
+/// How long what agents told is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct RetentionSettings {
+    /// Detections of malware, with what was done about them, are kept for so long after they arrived.
+    pub(crate) detections: Period,
+    /// Scans for malware are kept for so long after they arrived.
+    pub(crate) scans: Period,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self {
+            detections: Period::from_secs(400 * 24 * 3600),
+            scans: Period::from_secs(90 * 24 * 3600),
+        }
+    }
+}
+
 impl Settings for ControllerConfig {
     fn check(&self, check: &mut Check<'_>) {
         self.logging.check("logging", check);
@@ -255,6 +276,8 @@ impl Settings for ControllerConfig {
             ("agents.claim_life", self.agents.claim_life),
             ("agents.keep_commands", self.agents.keep_commands),
             ("auth.session", self.auth.session),
+            ("retention.detections", self.retention.detections),
+            ("retention.scans", self.retention.scans),
         ] {
             if period.get().is_zero() {
                 check.problem(key, "must be longer than zero", None);
@@ -307,6 +330,11 @@ mod tests {
             ("agents: {rotate_keys_after: 90d}", vec![]),
             ("agents: {remove_silent_after: 23h}", vec!["agents.remove_silent_after"]),
             ("agents: {remove_silent_after: 30d}", vec![]),
+            (
+                "retention: {detections: 0s, scans: 0s}",
+                vec!["retention.detections", "retention.scans"],
+            ),
+            ("retention: {detections: 400d, scans: 1h}", vec![]),
         ] {
             assert_eq!(wrong(text), keys, "{text}");
         }

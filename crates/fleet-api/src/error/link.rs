@@ -2,7 +2,8 @@
 use super::ApiError;
 use axum::http::StatusCode;
 use fleet_core::{
-    AcceptClaimError, AmendError, OpenClaimError, PollClaimError, PutGroupError, SendCommandError, SetConfigError,
+    AcceptClaimError, AcknowledgeError, AmendError, OpenClaimError, PollClaimError, PutGroupError, SendCommandError,
+    SetConfigError,
 };
 use std::time::Duration;
 
@@ -88,6 +89,16 @@ impl From<AmendError> for ApiError {
             AmendError::NameTaken(_) => Self::new(StatusCode::CONFLICT, "name_taken", detail),
             AmendError::Invalid(_) => Self::unprocessable(detail),
             AmendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AcknowledgeError> for ApiError {
+    fn from(error: AcknowledgeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AcknowledgeError::Invalid(_) => Self::unprocessable(detail),
+            AcknowledgeError::Store(error) => error.into(),
         }
     }
 }

@@ -156,6 +156,9 @@ pub struct AgentDetailView {
     /// Its key; none where its certificate proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyStatus>,
+    /// Malware on its host.
+    #[serde(default)]
+    pub malware: super::MalwareStatusView,
 }
 
 /// A stream of records.
@@ -275,6 +278,9 @@ pub struct StatisticsView {
     /// Agents that are asked for a snapshot, because the controller went back in time, and have not begun one yet.
     #[serde(default)]
     pub agents_owing_snapshot: u64,
+    /// Malware that is, or may be, where it was found.
+    #[serde(default)]
+    pub open_detections: super::OpenDetectionsView,
 }
 
 /// Agents by status.
@@ -315,6 +321,7 @@ impl From<Statistics> for StatisticsView {
             outbox_records: sums.outbox_records,
             streams_with_gaps: sums.streams_with_gaps,
             agents_owing_snapshot: sums.agents_owing_snapshot,
+            open_detections: sums.detections.into(),
         }
     }
 }

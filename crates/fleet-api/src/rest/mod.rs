@@ -7,6 +7,7 @@ mod command;
 mod file;
 mod identity;
 mod link;
+mod malware;
 
 pub use agent::{
     AgentCounts, AgentDetailView, AgentQuery, AgentView, GapView, SnapshotView, StatisticsView, StreamView,
@@ -20,6 +21,10 @@ pub use identity::{
 };
 pub use link::{
     CloneView, ConfigRequest, ConfigStateView, ConfigView, DeleteQuery, LinkView, RollbackRequest, SessionView,
+};
+pub use malware::{
+    AcknowledgeRequest, AcknowledgementView, DetectionDetailView, DetectionQuery, DetectionState, DetectionView,
+    EventQuery, HandlingView, MalwareScanView, MalwareStatusView, OpenDetectionsView, ScanQuery,
 };
 
 use serde::{Deserialize, Serialize};

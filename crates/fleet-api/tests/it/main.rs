@@ -15,6 +15,7 @@ mod doors;
 mod fixture;
 mod keys;
 mod link;
+mod malware;
 mod operators;
 mod place;
 mod problems;

@@ -58,6 +58,7 @@ impl<S: Store> Fleet<S> {
                 if taken.has_more_to_drop {
                     self.unnamed.notify_one();
                 }
+                self.detected.tell(agent, &taken.detected);
                 Ok(IngestResponse {
                     accepted_through: batch.seqs.last,
                     rejected: batch.rejected.clone(),

@@ -8,6 +8,7 @@ mod identity;
 mod ingest;
 mod keys;
 mod link;
+mod malware;
 mod registry;
 mod wake;
 
@@ -20,6 +21,7 @@ pub use identity::{ChangePasswordError, CreateJoinTokenError, LoginError, Opened
 pub use ingest::IngestError;
 pub use keys::{EnrollCertifiedError, RenewKeyError, RotateKeyError};
 pub use link::HelloError;
+pub use malware::AcknowledgeError;
 pub use registry::{EnrollError, HeartbeatError, RegisterError};
 pub use wake::Waker;
 
@@ -52,6 +54,10 @@ pub struct FleetSettings {
     pub command_grace: Duration,
     /// Commands that have ended are kept so long.
     pub kept_commands: Duration,
+    /// Detections, and what was done about them, are kept so long after they arrived.
+    pub kept_detections: Duration,
+    /// Scans are kept so long after they arrived.
+    pub kept_scans: Duration,
     /// The longest configuration of an agent, in bytes.
     pub longest_config: usize,
     /// An agent is asked for another key when its own is older; never without.
@@ -64,7 +70,8 @@ pub struct FleetSettings {
 
 impl Default for FleetSettings {
     /// Offline after three minutes; sessions of twelve hours; claims of a day, 1000 of them and 50 from one network;
-    /// deadlines of up to 30 days with 10 minutes of grace; commands kept for 30 days; configurations of 256 KiB.
+    /// deadlines of up to 30 days with 10 minutes of grace; commands kept for 30 days, detections for 400, scans for 90;
+    /// configurations of 256 KiB.
     fn default() -> Self {
         Self {
             offline_after: Duration::from_secs(3 * 60),
@@ -76,6 +83,8 @@ impl Default for FleetSettings {
             longest_deadline: Duration::from_secs(30 * 24 * 3600),
             command_grace: Duration::from_secs(10 * 60),
             kept_commands: Duration::from_secs(30 * 24 * 3600),
+            kept_detections: Duration::from_secs(400 * 24 * 3600),
+            kept_scans: Duration::from_secs(90 * 24 * 3600),
             longest_config: 256 << 10,
             rotate_keys_after: None,
             remove_silent_after: None,
@@ -98,6 +107,7 @@ pub struct Fleet<S> {
     // Rung when an agent is removed.
     removed: Notify,
     wakes: wake::Wakes,
+    detected: malware::Detected,
 }
 
 impl<S: Store> Fleet<S> {
@@ -111,6 +121,7 @@ impl<S: Store> Fleet<S> {
             unnamed: Notify::new(),
             removed: Notify::new(),
             wakes: wake::Wakes::default(),
+            detected: malware::Detected::default(),
         }
     }
 
@@ -134,7 +145,8 @@ impl<S: Store> Fleet<S> {
     /// # Errors
     /// When the store fails.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.store.sweep(now).await
+        self.store.sweep(now).await?;
+        self.forget_malware(now).await
     }
 
     /// Drops a step of what whole snapshots did not name; whether there may be more. To be called again until there is

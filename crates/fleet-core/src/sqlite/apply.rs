@@ -73,8 +73,8 @@ impl<'c> Applier<'c> {
     pub(super) fn apply(&mut self, seq: u64, time: DateTime<Utc>, effect: &Effect) -> rusqlite::Result<()> {
         let seq = signed(seq);
         match effect {
-            // They frame records and are none of a file: `ingest` sees to them.
-            Effect::SnapshotBegin { .. } | Effect::SnapshotEnd { .. } => Ok(()),
+            // They frame records, or are of malware, and are none of a file: `ingest` sees to them.
+            Effect::SnapshotBegin { .. } | Effect::SnapshotEnd { .. } | Effect::Malware(_) => Ok(()),
             Effect::Present { path, facts } => {
                 let before = rows::one(self.connection, self.agent, path)?.and_then(|file| file.facts);
                 let held = self.write(path, seq, time, Some(facts))?;

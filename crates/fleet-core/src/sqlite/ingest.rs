@@ -1,6 +1,7 @@
 //! Batches of records onto the tables.
 use super::{
     apply::Applier,
+    malware::Events,
     registry, snapshot, stream,
     value::{from_json, micros, to_json},
 };
@@ -56,32 +57,47 @@ pub(super) fn ingest(
     if let Some(latest) = batch.entries.iter().map(|entry| entry.time).max() {
         stream::reach(connection, &stream, latest)?;
     }
-    // What an older stream says is superseded from the instant at which a newer one begins to name everything.
+    let of_range = |range: &SeqRange| {
+        let from = batch.entries.partition_point(|entry| entry.seq < range.first);
+        let to = batch.entries.partition_point(|entry| entry.seq <= range.last);
+        &batch.entries[from..to]
+    };
+    // Events are told once, by whichever stream: no snapshot names them anew, so none supersedes them either.
+    let mut events = Events::new(connection, agent, now);
+    for entry in fresh.iter().flat_map(of_range) {
+        if let Effect::Malware(event) = &entry.effect {
+            events.take(entry.time, event)?;
+        }
+    }
+    let detected = events.settle()?;
+    // What an older stream says of files is superseded from the instant at which a newer one begins to name everything.
     let has_newer = newest.is_some_and(|newest| newest.ordinal > stream.ordinal);
     if has_newer && snapshot::is_superseded(connection, agent, &stream)? {
         registry::seen(connection, agent, now)?;
-        return Ok(Ok(Taken::default()));
+        return Ok(Ok(Taken {
+            has_more_to_drop: false,
+            detected,
+        }));
     }
     let mut applier = Applier::new(connection, agent, stream.ordinal)?;
-    for range in fresh {
-        let from = batch.entries.partition_point(|entry| entry.seq < range.first);
-        let to = batch.entries.partition_point(|entry| entry.seq <= range.last);
-        for entry in &batch.entries[from..to] {
-            match &entry.effect {
-                Effect::SnapshotBegin { reason, detail } => {
-                    snapshot::begin(connection, agent, &stream, entry.seq, (reason, detail), entry.time)?;
-                }
-                Effect::SnapshotEnd { unseen } => {
-                    snapshot::end(connection, &stream, entry.seq, unseen, entry.time)?;
-                }
-                effect => applier.apply(entry.seq, entry.time, effect)?,
+    for entry in fresh.iter().flat_map(of_range) {
+        match &entry.effect {
+            Effect::SnapshotBegin { reason, detail } => {
+                snapshot::begin(connection, agent, &stream, entry.seq, (reason, detail), entry.time)?;
             }
+            Effect::SnapshotEnd { unseen } => {
+                snapshot::end(connection, &stream, entry.seq, unseen, entry.time)?;
+            }
+            effect => applier.apply(entry.seq, entry.time, effect)?,
         }
     }
     applier.finish(kept_changes)?;
     registry::seen(connection, agent, now)?;
     let has_more_to_drop = snapshot::first_step(connection, &stream, kept_changes, now)?;
-    Ok(Ok(Taken { has_more_to_drop }))
+    Ok(Ok(Taken {
+        has_more_to_drop,
+        detected,
+    }))
 }
 
 pub(super) fn ingest_files(

@@ -11,6 +11,7 @@ mod identity;
 mod ingest;
 mod keys;
 mod link;
+mod malware;
 mod mark;
 mod open;
 mod readers;
@@ -64,6 +65,7 @@ const COMPONENT: Component = Component {
         include_str!("keys_schema.sql"),
         include_str!("latest_schema.sql"),
         include_str!("profile_schema.sql"),
+        include_str!("malware_schema.sql"),
     ],
 };
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Statements that a connection keeps prepared; there are fewer than this.
-const STATEMENTS: usize = 128;
+const STATEMENTS: usize = 192;
 /// Page cache of the connection that writes, in KiB: paths arrive in any order, so it should hold much of the file
 /// table's inner pages.
 const WRITER_CACHE_KIB: i64 = 65_536;

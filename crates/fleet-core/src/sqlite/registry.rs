@@ -2,7 +2,7 @@
 use super::{
     commands,
     identity::use_join_token,
-    keys, sessions, stream,
+    keys, malware, sessions, stream,
     value::{from_json, id, micros, optional_time, time, to_json, unsigned},
 };
 use crate::{
@@ -277,6 +277,7 @@ pub(super) fn detail(connection: &Connection, agent: &AgentRef) -> rusqlite::Res
         streams: stream::statuses(connection, row_id)?,
         link: sessions::status(connection, row_id)?,
         key: keys::status(connection, row_id)?,
+        malware: malware::status(connection, row_id)?,
     }))
 }
 
@@ -334,6 +335,7 @@ pub(super) fn statistics(
     sums.streams_with_gaps = stream::with_gaps(connection)?;
     sums.deliveries = commands::all_counts(connection)?;
     sums.agents_owing_snapshot = stream::owing_snapshot(connection)?;
+    sums.detections = malware::open(connection)?;
     Ok(sums)
 }
 

@@ -14,7 +14,7 @@ const MOST_SILENT: i64 = 1_000;
 const STEP: i64 = 5_000;
 
 /// What hangs on an agent, in an order in which it can go. Those with many rows go in steps.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 13] = [
     (
         "file",
         "agent = ?1 AND path IN (SELECT path FROM file WHERE agent = ?1 LIMIT ?2)",
@@ -39,6 +39,18 @@ const TABLES: [(&str, &str); 10] = [
     (
         "agent_config",
         "agent = ?1 AND version IN (SELECT version FROM agent_config WHERE agent = ?1 LIMIT ?2)",
+    ),
+    (
+        "detection",
+        "id IN (SELECT id FROM detection WHERE agent = ?1 LIMIT ?2)",
+    ),
+    (
+        "malware_handling",
+        "id IN (SELECT id FROM malware_handling WHERE agent = ?1 LIMIT ?2)",
+    ),
+    (
+        "malware_scan",
+        "id IN (SELECT id FROM malware_scan WHERE agent = ?1 LIMIT ?2)",
     ),
     ("snapshot", "stream IN (SELECT id FROM stream WHERE agent = ?1) AND ?2"),
     ("stream", "agent = ?1 AND ?2"),

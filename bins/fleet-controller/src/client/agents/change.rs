@@ -130,11 +130,13 @@ pub(super) fn remove(client: &Client, agent: &str, is_meant: bool) -> anyhow::Re
         let path = format!("/api/v1/agents/{}", encoded(agent));
         let shown: AgentDetailView = block_on(async { client.get_json(&path).await.map_err(explain) })?;
         eprintln!(
-            "{} ({}), last seen at {}, and what is known of its {} files would go for good; --yes removes it",
+            "{} ({}), last seen at {}, what is known of its {} files, and its scans and detections of malware ({} open) \
+             would go for good; --yes removes it",
             printable(shown.agent.name.as_bytes()),
             shown.agent.id,
             time(&shown.agent.last_seen),
-            shown.agent.files.present
+            shown.agent.files.present,
+            shown.malware.open
         );
         return Ok(Exit::Usage);
     }

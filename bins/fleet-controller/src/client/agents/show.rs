@@ -3,7 +3,7 @@ use super::{labels, time, word};
 use crate::client::agent_config::in_a_line;
 use core_model::ByteSize;
 use daemon_kit::printable;
-use fleet_api::rest::{AgentDetailView, AgentView, ConfigStateView, LinkView, SnapshotView};
+use fleet_api::rest::{AgentDetailView, AgentView, ConfigStateView, LinkView, MalwareStatusView, SnapshotView};
 use fleet_core::{KeyStatus, SnapshotState};
 use std::fmt::Write as _;
 
@@ -33,6 +33,7 @@ pub(super) fn detail(view: &AgentDetailView, config: Option<&ConfigStateView>) -
             agent.files.deleted
         ),
     );
+    malware_lines(&view.malware, &mut line);
     if let Some(health) = &agent.health {
         if let Some(owed) = health.outbox_records {
             line("owed", format!("{owed} records wait at the agent"));
@@ -160,6 +161,33 @@ fn link_lines(link: &LinkView, line: &mut impl FnMut(&str, String)) {
     }
     if link.open_commands > 0 {
         line("commands", format!("{} have not ended", link.open_commands));
+    }
+}
+
+fn malware_lines(malware: &MalwareStatusView, line: &mut impl FnMut(&str, String)) {
+    if malware.open > 0 {
+        line(
+            "malware",
+            format!(
+                "{} open, {} of them not acknowledged",
+                malware.open, malware.unacknowledged
+            ),
+        );
+    }
+    if let Some(last) = &malware.last_scan {
+        let scan = &last.scan;
+        line(
+            "last scan",
+            format!(
+                "{} at {}, rule {}: {} files ({}), {} detections",
+                scan.status.name(),
+                time(&scan.ended_at),
+                printable(scan.rule.as_bytes()),
+                scan.met.files,
+                ByteSize::new(scan.met.bytes).human(),
+                scan.detections
+            ),
+        );
     }
 }
 
