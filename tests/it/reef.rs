@@ -1,4 +1,7 @@
 //! `reef-agent` with a real clamd.
+mod daemon;
+mod fleet;
+mod packed;
 mod parity;
 mod quarantine;
 mod rig;

@@ -1,9 +1,8 @@
 //! The command line.
 use crate::settings::Action;
 use clap::{Args, Parser, Subcommand};
-use core_model::ByteSize;
+use core_model::{ByteSize, Period};
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, ManArgs};
-
 use std::path::PathBuf;
 
 pub(crate) use crate::cli_quarantine::QuarantineCommand;
@@ -58,6 +57,9 @@ pub(crate) struct HowArgs {
     /// Walking threads [default: one for each core, at most 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=50))]
     pub(crate) threads: Option<u8>,
+    /// Go unnoticed rather than fast: one file at a time, with rests between.
+    #[arg(long)]
+    pub(crate) background: bool,
     /// Only say how many files and bytes would be scanned, and what is left out.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -65,8 +67,16 @@ pub(crate) struct HowArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
-    /// The rules there are.
+    /// The rules there are, and when each is due next.
     List,
+    /// When scans are due.
+    Next {
+        /// Of this rule alone.
+        name: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
+    },
     /// Scan by a rule now.
     Run {
         /// Its name.
@@ -76,8 +86,56 @@ pub(crate) enum RulesCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Each rule once, then exit: for cron and Kubernetes CronJobs.
+    #[arg(long)]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) join: JoinArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// File with the join token to enrol with [or REEF_JOIN_TOKEN].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) join_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LeaveArgs {
+    /// Only remove the credentials here, without telling the controller, which may be gone.
+    #[arg(long)]
+    pub(crate) forget: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DetectionsArgs {
+    /// None older than this, such as 24h or 30d.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) since: Option<Period>,
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: u32,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Stay up: scan by the rules when they are due, watch directories, report, serve /health and /metrics.
+    Run(RunArgs),
+    /// How clamd, the rules and what waits for the server are.
+    Status,
+    /// The scans that a running agent made, the newest first.
+    History(HistoryArgs),
+    /// The malware that a running agent found, the newest first.
+    Detections(DetectionsArgs),
     /// Scan files and directories now. Exits 1 where malware was found, 5 where not all could be read.
     Scan(ScanArgs),
     /// The configured rules, and scans by them.
@@ -86,6 +144,8 @@ pub(crate) enum Command {
     /// See what was taken away, bring it back, or delete it for good.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Leave the fleet for good: the controller takes this agent's key away, and the credentials here are removed.
+    Leave(LeaveArgs),
     /// Check, explain and begin a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -2,13 +2,14 @@
 use crate::{
     cli::Output,
     context::Context,
-    quarantine::{Item, ItemError, ItemId, Quarantine, Raw, Restored, Target},
+    quarantine::{Item, ItemId, Quarantine, Raw, Restored, Target, by_hand, find},
 };
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
-use core_model::ByteSize;
+use core_model::{ByteSize, chain};
 use daemon_kit::{Exit, Table, printable, to_stdout};
+use fleet_wire::Outcome;
 use serde::Serialize;
 use std::{
     fs::{File, OpenOptions},
@@ -68,16 +69,27 @@ pub(crate) struct ExportArgs {
 }
 
 pub(crate) fn run(context: &Context, command: &QuarantineCommand) -> anyhow::Result<Exit> {
-    run_in(&context.quarantine(), context.output, context.quiet, command)
+    run_in(
+        (&context.quarantine(), &context.state_file()),
+        context.output,
+        context.quiet,
+        command,
+    )
 }
 
-fn run_in(place: &Path, output: Output, quiet: bool, command: &QuarantineCommand) -> anyhow::Result<Exit> {
+/// `state` is where a running agent hears of what is done.
+fn run_in(
+    (place, state): (&Path, &Path),
+    output: Output,
+    quiet: bool,
+    command: &QuarantineCommand,
+) -> anyhow::Result<Exit> {
     match (Quarantine::open_existing(place)?, command) {
         (it, QuarantineCommand::List) => list(output, quiet, it.as_ref()),
         (None, _) => bail!("nothing is in quarantine at `{}`", place.display()),
         (Some(it), QuarantineCommand::Show(args)) => show(output, &it, args),
-        (Some(it), QuarantineCommand::Restore(args)) => restore(output, &it, args),
-        (Some(it), QuarantineCommand::Delete(args)) => delete(output, &it, args),
+        (Some(it), QuarantineCommand::Restore(args)) => restore(output, (&it, state), args),
+        (Some(it), QuarantineCommand::Delete(args)) => delete(output, (&it, state), args),
         (Some(it), QuarantineCommand::Export(args)) => export(quiet, &it, args),
     }
 }
@@ -177,13 +189,14 @@ fn show(output: Output, quarantine: &Quarantine, args: &ShowArgs) -> anyhow::Res
     Ok(Exit::Done)
 }
 
-fn restore(output: Output, quarantine: &Quarantine, args: &RestoreArgs) -> anyhow::Result<Exit> {
+fn restore(output: Output, (quarantine, state): (&Quarantine, &Path), args: &RestoreArgs) -> anyhow::Result<Exit> {
     let id = find(quarantine, &args.id)?;
     let target = Target {
         to: args.to.as_deref(),
         force: args.force,
     };
     let restored = quarantine.restore(&id, &target)?;
+    tell(state, &id, restored.path.bytes(), Outcome::Restored);
     if output == Output::Table {
         to_stdout(format_args!("{}\n", shown(&restored.path)))?;
     } else {
@@ -205,7 +218,7 @@ fn said(restored: &Restored) -> Exit {
     }
 }
 
-fn delete(output: Output, quarantine: &Quarantine, args: &DeleteArgs) -> anyhow::Result<Exit> {
+fn delete(output: Output, (quarantine, state): (&Quarantine, &Path), args: &DeleteArgs) -> anyhow::Result<Exit> {
     // All must be known before the first is deleted.
     let mut ids = args
         .ids
@@ -220,8 +233,13 @@ fn delete(output: Output, quarantine: &Quarantine, args: &DeleteArgs) -> anyhow:
     let asked = ids.len();
     let mut deleted: Vec<ItemId> = Vec::new();
     for id in ids {
+        // One that cannot be read has no path any more.
+        let path = quarantine.get(&id).map(|item| item.manifest.path.bytes().to_vec());
         match quarantine.delete(&id) {
-            Ok(()) => deleted.push(id),
+            Ok(()) => {
+                tell(state, &id, &path.unwrap_or_default(), Outcome::Purged);
+                deleted.push(id);
+            }
             Err(error) => eprintln!("error: {}", chain(&error)),
         }
     }
@@ -234,6 +252,13 @@ fn delete(output: Output, quarantine: &Quarantine, args: &DeleteArgs) -> anyhow:
         0 => Exit::Environment,
         _ => Exit::Partial,
     })
+}
+
+/// Has a running agent hear of it. That it was done is more than that somebody heard of it.
+fn tell(state: &Path, id: &ItemId, path: &[u8], outcome: Outcome) {
+    if let Err(error) = by_hand(state, id, path, outcome, Utc::now()) {
+        eprintln!("warning: the agent was not told: {error:#}");
+    }
 }
 
 /// Asks at the terminal. Without one, nobody agrees.
@@ -286,36 +311,12 @@ fn export(quiet: bool, quarantine: &Quarantine, args: &ExportArgs) -> anyhow::Re
     Ok(Exit::Done)
 }
 
-/// The item whose id begins like this, if there is only one.
-fn find(quarantine: &Quarantine, text: &str) -> anyhow::Result<ItemId> {
-    let ids = quarantine.ids()?;
-    let mut fitting = ids
-        .iter()
-        .filter(|id| !text.is_empty() && id.to_string().starts_with(text));
-    match (fitting.next(), fitting.next()) {
-        (Some(id), None) => Ok(*id),
-        (Some(_), Some(_)) => bail!("more than one item begins with `{text}`: give more of the id"),
-        (None, _) => bail!("no item begins with `{text}`: `reef-agent quarantine list` shows what there is"),
-    }
-}
-
 fn shown(raw: &Raw) -> String {
     printable(raw.bytes()).into_owned()
 }
 
 fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// An error with all that it comes from.
-fn chain(error: &ItemError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    text
 }
 
 fn print_one(output: Output, value: &impl Serialize) -> anyhow::Result<Exit> {
@@ -347,7 +348,12 @@ mod tests {
     use std::fs;
 
     fn run(site: &Site, command: &QuarantineCommand) -> anyhow::Result<Exit> {
-        run_in(&site.store, Output::Jsonl, true, command)
+        run_in(
+            (&site.store, &site.store.join("no-state.db")),
+            Output::Jsonl,
+            true,
+            command,
+        )
     }
 
     fn restore_of(id: &str) -> QuarantineCommand {

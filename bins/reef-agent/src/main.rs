@@ -3,13 +3,31 @@
 mod cli;
 mod cli_quarantine;
 mod context;
+mod health;
+mod keeper;
+mod keeping;
+mod membership;
+mod metrics;
+mod news;
+mod once;
+mod orders;
+mod parts;
 mod quarantine;
+mod rounds;
 mod rules;
+mod run;
 mod scan;
 mod settings;
+mod signatures;
+mod state;
+mod status;
+mod verbs;
+mod watching;
+mod webhook;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
+use context::Context;
 use daemon_kit::{Exit, cli::ManArgs, to_stdout};
 
 fn main() -> Exit {
@@ -19,12 +37,18 @@ fn main() -> Exit {
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
-    let common = &cli.common;
+    // The log of a look is not its result; that of a run is read by whoever reads the service's.
+    let context = |level| Context::new(&cli.common, level);
     match &cli.command {
-        Command::Scan(args) => scan::run(&context::Context::new(common, "warn")?, args),
-        Command::Rules(command) => rules::run(&context::Context::new(common, "warn")?, command),
-        Command::Quarantine(command) => cli_quarantine::run(&context::Context::new(common, "warn")?, command),
-        Command::Config(command) => daemon_kit::cli::config::<settings::ReefConfig, _>(common, command),
+        Command::Run(args) => run::run(context("info")?, args),
+        Command::Status => status::run(&context("warn")?),
+        Command::History(args) => status::history(&context("warn")?, args),
+        Command::Detections(args) => status::detections(&context("warn")?, args),
+        Command::Scan(args) => scan::command::run(&context("warn")?, args),
+        Command::Rules(command) => rules::run(&context("warn")?, command),
+        Command::Quarantine(command) => cli_quarantine::run(&context("warn")?, command),
+        Command::Leave(args) => membership::leave(&context("warn")?, args),
+        Command::Config(command) => daemon_kit::cli::config_of_daemon::<settings::ReefConfig, _>(&cli.common, command),
         Command::Completions(args) => Ok(args.run(Cli::command()).map(|()| Exit::Done)?),
         Command::Man(args) => man(args),
     }

@@ -70,6 +70,11 @@ impl Daemon {
         self.log.lines()
     }
 
+    /// Whether it has closed its output, as a program does that has ended.
+    pub fn has_ended(&self) -> bool {
+        self.log.after(usize::MAX, Instant::now()).closed
+    }
+
     /// Blocks until `find` finds something in a line that it has printed or will print.
     ///
     /// # Errors

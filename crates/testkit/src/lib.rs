@@ -25,6 +25,8 @@ mod clamd;
 mod daemon;
 mod ending;
 mod faulty;
+#[cfg(unix)]
+mod hostile;
 mod http;
 mod log;
 mod nasty;
@@ -40,9 +42,11 @@ mod wait;
 pub use binaries::binary;
 pub use certificates::{CertificateAuthority, Certified, Validity, self_signed};
 #[cfg(unix)]
-pub use clamd::{Clamd, ClamdOptions, MARKER, eicar};
+pub use clamd::{Clamd, ClamdOptions, ClamdProxy, MARKER, daily_database, eicar};
 pub use daemon::Daemon;
 pub use faulty::{Fault, FaultyProxy, PathIs};
+#[cfg(unix)]
+pub use hostile::hostile_names;
 pub use http::{Answer, http_get};
 pub use nasty::{Nasty, nasty_files};
 pub use otlp::{OtlpAnswer, OtlpLine, OtlpOptions, OtlpPoint, OtlpReceived, OtlpReceiver, OtlpSpan};

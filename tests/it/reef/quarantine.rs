@@ -56,3 +56,44 @@ fn a_rule_takes_away_what_it_finds_and_says_what_it_left() {
     rig.run(&["rules", "run", "web", "--config", "reef.toml"])
         .assert_code(0);
 }
+
+#[test]
+fn the_coming_scans_of_rules_are_shown_with_their_zone() {
+    let rig = Rig::new();
+    let rules = "[[rules]]\nname = \"nightly\"\npaths = [\"/usr\"]\n\
+                 schedule = { when = \"30 2 * * *\", zone = \"Europe/Berlin\" }\n\
+                 [[rules]]\nname = \"by-hand\"\npaths = [\"/etc\"]\n";
+    fs::write(rig.tree().with_file_name("reef.toml"), rules).unwrap();
+    let next = rig.run(&[
+        "rules",
+        "next",
+        "--count",
+        "3",
+        "--output",
+        "json",
+        "--config",
+        "reef.toml",
+    ]);
+    let next: serde_json::Value = next.assert_code(0).json().unwrap();
+    let runs = next.as_array().unwrap();
+    assert_eq!(runs.len(), 3, "{next}");
+    for run in runs {
+        assert_eq!(
+            (&run["rule"], &run["zone"]),
+            (&"nightly".into(), &"Europe/Berlin".into())
+        );
+        assert!(
+            run["due"].as_str().unwrap().contains("T02:30:00") || run["due"].as_str().unwrap().contains("T03:00:00")
+        );
+    }
+    let listed = rig.run(&["rules", "list", "--config", "reef.toml"]).success().unwrap();
+    assert!(
+        listed.stdout().contains("30 2 * * *") && listed.stdout().contains("when asked for"),
+        "{listed}"
+    );
+    let none = rig
+        .run(&["rules", "next", "by-hand", "--config", "reef.toml"])
+        .success()
+        .unwrap();
+    assert!(none.stdout().contains("nothing is due"), "{none}");
+}

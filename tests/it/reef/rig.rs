@@ -68,6 +68,40 @@ impl Rig {
             .home(self.folder.path())
     }
 
+    /// Gives it a configuration, with a rule `tree` over the tree that takes malware away; `more` follows in that rule's
+    /// section, and may begin others.
+    pub(super) fn configure(&self, more: &str) {
+        let text = format!(
+            "[clamd]\nendpoint = \"unix:{}\"\n[health]\nenabled = true\nport = 0\n[[rules]]\nname = \"tree\"\n\
+             paths = [\"{}\"]\naction = \"quarantine\"\n{more}",
+            self.clamd.socket().display(),
+            self.tree().display()
+        );
+        fs::write(self.folder.path().join("reef.toml"), text).unwrap();
+    }
+
+    /// A command of the agent that goes by its configuration.
+    pub(super) fn configured(&self, args: &[&str]) -> Program {
+        Program::named("reef-agent")
+            .unwrap()
+            .args(args)
+            .args(["--config", "reef.toml", "--data-dir", "data"])
+            .home(self.folder.path())
+    }
+
+    /// The daemon, once it is up.
+    pub(super) fn daemon(&self) -> Daemon {
+        let daemon = self.configured(&["run"]).start().unwrap();
+        daemon.wait_for_text("reef-agent is up").unwrap();
+        daemon
+    }
+
+    /// What one of the agent's commands prints as a document.
+    pub(super) fn json(&self, args: &[&str]) -> Value {
+        let args = [args, &["--output", "json"]].concat();
+        self.configured(&args).run().unwrap().success().unwrap().json().unwrap()
+    }
+
     pub(super) fn run(&self, args: &[&str]) -> Output {
         self.program(args).run().unwrap()
     }

@@ -8,7 +8,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use testkit::{ClamdOptions, MARKER, eventually};
+use testkit::{ClamdOptions, ClamdProxy, MARKER, eventually};
 
 /// Nothing was met that did not end in one way.
 fn is_whole(report: &Value) {
@@ -130,7 +130,7 @@ fn what_is_known_to_be_clean_is_asked_again_only_when_it_or_the_signatures_chang
     rig.write("later", b"some text, A-BODY-THAT-IS-KNOWN-LATER, and more");
     rig.infect("eicar");
     let directory = format!("clamd.database_directory={}", rig.clamd.database().display());
-    let known = ["--set", &directory];
+    let known = ["--set", &directory, "--set", "verdicts.recheck_within=0s"];
     // A file that has just changed may change again unseen: it is remembered some seconds later.
     eventually("all verdicts to be remembered", || {
         let report = rig.scan(1, &known);
@@ -163,6 +163,42 @@ fn what_is_known_to_be_clean_is_asked_again_only_when_it_or_the_signatures_chang
 }
 
 #[test]
+fn what_is_clean_by_older_signatures_is_shown_apart_until_its_turn_comes() {
+    let rig = Rig::new();
+    rig.fill(20);
+    let directory = format!("clamd.database_directory={}", rig.clamd.database().display());
+    let known = ["--set", &directory, "--set", "verdicts.recheck_within=3650d"];
+    eventually("all verdicts to be remembered", || {
+        Ok((files(&rig.scan(0, &known), "remembered") == 20).then_some(()))
+    })
+    .unwrap();
+    rig.clamd.reload_with("Test.More", b"SOMETHING-ELSE").unwrap();
+    let report = rig.scan(0, &known);
+    is_whole(&report);
+    let counted = ["clean", "remembered", "remembered_aged"].map(|end| files(&report, end));
+    assert_eq!(counted, [0, 0, 20], "{report}");
+    assert!(report["oldest_verdict"]["age_secs"].is_u64(), "{report}");
+    let text = rig.run(&[&["scan", "tree"], &known[..]].concat()).assert_code(0);
+    assert!(text.stdout().contains("clean by older signatures"), "{text}");
+    assert_eq!(files(&rig.scan(0, &[&known[..], &["--fresh"]].concat()), "clean"), 20);
+}
+
+#[test]
+fn malware_is_deleted_only_where_that_is_asked_for_by_name() {
+    let rig = Rig::new();
+    rig.fill(3);
+    rig.infect("eicar");
+    rig.scan(1, &[]);
+    assert!(rig.tree().join("eicar").exists());
+    let report = rig.scan(1, &["--action", "delete"]);
+    is_whole(&report);
+    assert_eq!(report["detections"][0]["outcome"], "deleted", "{report}");
+    assert!(!rig.tree().join("eicar").exists() && rig.tree().join("d0/f0").exists());
+    let kept = rig.run(&["quarantine", "list", "--output", "json"]).success().unwrap();
+    assert!(!kept.stdout().contains("eicar"), "{kept}");
+}
+
+#[test]
 fn a_clamd_that_is_killed_and_comes_back_costs_a_scan_nothing_but_time() {
     let mut rig = Rig::new();
     rig.fill(3_000);
@@ -184,6 +220,40 @@ fn a_clamd_that_is_killed_and_comes_back_costs_a_scan_nothing_but_time() {
         ),
         (3_000, 1, 0)
     );
+}
+
+#[test]
+fn whoever_hangs_up_in_clamd_s_place_costs_no_file_its_verdict() {
+    let mut rig = Rig::new();
+    rig.fill(2_000);
+    rig.infect("d3/eicar");
+    // As a forwarder of ports does it whose daemon is away.
+    let proxy = ClamdProxy::start(&rig.clamd).unwrap();
+    for endpoint in [
+        format!("clamd.endpoint=unix:{}", proxy.socket().display()),
+        format!("clamd.endpoint=tcp:{}", proxy.tcp()),
+    ] {
+        let args = [
+            "scan",
+            "tree",
+            "--no-memory",
+            "--output",
+            "json",
+            "-v",
+            "--set",
+            &endpoint,
+        ];
+        let scan = rig.start(&args);
+        scan.wait_for_text("clamd answers").unwrap();
+        rig.clamd.kill_hard().unwrap();
+        scan.wait_for_text("clamd is away").unwrap();
+        rig.clamd.restart().unwrap();
+        let (status, report) = ended(scan);
+        assert_eq!(status, 1, "{report}");
+        is_whole(&report);
+        let counted = ["clean", "infected", "failed"].map(|end| files(&report, end));
+        assert_eq!(counted, [2_000, 1, 0], "{report}");
+    }
 }
 
 #[test]

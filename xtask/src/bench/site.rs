@@ -47,7 +47,7 @@ impl Site {
         let (site, controller) = Self::new(profile)?;
         TreePlan { files, seed: 1 }.create(&site.tree)?;
         site.fleet.configure(&[&site.tree])?;
-        let token = site.fleet.join_token()?;
+        let token = site.fleet.join_token("bench")?;
         site.fleet.scan(&token)?;
         Ok((site, controller))
     }

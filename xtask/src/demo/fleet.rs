@@ -30,7 +30,7 @@ impl Fleet {
         }
     }
 
-    fn program(&self, name: &str) -> Program {
+    pub(crate) fn program(&self, name: &str) -> Program {
         Program::at(self.programs.join(name)).home(&self.home)
     }
 
@@ -56,9 +56,9 @@ impl Fleet {
         self.client(&[args, &["--output", "json"]].concat())?.json()
     }
 
-    /// A token with which the scanner can enrol.
-    pub(crate) fn join_token(&self) -> Result<String> {
-        let created = self.json(&["join-tokens", "create", "--name", "demo"])?;
+    /// A token with which an agent can enrol.
+    pub(crate) fn join_token(&self, name: &str) -> Result<String> {
+        let created = self.json(&["join-tokens", "create", "--name", name])?;
         Ok(created["token"].as_str().context("no join token")?.to_owned())
     }
 

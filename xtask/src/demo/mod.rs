@@ -1,12 +1,14 @@
-//! `cargo xtask demo`: a controller and a scanner on this machine, doing real work.
+//! `cargo xtask demo`: a controller, a scanner and reef-agent on this machine, doing real work.
 pub(crate) mod fleet;
+mod malware;
 mod tree;
 
 use crate::{interrupt::Interrupt, process, setup};
 use anyhow::{Context, Result, bail};
 use fleet::{AGENT, Fleet};
+use malware::Malware;
 use std::{fs, path::PathBuf, time::Instant};
-use testkit::Daemon;
+use testkit::{Clamd, Daemon};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -42,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     story.say("a controller starts, on SQLite, with nothing beside it")?;
     let controller = fleet.serve()?;
     println!("{}", fleet.url);
-    let token = fleet.join_token()?;
+    let token = fleet.join_token("demo")?;
 
     let own = tree::Planted::new(fleet.home.join("tree"))?;
     let path = fs::canonicalize(&args.path).with_context(|| format!("cannot scan `{}`", args.path.display()))?;
@@ -89,12 +91,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("the controller's picture is wrong:\n{}", wrong.join("\n"));
     }
     story.say("all of it is exactly what was done")?;
+    // It lives as long as somebody may look around.
+    let _malware = malware(&mut story, &fleet)?;
     if args.once {
         let status = controller.stop()?;
         anyhow::ensure!(status.success(), "the controller ended with {status}");
         return Ok(());
     }
     linger(&fleet, controller, story)
+}
+
+/// Has malware found; none where clamd cannot be had, and that is said.
+fn malware(story: &mut Story, fleet: &Fleet) -> Result<Option<Malware>> {
+    if !Clamd::is_installed() {
+        story.say("malware is left out: ClamAV's daemon is not installed (Debian: apt install clamav-daemon)")?;
+        return Ok(None);
+    }
+    story.say("clamd starts, and reef-agent scans a tree with ClamAV's test file in it")?;
+    let malware = Malware::plant(fleet)?;
+    print!("{}", malware.scan(fleet, &fleet.join_token("demo-malware")?)?.stdout());
+    story.say("it is in quarantine, and the controller knows")?;
+    print!("{}", malware.quarantine(fleet)?.stdout());
+    print!("{}", malware.detections(fleet)?.stdout());
+    Ok(Some(malware))
 }
 
 /// What is told on the way, and since when.
@@ -120,7 +139,9 @@ fn linger(fleet: &Fleet, controller: Daemon, story: Story) -> Result<()> {
          fleet-controller agents\n  \
          fleet-controller files list --agent {AGENT} --name '*.conf'\n  \
          touch tree/another && scanner run --once --config scanner.yaml --data-dir scanner\n  \
-         fleet-controller files changes --agent {AGENT} --limit 5\n",
+         fleet-controller files changes --agent {AGENT} --limit 5\n  \
+         fleet-controller detections\n  \
+         reef-agent quarantine list --config reef.toml --data-dir reef\n",
         url = fleet.url,
         home = fleet.home.display(),
         bin = fleet.programs.display(),

@@ -9,7 +9,7 @@ const SHELLS: [(&str, &str); 3] = [("bash", "{}.bash"), ("zsh", "_{}"), ("fish",
 
 /// Every file: the program, what it prints of itself, and the pages of the workspace.
 pub(super) fn gather(product: &Product, program: &Path) -> Result<Vec<Entry>> {
-    let Product { name, page, is_service } = product;
+    let Product { name, page } = product;
     let bytes = fs::read(program).with_context(|| format!("could not read {}", program.display()))?;
     let mut entries = vec![
         Entry::program(*name, bytes),
@@ -23,13 +23,17 @@ pub(super) fn gather(product: &Product, program: &Path) -> Result<Vec<Entry>> {
             printed(program, &["config", "init"])?.into_bytes(),
         ),
     ];
-    if *is_service {
-        let unit = read(&format!("packaging/systemd/{name}.service"))?;
-        entries.push(Entry::file(format!("systemd/{name}.service"), unit));
-    }
-    let user = format!("packaging/sysusers.d/{name}.conf");
-    if process::root().join(&user).is_file() {
-        entries.push(Entry::file(format!("sysusers.d/{name}.conf"), read(&user)?));
+    let unit = read(&format!("packaging/systemd/{name}.service"))?;
+    entries.push(Entry::file(format!("systemd/{name}.service"), unit));
+    // Not every product has a user of its own, or something to add to its unit.
+    for more in [
+        format!("sysusers.d/{name}.conf"),
+        format!("systemd/{name}-quarantine.conf"),
+    ] {
+        let page = format!("packaging/{more}");
+        if process::root().join(&page).is_file() {
+            entries.push(Entry::file(more, read(&page)?));
+        }
     }
     for (shell, file) in SHELLS {
         let script = printed(program, &["completions", shell])?;

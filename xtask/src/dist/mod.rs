@@ -34,25 +34,20 @@ pub(crate) struct Args {
 pub(crate) struct Product {
     pub(crate) name: &'static str,
     pub(crate) page: &'static str,
-    /// Whether it stays up, and so comes with a unit.
-    pub(crate) is_service: bool,
 }
 
 pub(crate) const PRODUCTS: [Product; 3] = [
     Product {
         name: "fleet-controller",
         page: "controller.md",
-        is_service: true,
     },
     Product {
         name: "reef-agent",
         page: "reef-agent.md",
-        is_service: false,
     },
     Product {
         name: "scanner",
         page: "scanner.md",
-        is_service: true,
     },
 ];
 
@@ -216,11 +211,8 @@ mod tests {
             .collect();
         found.sort_unstable();
         assert_eq!(found, PRODUCTS.map(|product| product.name));
-        for Product { name, page, is_service } in &PRODUCTS {
+        for Product { name, page } in &PRODUCTS {
             assert!(process::root().join("docs").join(page).is_file(), "{page}");
-            if !is_service {
-                continue;
-            }
             let unit = process::root().join(format!("packaging/systemd/{name}.service"));
             let unit = fs::read_to_string(&unit).unwrap();
             for line in ["Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict"] {

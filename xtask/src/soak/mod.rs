@@ -3,7 +3,15 @@ mod corrupt;
 mod files;
 mod host;
 mod kill;
+#[cfg(target_os = "linux")]
+mod malware;
 mod mutate;
+#[cfg(target_os = "linux")]
+mod reef;
+#[cfg(target_os = "linux")]
+mod verdicts;
+#[cfg(target_os = "linux")]
+mod watched;
 
 use crate::process;
 use anyhow::{Result, ensure};
@@ -21,6 +29,12 @@ pub(crate) enum Command {
     Kill(HostArgs),
     /// The scanner's state damaged at random places: it recovers, and the server's picture is true.
     Corrupt(HostArgs),
+    /// The agent for malware, while clamd, files, connections and itself are killed, stopped, changed and forbidden.
+    Malware(MalwareArgs),
+    /// Clean files that become infected behind a scan's back: the next one finds each.
+    Verdicts(VerdictArgs),
+    /// Malware in bursts in a directory that a running agent watches: each is told and taken away, and nothing else.
+    Watched(WatchedArgs),
 }
 
 /// How often, and where the randomness begins.
@@ -62,6 +76,54 @@ pub(crate) struct HostArgs {
     profile: String,
 }
 
+#[derive(clap::Args)]
+pub(crate) struct MalwareArgs {
+    /// How many files, in as many rounds as that takes.
+    #[arg(long, default_value_t = 100_000)]
+    count: u64,
+    /// Where the randomness begins; the same seed plans the same again, while scans run at other instants.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many files the tree of one round has.
+    #[arg(long, default_value_t = 2_000)]
+    files: u64,
+    /// How much goes wrong in each round, at most.
+    #[arg(long, default_value_t = 40)]
+    events: u64,
+    /// Only this round.
+    #[arg(long, value_name = "N")]
+    only: Option<u64>,
+    /// Use the programs of this profile, `release` or `dev`.
+    #[arg(long, default_value = "release")]
+    profile: String,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct VerdictArgs {
+    /// How many mutations.
+    #[arg(long, default_value_t = 10_000)]
+    count: u64,
+    /// Where the randomness begins; the same seed makes the same mutations again, while scans run at other instants.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Use the programs of this profile, `release` or `dev`.
+    #[arg(long, default_value = "release")]
+    profile: String,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct WatchedArgs {
+    /// How many infected files.
+    #[arg(long, default_value_t = 10_000)]
+    count: u64,
+    /// Where the randomness begins; the same seed drops the same again.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Use the programs of this profile, `release` or `dev`.
+    #[arg(long, default_value = "release")]
+    profile: String,
+}
+
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Scan(repeat) => {
@@ -81,7 +143,66 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         }
         Command::Kill(args) => on_a_host(&kill::SOAK, args),
         Command::Corrupt(args) => on_a_host(&corrupt::SOAK, args),
+        Command::Malware(args) => while_all_goes_wrong(args),
+        Command::Verdicts(args) => behind_its_back(args),
+        Command::Watched(args) => before_its_eyes(args),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn while_all_goes_wrong(args: &MalwareArgs) -> Result<()> {
+    ensure!(args.count > 0 && args.files > 0, "nothing to do");
+    let plan = malware::Plan {
+        program: process::programs(&args.profile)?.join("reef-agent"),
+        seed: args.seed,
+        files: args.files,
+        events: args.events,
+    };
+    let rounds = args.count.div_ceil(args.files);
+    let numbers = args.only.map_or(0..rounds, |only| only..only + 1);
+    let began = std::time::Instant::now();
+    let done = malware::soak(&plan, numbers)?;
+    let took = began.elapsed().as_secs_f64();
+    println!("malware of seed {}, {took:.0} s: {done}", args.seed);
+    done.is_timely()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn while_all_goes_wrong(_: &MalwareArgs) -> Result<()> {
+    anyhow::bail!("this soak is written for Linux")
+}
+
+#[cfg(target_os = "linux")]
+fn behind_its_back(VerdictArgs { count, seed, profile }: &VerdictArgs) -> Result<()> {
+    ensure!(*count > 0, "nothing to do");
+    let agent = process::programs(profile)?.join("reef-agent");
+    let began = std::time::Instant::now();
+    let done = verdicts::soak(agent, *count, *seed)?;
+    println!(
+        "verdicts of seed {seed}, {:.0} s: {done}",
+        began.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn behind_its_back(_: &VerdictArgs) -> Result<()> {
+    anyhow::bail!("this soak is written for Linux")
+}
+
+#[cfg(target_os = "linux")]
+fn before_its_eyes(WatchedArgs { count, seed, profile }: &WatchedArgs) -> Result<()> {
+    ensure!(*count > 0, "nothing to do");
+    let agent = process::programs(profile)?.join("reef-agent");
+    let began = std::time::Instant::now();
+    let done = watched::soak(agent, *count, *seed)?;
+    println!("watched of seed {seed}, {:.0} s: {done}", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn before_its_eyes(_: &WatchedArgs) -> Result<()> {
+    anyhow::bail!("this soak is written for Linux")
 }
 
 /// The tests of a package whose names hold `name`, optimised.

@@ -28,6 +28,11 @@ impl ItemId {
         ))
     }
 
+    /// The UUID inside.
+    pub(crate) const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+
     /// Its 16 bytes.
     pub(super) const fn bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

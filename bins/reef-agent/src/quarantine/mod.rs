@@ -15,6 +15,7 @@ mod id;
 mod manifest;
 mod place;
 mod raw;
+mod recent;
 mod recover;
 mod remove;
 mod restore;
@@ -22,6 +23,7 @@ mod seal;
 mod stamp;
 mod store;
 mod take;
+mod telling;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -32,10 +34,12 @@ pub(crate) use manifest::{Manifest, ManifestError};
 pub(crate) use raw::Raw;
 pub(crate) use restore::{Restored, Target};
 pub(crate) use stamp::FileTime;
+pub(crate) use telling::{by_hand, find, restore, tell_unknown};
 
 pub(crate) use {error::TakeError, stamp::Stamp, take::Taken};
 
 use chrono::{DateTime, Utc};
+use recent::Recent;
 use serde::Serialize;
 use std::{io, path::Path, time::Duration};
 use store::{Part, Store};
@@ -43,6 +47,7 @@ use store::{Part, Store};
 /// A quarantine. Several processes may use the same.
 pub(crate) struct Quarantine {
     store: Store,
+    recent: Recent,
 }
 
 /// What lies in quarantine.
@@ -72,7 +77,10 @@ impl Quarantine {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let store = Store::open(path)?;
         recover::recover(&store)?;
-        Ok(Self { store })
+        Ok(Self {
+            store,
+            recent: Recent::default(),
+        })
     }
 
     /// As [`open`](Self::open), but makes none: `None` where there is none.
@@ -87,12 +95,13 @@ impl Quarantine {
         }
     }
 
-    /// Takes a file away.
+    /// Takes a file away. One that this process has just taken away, by another scan that met it at the same time, is that
+    /// item.
     ///
     /// # Errors
     /// See [`TakeError`]: but for one case of two accidents at once, the file is where it was.
     pub(crate) fn take(&self, taken: &Taken<'_>, now: DateTime<Utc>) -> Result<Item, TakeError> {
-        take::take(&self.store, taken, now)
+        self.recent.once(taken, || take::take(&self.store, taken, now))
     }
 
     /// All there is.

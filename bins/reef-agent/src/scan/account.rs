@@ -10,6 +10,9 @@ pub(crate) enum End {
     Clean,
     /// It is as it was when clamd found nothing, by the same signatures.
     Remembered,
+    /// It is as it was when clamd found nothing, by signatures that are not in use any more; its turn to be judged again
+    /// has not come.
+    RememberedAged,
     /// clamd found malware.
     Infected,
     /// It is more than clamd looks at, or than the rule lets through: nobody can say what is in it.
@@ -30,9 +33,10 @@ pub(crate) enum End {
 
 impl End {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Clean,
         Self::Remembered,
+        Self::RememberedAged,
         Self::Infected,
         Self::OverLimit,
         Self::Excluded,
@@ -48,10 +52,28 @@ impl End {
         match self {
             Self::Clean => "clean",
             Self::Remembered => "clean as before",
+            Self::RememberedAged => "clean by older signatures",
             Self::Infected => "infected",
             Self::OverLimit => "over a limit",
             Self::Excluded => "excluded",
             Self::Symlink => "symbolic links",
+            Self::Special => "special",
+            Self::Unreadable => "unreadable",
+            Self::Vanished => "vanished",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Its key in reports, also in those to a controller.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Remembered => "remembered",
+            Self::RememberedAged => "remembered_aged",
+            Self::Infected => "infected",
+            Self::OverLimit => "over_limit",
+            Self::Excluded => "excluded",
+            Self::Symlink => "symlink",
             Self::Special => "special",
             Self::Unreadable => "unreadable",
             Self::Vanished => "vanished",

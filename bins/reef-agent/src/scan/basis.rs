@@ -30,12 +30,14 @@ fn of(version: &Version, settings: &ClamdSettings) -> Basis {
     Basis {
         engine: version.engine.clone(),
         signatures: parts.into_iter().flatten().collect::<Vec<_>>().join("/"),
-        limits: format!(
-            "file {}, stream {}",
-            settings.max_file_size.bytes(),
-            settings.stream_max_length.bytes()
-        ),
+        limits: limits(settings),
     }
+}
+
+/// By how much of a file it is judged, as far as is known.
+pub(super) fn limits(settings: &ClamdSettings) -> String {
+    let (file, stream) = (settings.max_file_size.bytes(), settings.stream_max_length.bytes());
+    format!("file {file}, stream {stream}")
 }
 
 /// Names, lengths and times of the files in it.

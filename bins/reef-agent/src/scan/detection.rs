@@ -1,5 +1,7 @@
 //! Malware that was found.
 use chrono::{DateTime, Utc};
+use core_model::EventId;
+use fleet_wire::{Outcome, WirePath};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{fs::File, io, os::unix::fs::FileExt as _};
@@ -7,11 +9,14 @@ use std::{fs::File, io, os::unix::fs::FileExt as _};
 /// Malware that was found.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Detection {
-    /// The file; bytes that are no UTF-8 are replaced.
-    pub(crate) path: String,
-    /// Its path in base64, where that is not UTF-8.
+    /// Its id.
+    pub(crate) id: EventId,
+    /// The scan in which it was found; none where it was found in a watched file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) path_raw: Option<String>,
+    pub(crate) scan: Option<EventId>,
+    /// The file.
+    #[serde(flatten)]
+    pub(crate) path: WirePath,
     /// What clamd calls it.
     pub(crate) signatures: Vec<String>,
     /// SHA-256 of its content, in hex; none where it could not be read again.
@@ -21,18 +26,59 @@ pub(crate) struct Detection {
     pub(crate) size: u64,
     /// Its numeric owner.
     pub(crate) uid: u32,
-    /// The id under which it lies in quarantine, where it was taken away.
+    /// Its owner's name, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<String>,
+    /// What became of it at once.
+    pub(crate) outcome: Outcome,
+    /// Why it is still there, where it was to be taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+    /// The id under which it lies in quarantine, where it was taken there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) quarantined: Option<String>,
-    /// Why it was not taken away, where it was to be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) not_quarantined: Option<String>,
     /// The rule by which it was scanned.
     pub(crate) rule: String,
     /// When.
     pub(crate) time: DateTime<Utc>,
     /// Malware by what clamd and which signatures.
     pub(crate) judged_by: String,
+}
+
+impl From<&Detection> for fleet_wire::Detection {
+    fn from(found: &Detection) -> Self {
+        Self {
+            id: found.id,
+            path: found.path.clone(),
+            signatures: found.signatures.clone(),
+            sha256: found.sha256.clone(),
+            size: found.size,
+            uid: Some(found.uid),
+            owner: found.owner.clone(),
+            rule: found.rule.clone(),
+            scan: found.scan,
+            engine: found.judged_by.clone(),
+            outcome: found.outcome,
+            detail: found.detail.clone(),
+            quarantine_id: found.quarantined.clone(),
+        }
+    }
+}
+
+/// An id for what happened at `at`.
+///
+/// # Errors
+/// When the system has no random bits.
+pub(crate) fn event_id(at: DateTime<Utc>) -> Result<EventId, getrandom::Error> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)?;
+    Ok(EventId::new(at, random))
+}
+
+/// The name of a user of this machine. Blocks, where users are kept by a server.
+pub(super) fn owner(uid: u32) -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
+    user.ok().flatten().map(|user| user.name)
 }
 
 /// Read at a time.
@@ -69,5 +115,11 @@ mod tests {
         file.seek(SeekFrom::Start(2)).unwrap();
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(&file).unwrap(), known);
+    }
+
+    #[test]
+    fn root_has_a_name_and_a_number_that_nobody_has_does_not() {
+        assert_eq!(owner(0).as_deref(), Some("root"));
+        assert_eq!(owner(4_111_222_333), None);
     }
 }

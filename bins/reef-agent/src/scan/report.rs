@@ -1,15 +1,21 @@
 //! What a scan came to: for people, and as one document.
 use super::{
     account::{Account, End},
+    ageing::OldestVerdict,
     detection::Detection,
     failures::Failure,
 };
+use chrono::{DateTime, Utc};
 use clamd_proto::Version;
-use core_model::ByteSize;
+use core_model::{ByteSize, EventId};
 use daemon_kit::{Exit, Table, printable};
 use fsscan::{Coverage, Reason, Rule, Tally, WalkSummary};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    time::Instant,
+};
 
 /// So many failures are shown to people; the document has more.
 const SHOWN: usize = 20;
@@ -49,6 +55,14 @@ pub(crate) struct JudgedBy {
     pub(crate) database: Option<u32>,
 }
 
+/// As clamd itself says it.
+impl fmt::Display for JudgedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClamAV {}", self.engine)?;
+        self.database.map_or(Ok(()), |database| write!(f, "/{database}"))
+    }
+}
+
 impl From<&Version> for JudgedBy {
     fn from(version: &Version) -> Self {
         Self {
@@ -58,9 +72,35 @@ impl From<&Version> for JudgedBy {
     }
 }
 
+/// Which scan it is, and when it began.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) id: EventId,
+    rule: String,
+    started_at: DateTime<Utc>,
+    began: Instant,
+}
+
+impl Span {
+    pub(super) fn begin(rule: &str, id: EventId) -> Self {
+        Self {
+            id,
+            rule: rule.to_owned(),
+            started_at: Utc::now(),
+            began: Instant::now(),
+        }
+    }
+}
+
 /// What a scan came to.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    /// Its id.
+    pub(crate) id: EventId,
+    /// The rule by which it was made.
+    pub(crate) rule: String,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) ended_at: DateTime<Utc>,
     /// Nothing was judged: it was only looked at what would be.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) dry_run: bool,
@@ -73,13 +113,20 @@ pub(crate) struct Report {
     /// Files that were met and ended in no way: 0, or this program has a fault.
     pub(crate) unaccounted: i64,
     pub(crate) left_out: Vec<LeftOut>,
+    /// Malware: the first ten thousand.
     pub(crate) detections: Vec<Detection>,
+    /// So many more were told, and are not listed.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) detections_unlisted: u64,
     /// Files of which nobody can say whether they are clean: the first of them.
     pub(crate) failures: Vec<Failure>,
     /// Paths that could not be scanned at all.
     pub(crate) missing: Vec<String>,
     /// Files that changed while they were read: judged as they were then.
     pub(crate) changed_meanwhile: u64,
+    /// The oldest signatures that a file is clean by, where they are older than those in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_verdict: Option<OldestVerdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clamd: Option<JudgedBy>,
     /// It was ended before it was through.
@@ -94,16 +141,26 @@ pub(crate) struct Report {
 
 impl Report {
     /// Of what was met and how it ended. The rest is filled in by whoever knows it.
-    pub(crate) fn new(coverage: &Coverage, singles: Tally, mut ends: Account, walked: &WalkSummary) -> Self {
+    pub(super) fn new(
+        span: Span,
+        coverage: &Coverage,
+        singles: Tally,
+        mut ends: Account,
+        walked: &WalkSummary,
+    ) -> Self {
         ends.left_out(coverage);
         let mut met = coverage.met();
         met.add(singles);
-        let account = End::ALL.iter().map(|end| (key(*end), ends.get(*end).into()));
+        let account = End::ALL.iter().map(|end| (end.key(), ends.get(*end).into()));
         let missing = walked
             .roots
             .iter()
             .filter(|root| !root.outcome.is_scanned() && !walked.stopped);
         Self {
+            id: span.id,
+            rule: span.rule,
+            started_at: span.started_at,
+            ended_at: Utc::now(),
             dry_run: false,
             met: met.into(),
             directories: coverage.dirs,
@@ -111,15 +168,17 @@ impl Report {
             unaccounted: ends.unaccounted(met),
             left_out: left_out(coverage),
             detections: Vec::new(),
+            detections_unlisted: 0,
             failures: Vec::new(),
             missing: missing
                 .map(|root| format!("{}: {}", root.path.display(), root.outcome))
                 .collect(),
             changed_meanwhile: 0,
+            oldest_verdict: None,
             clamd: None,
             stopped: walked.stopped,
             gave_up: None,
-            duration_secs: 0.0,
+            duration_secs: span.began.elapsed().as_secs_f64(),
             ends,
         }
     }
@@ -175,6 +234,19 @@ impl Report {
         table.row(["met".to_owned(), self.met.files.to_string(), bytes(self.met.bytes)]);
         let _ = write!(text, "{table}");
         self.left_out_text(&mut text);
+        if let Some(oldest) = &self.oldest_verdict {
+            let OldestVerdict {
+                signatures, age_secs, ..
+            } = oldest;
+            let hours = age_secs / 3600;
+            let _ = writeln!(
+                text,
+                "the oldest signatures that a file is clean by: {}, last in use {} d {:02} h ago",
+                printable(signatures.as_bytes()),
+                hours / 24,
+                hours % 24
+            );
+        }
         if let Some(reason) = &self.gave_up {
             let _ = writeln!(text, "clamd was given up: {reason}");
         }
@@ -208,27 +280,11 @@ impl Report {
             };
         }
     }
-
-    /// The time that it took.
-    pub(crate) fn took(mut self, duration: Duration) -> Self {
-        self.duration_secs = duration.as_secs_f64();
-        self
-    }
 }
 
-const fn key(end: End) -> &'static str {
-    match end {
-        End::Clean => "clean",
-        End::Remembered => "remembered",
-        End::Infected => "infected",
-        End::OverLimit => "over_limit",
-        End::Excluded => "excluded",
-        End::Symlink => "symlink",
-        End::Special => "special",
-        End::Unreadable => "unreadable",
-        End::Vanished => "vanished",
-        End::Failed => "failed",
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What rules and borders left out, each with its name.

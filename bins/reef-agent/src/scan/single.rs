@@ -2,9 +2,9 @@
 use super::{
     account::{Account, End},
     failures::Failures,
-    visit::{Job, in_words, now_ns},
+    job::{By, Job, in_words, now_ns},
+    judge::Sent,
 };
-use crate::quarantine::Stamp;
 use fsscan::{FileKind, FileStat, Tally};
 use rustix::fs::{Mode, OFlags, open};
 use std::{fs::File, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 pub(super) fn send(
     path: &Path,
     most: u64,
-    jobs: &mpsc::Sender<Job>,
+    by: &Arc<By>,
+    jobs: &mpsc::Sender<Sent>,
     account: &mut Account,
     failures: &mut Failures,
 ) -> Tally {
@@ -24,10 +25,9 @@ pub(super) fn send(
     let opened = open(path, flags, Mode::empty()).map_err(std::io::Error::from);
     let looked = opened.and_then(|file| {
         let file = File::from(file);
-        let stamp = Stamp::of(&file)?;
-        FileStat::of(&file).map(|stat| (file, stat, stamp))
+        FileStat::of(&file).map(|stat| (file, stat))
     });
-    let (file, stat, stamp) = match looked {
+    let (file, stat) = match looked {
         Ok(found) => found,
         Err(error) => {
             failures.add(End::Unreadable, bytes, &in_words(&error));
@@ -49,19 +49,17 @@ pub(super) fn send(
         account.count(end, stat.size);
         return tally;
     }
-    let job = Job {
-        file: Arc::new(file),
-        path: bytes.into(),
-        stat,
-        stamp,
-        dir: None,
-        began_ns,
-        synced: false,
-        tries: 0,
+    let job = match Job::new(file, stat, bytes.into(), None, None, by, began_ns) {
+        Ok(job) => job,
+        Err(error) => {
+            failures.add(End::Unreadable, bytes, &in_words(&error));
+            account.count(End::Unreadable, stat.size);
+            return tally;
+        }
     };
-    if let Err(refused) = jobs.blocking_send(job) {
+    if jobs.blocking_send(Sent::Ask(Box::new(job))).is_err() {
         account.count(End::Failed, stat.size);
-        failures.add(End::Failed, &refused.0.path, "clamd was given up");
+        failures.add(End::Failed, bytes, "clamd was given up");
     }
     tally
 }

@@ -1,153 +1,196 @@
 //! What the walk does with each directory: what is known to be clean is counted, the rest goes to clamd.
 use super::{
     account::{Account, End},
+    ageing::Ageing,
     failures::Failures,
+    job::{By, end_of, job, told},
+    judge::Sent,
+    links::{Claim, Links, Other},
+    progress::Progress,
+    throttle,
 };
-use crate::quarantine::Stamp;
-use fsscan::{
-    Coverage, Directory, Enter, Entering, FileStat, NotWalked, OpenFileError, PathError, Visitor, WalkedFile,
-};
-use rustix::fs::{Mode, OFlags, openat};
-use state_sqlite::{DirKey, FileFacts, Judgement, KnownVerdicts, Recalled, VerdictReader, Verdicts};
-use std::{
-    fs::File,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{SystemTime, UNIX_EPOCH},
+use fsscan::{Coverage, Directory, Enter, Entering, FileStat, NotWalked, PathError, Visitor, WalkedFile};
+use state_sqlite::{DirKey, KnownVerdicts, VerdictReader, Verdicts};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 use tokio::sync::mpsc;
 
-/// A file for clamd.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) file: Arc<File>,
-    pub(super) path: Box<[u8]>,
-    pub(super) stat: FileStat,
-    /// What is compared with it before it is taken away.
-    pub(super) stamp: Stamp,
-    /// Where its verdict may be remembered; `None` where its file system does not show changes.
-    pub(super) dir: Option<DirKey>,
-    /// The wall clock before it was looked at, in nanoseconds since the epoch.
-    pub(super) began_ns: i64,
-    pub(super) synced: bool,
-    /// How often clamd was asked in vain.
-    pub(super) tries: u8,
-}
-
-impl Job {
-    /// What is remembered of the file as it looks now.
-    pub(super) fn facts(&self) -> FileFacts {
-        facts(&self.stat)
-    }
-}
-
-pub(super) fn facts(stat: &FileStat) -> FileFacts {
-    FileFacts {
-        inode: stat.inode,
-        size: stat.size,
-        mtime_ns: stat.mtime_ns,
-        ctime_ns: stat.ctime_ns,
-        btime_ns: stat.btime_ns,
-    }
+/// What the threads of a walk share.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'s> {
+    pub(super) by: &'s Arc<By>,
+    /// Where verdicts are remembered.
+    pub(super) verdicts: Option<&'s Verdicts>,
+    /// Whether what is known counts, and for how long.
+    pub(super) ageing: Option<&'s Ageing>,
+    pub(super) links: &'s Links,
+    pub(super) progress: &'s Progress,
+    pub(super) stop: &'s AtomicBool,
+    /// Whether walking threads get the lowest priority.
+    pub(super) is_background: bool,
 }
 
 /// One thread's part of a walk.
 pub(super) struct Visit<'s> {
-    jobs: mpsc::Sender<Job>,
-    verdicts: Option<&'s Verdicts>,
+    jobs: mpsc::Sender<Sent>,
+    shared: Shared<'s>,
     reader: Option<VerdictReader>,
-    stop: &'s AtomicBool,
-    is_recursive: bool,
+    is_begun: bool,
     pub(super) coverage: Coverage,
     pub(super) account: Account,
     pub(super) failures: Failures,
 }
 
 impl<'s> Visit<'s> {
-    pub(super) fn new(
-        jobs: mpsc::Sender<Job>,
-        verdicts: Option<&'s Verdicts>,
-        stop: &'s AtomicBool,
-        is_recursive: bool,
-    ) -> Self {
-        let reader = verdicts.and_then(|verdicts| match verdicts.reader() {
-            Ok(reader) => Some(reader),
-            Err(error) => {
-                tracing::warn!(%error, "what is known of files cannot be read: all of them are scanned");
-                None
-            }
-        });
+    pub(super) fn new(jobs: mpsc::Sender<Sent>, shared: Shared<'s>) -> Self {
         Self {
             jobs,
-            verdicts,
-            reader,
-            stop,
-            is_recursive,
+            shared,
+            reader: shared.verdicts.filter(|_| shared.ageing.is_some()).and_then(reader),
+            is_begun: false,
             coverage: Coverage::default(),
             account: Account::default(),
             failures: Failures::default(),
+        }
+    }
+
+    fn fail(&mut self, end: End, size: u64, path: &[u8], reason: &str) {
+        self.account.count(end, size);
+        self.failures.add(end, path, reason);
+        self.shared.progress.failures.fetch_add(1, Relaxed);
+    }
+
+    /// A file for clamd: opened, and sent unless another name of it was.
+    fn ask(&mut self, dir: &Directory<'_>, listed: &WalkedFile<'_>, key: Option<DirKey>) {
+        let size = listed.stat.size;
+        if listed.stat.links > 1 && !self.is_first(&self.claim(dir, listed, key, None), dir, listed) {
+            return;
+        }
+        let mut job = match job(dir, listed, key, self.shared) {
+            Ok(job) => job,
+            Err(error) => {
+                self.fail(end_of(&error), size, &dir.path_of(listed.name), &told(&error));
+                return;
+            }
+        };
+        if job.stat.links > 1 {
+            let claim = self.claim(dir, listed, key, Some(&job.stat));
+            if !self.is_first(&claim, dir, listed) {
+                return;
+            }
+            job.is_shared = claim == Claim::First;
+        }
+        // Nobody takes jobs any more where clamd is given up: what is met then is told as failed.
+        if let Err(refused) = self.jobs.blocking_send(Sent::Ask(Box::new(job)))
+            && let Sent::Ask(job) = refused.0
+        {
+            let others = if job.is_shared {
+                self.shared.links.settle(&job.stat, End::Failed, Some(GIVEN_UP), None)
+            } else {
+                Vec::new()
+            };
+            self.fail(End::Failed, size, &job.path, GIVEN_UP);
+            for other in others {
+                self.fail(End::Failed, size, &other.path, GIVEN_UP);
+            }
+        }
+    }
+
+    /// What is to be done with a name of a file that has several. `opened` is how it looks when it is open.
+    fn claim(
+        &self,
+        dir: &Directory<'_>,
+        listed: &WalkedFile<'_>,
+        key: Option<DirKey>,
+        opened: Option<&FileStat>,
+    ) -> Claim {
+        let other = || Other {
+            path: dir.path_of(listed.name).into(),
+            dir: key,
+        };
+        let stat = opened.unwrap_or(&listed.stat);
+        self.shared.links.claim(stat, opened.is_some(), other)
+    }
+
+    /// Whether it is for this name to be judged; otherwise it ends as another does.
+    fn is_first(&mut self, claim: &Claim, dir: &Directory<'_>, listed: &WalkedFile<'_>) -> bool {
+        match claim {
+            Claim::First | Claim::Alone => return true,
+            Claim::Joined => {}
+            Claim::Ended(end, None) => self.account.count(*end, listed.stat.size),
+            Claim::Ended(end, Some(reason)) => {
+                self.fail(*end, listed.stat.size, &dir.path_of(listed.name), reason);
+            }
+        }
+        false
+    }
+}
+
+/// Why a file is not judged that is met after its judge has gone.
+const GIVEN_UP: &str = "clamd was given up";
+
+/// A reader of what is known, for one thread.
+pub(super) fn reader(verdicts: &Verdicts) -> Option<VerdictReader> {
+    match verdicts.reader() {
+        Ok(reader) => Some(reader),
+        Err(error) => {
+            tracing::warn!(%error, "what is known of files cannot be read: all of them are scanned");
+            None
         }
     }
 }
 
 impl Visitor for Visit<'_> {
     fn enter(&mut self, dir: &Entering<'_>) -> Enter {
-        enter(self.is_recursive, dir)
+        enter(self.shared.by.wanted.is_recursive, dir)
     }
 
     fn directory(&mut self, dir: &Directory<'_>) {
-        let Self {
-            jobs,
-            verdicts,
-            reader,
-            stop,
-            coverage,
-            account,
-            failures,
-            ..
-        } = self;
-        coverage.add(dir);
+        if !std::mem::replace(&mut self.is_begun, true) && self.shared.is_background {
+            throttle::yield_to_others();
+        }
+        let progress = self.shared.progress;
+        self.coverage.add(dir);
+        progress.directories.fetch_add(1, Relaxed);
         let file_system = dir.file_system();
         let key = file_system.shows_changes().then(|| DirKey {
             volume: file_system.volume,
             inode: dir.inode(),
         });
+        let mut reader = self.reader.take();
         let mut known = key.and_then(|key| recall(reader.as_mut()?, key));
+        let key = key.filter(|_| self.shared.verdicts.is_some());
         for listed in dir.files() {
             let size = listed.stat.size;
-            if let Some(end) = known.as_mut().and_then(|known| remembered(known, &listed.stat)) {
-                account.count(end, size);
-                continue;
-            }
-            if size == 0 {
+            progress.met(size);
+            let ageing = self.shared.ageing;
+            let ended = known.as_mut().and_then(|known| ageing?.recall(known, &listed.stat));
+            if let Some(end) = ended {
+                progress.remembered.fetch_add(1, Relaxed);
+                self.account.count(end, size);
+            } else if size == 0 {
                 // There is nothing in it that clamd could look at.
-                account.count(End::Clean, 0);
-                continue;
+                self.account.count(End::Clean, 0);
+            } else {
+                self.ask(dir, &listed, key);
             }
-            match job(dir, &listed, key.filter(|_| verdicts.is_some()), *verdicts) {
-                // Nobody takes jobs any more where clamd is given up: what is met then is told as failed.
-                Ok(job) => {
-                    if let Err(refused) = jobs.blocking_send(job) {
-                        account.count(End::Failed, size);
-                        failures.add(End::Failed, &refused.0.path, "clamd was given up");
-                    }
-                }
-                Err(error) => {
-                    let end = end_of(&error);
-                    account.count(end, size);
-                    failures.add(end, &dir.path_of(listed.name), &told(&error));
-                }
+        }
+        for left in dir.left_out().filter(|left| !left.is_directory()) {
+            progress.met(left.bytes());
+            // It is there, and known by a rule that does not leave it out.
+            if let (Some(known), Some(stat)) = (known.as_mut(), left.stat()) {
+                known.is_there(stat.inode);
             }
         }
         if let Some(known) = known
-            && !stop.load(Ordering::Relaxed)
+            && !self.shared.stop.load(Relaxed)
             && let Err(error) = known.seen(chrono::Utc::now())
         {
             tracing::debug!(%error, "that a directory was seen could not be written down");
         }
+        self.reader = reader;
     }
 
     fn not_walked(&mut self, dir: &NotWalked<'_>) {
@@ -173,7 +216,8 @@ pub(super) fn enter(is_recursive: bool, dir: &Entering<'_>) -> Enter {
     }
 }
 
-fn recall(reader: &mut VerdictReader, key: DirKey) -> Option<KnownVerdicts<'_>> {
+/// What is known of the files in a directory.
+pub(super) fn recall(reader: &mut VerdictReader, key: DirKey) -> Option<KnownVerdicts<'_>> {
     match reader.directory(key) {
         Ok(known) => Some(known),
         Err(error) => {
@@ -181,94 +225,4 @@ fn recall(reader: &mut VerdictReader, key: DirKey) -> Option<KnownVerdicts<'_>> 
             None
         }
     }
-}
-
-fn remembered(known: &mut KnownVerdicts<'_>, stat: &FileStat) -> Option<End> {
-    match known.recall(&facts(stat)) {
-        Recalled::Holds(found) => Some(match found.judgement {
-            Judgement::Clean => End::Remembered,
-            Judgement::OverLimit => End::OverLimit,
-        }),
-        _ => None,
-    }
-}
-
-fn job(
-    dir: &Directory<'_>,
-    listed: &WalkedFile<'_>,
-    key: Option<DirKey>,
-    verdicts: Option<&Verdicts>,
-) -> Result<Job, OpenFileError> {
-    let began_ns = now_ns();
-    let (file, mut stat) = match dir.open(listed) {
-        Ok(file) => (file, listed.stat),
-        Err(OpenFileError::Changed) => open_anew(dir, listed)?,
-        Err(error) => return Err(error),
-    };
-    // What others store through a mapping shows only when it was written to the disk.
-    let mut synced = false;
-    if key.is_some() && verdicts.is_some_and(|verdicts| verdicts.wants_sync(&facts(&stat), began_ns)) {
-        synced = file.sync_data().is_ok();
-        stat = FileStat::of(&file)?;
-    }
-    let stamp = Stamp::of(&file)?;
-    Ok(Job {
-        stamp,
-        file: Arc::new(file),
-        path: dir.path_of(listed.name).into(),
-        stat,
-        dir: key,
-        began_ns,
-        synced,
-        tries: 0,
-    })
-}
-
-/// A file that changed since it was listed, as it is now: it is scanned all the same.
-fn open_anew(dir: &Directory<'_>, listed: &WalkedFile<'_>) -> Result<(File, FileStat), OpenFileError> {
-    let kept = dir.keep()?;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = match openat(&kept, listed.name, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Err(OpenFileError::Vanished),
-        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(OpenFileError::NotRegular),
-        Err(error) => return Err(OpenFileError::Io(error.into())),
-    };
-    let stat = FileStat::of(&file)?;
-    if stat.kind() == fsscan::FileKind::File {
-        Ok((file, stat))
-    } else {
-        Err(OpenFileError::NotRegular)
-    }
-}
-
-const fn end_of(error: &OpenFileError) -> End {
-    match error {
-        // Something else has its name by now.
-        OpenFileError::Vanished | OpenFileError::Changed | OpenFileError::NotRegular => End::Vanished,
-        OpenFileError::Io(_) => End::Unreadable,
-    }
-}
-
-fn told(error: &OpenFileError) -> String {
-    match error {
-        OpenFileError::Io(source) => in_words(source),
-        other => other.to_string(),
-    }
-}
-
-/// What the system says, and what can be done.
-pub(super) fn in_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("{error}: run as a user who may read it"),
-        _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
-            format!("{error}: raise the limit of open files (LimitNOFILE=)")
-        }
-        _ => error.to_string(),
-    }
-}
-
-pub(super) fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

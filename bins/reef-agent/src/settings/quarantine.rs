@@ -26,3 +26,22 @@ impl QuarantineSettings {
         }
     }
 }
+
+/// Where it lies takes effect at a start.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct QuarantineBoot {
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// What takes effect with the next scan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct QuarantineLive {
+    pub(crate) keep: Option<Period>,
+}
+
+impl QuarantineSettings {
+    pub(crate) fn split(self) -> (QuarantineBoot, QuarantineLive) {
+        let Self { path, keep } = self;
+        (QuarantineBoot { path }, QuarantineLive { keep })
+    }
+}

@@ -1,10 +1,11 @@
 //! The `rules`: what is scanned.
-use conf::Check;
+use super::ThrottleSettings;
+use chrono::{DateTime, Utc};
 use core_model::ByteSize;
-use fsscan::{RootRequest, Rules, ScanRequest};
+use daemon_kit::{ScheduleSettings, Timing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 /// What is scanned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +27,12 @@ pub(crate) struct RuleSettings {
     pub(crate) cross_file_systems: bool,
     /// What is done about malware.
     pub(crate) action: Action,
+    /// When it is scanned by; only when somebody asks without one.
+    pub(crate) schedule: ScheduleSettings,
+    /// Which of several that are due goes first: the one with the higher number.
+    pub(crate) priority: schedule::Priority,
+    /// How much of the machine its scans may take.
+    pub(crate) throttle: ThrottleSettings,
 }
 
 impl Default for RuleSettings {
@@ -39,6 +46,9 @@ impl Default for RuleSettings {
             symlinks: Symlinks::Skip,
             cross_file_systems: false,
             action: Action::Report,
+            schedule: ScheduleSettings::default(),
+            priority: 100,
+            throttle: ThrottleSettings::default(),
         }
     }
 }
@@ -63,110 +73,33 @@ pub(crate) enum Action {
     Report,
     /// It is told, and moved where nobody runs it; it can be brought back.
     Quarantine,
+    /// It is told, and gone for good. Never for what a controller says.
+    Delete,
 }
 
-/// Names that occur twice, paths that cannot be, patterns that are none, and rules that contradict one another.
-pub(super) fn check(rules: &[RuleSettings], check: &mut Check<'_>) {
-    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    for (n, rule) in rules.iter().enumerate() {
-        let key = |field: &str| format!("rules[{n}].{field}");
-        if rule.name.trim().is_empty() || rule.name.chars().any(char::is_control) {
-            let help = Some("give the rule a name: detections and metrics bear it");
-            check.problem(&key("name"), "is empty or holds control characters", help);
-        } else if let Some(first) = names.insert(&rule.name, n) {
-            check.problem(&key("name"), format!("is the name of rules[{first}], too"), None);
-        }
-        if rule.paths.is_empty() {
-            check.problem(
-                &key("paths"),
-                "names nothing to scan",
-                Some("name at least one directory"),
-            );
-        }
-        for (at, path) in rule.paths.iter().enumerate() {
-            if path.is_relative() {
-                let text = format!("`{}` must be absolute", path.display());
-                check.problem(&format!("rules[{n}].paths[{at}]"), text, None);
-            }
-        }
-        for (at, pattern) in rule.exclude.iter().enumerate() {
-            let root = RootRequest {
-                ignore: vec![pattern.clone()],
-                ..RootRequest::new("/")
-            };
-            if let Err(error) = Rules::new(&ScanRequest::new(Vec::new()), &root) {
-                check.problem(&format!("rules[{n}].exclude[{at}]"), error.to_string(), None);
-            }
-        }
-        twice(rules, n, check);
-    }
-}
-
-/// A path under two rules is scanned by both: that is warned of, and where they do different things about malware it is a
-/// mistake.
-fn twice(rules: &[RuleSettings], n: usize, check: &mut Check<'_>) {
-    for (earlier, other) in rules[..n].iter().enumerate() {
-        for path in rules[n].paths.iter().filter(|path| other.paths.contains(path)) {
-            if rules[n].action != other.action {
-                let text = format!(
-                    "rules[{n}] and rules[{earlier}] do different things about malware in `{}`",
-                    path.display()
-                );
-                let keys = [format!("rules[{n}].action"), format!("rules[{earlier}].action")];
-                check.conflict(&[&keys[0], &keys[1]], text, Some("name the path in one of them"));
-                continue;
-            }
-            let text = format!("`{}` is scanned by rules[{earlier}], too", path.display());
-            check.warning(&format!("rules[{n}].paths"), text, Some("name it in one of them"));
+impl Action {
+    /// Its name in the configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Quarantine => "quarantine",
+            Self::Delete => "delete",
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::settings::ReefConfig;
-
-    /// The keys with a problem in this text.
-    fn wrong(text: &str) -> Vec<String> {
-        let loaded = conf::Layers::new()
-            .file("c.toml", text, conf::Format::Toml)
-            .load::<ReefConfig>();
-        let problems = loaded.err().map(|problems| {
-            let keys = problems
-                .iter()
-                .map(|problem| problem.key().unwrap_or_default().to_owned());
-            keys.collect()
-        });
-        problems.unwrap_or_default()
+impl RuleSettings {
+    /// When it is due, counted from its last scan or from when it became known, for the agent of this name.
+    pub(crate) fn timing(&self, agent: &str, last: DateTime<Utc>) -> Timing {
+        Timing::new(agent, self.job(), Some(last))
     }
 
-    #[test]
-    fn every_mistake_of_a_rule_is_found_at_its_place() {
-        for (text, keys) in [
-            ("[[rules]]\nname = \"web\"\npaths = [\"/srv\"]", vec![]),
-            ("[[rules]]\npaths = [\"/srv\"]", vec!["rules[0].name"]),
-            ("[[rules]]\nname = \"web\"", vec!["rules[0].paths"]),
-            (
-                "[[rules]]\nname = \"web\"\npaths = [\"srv\"]",
-                vec!["rules[0].paths[0]"],
-            ),
-            (
-                "[[rules]]\nname = \"a\"\npaths = [\"/a\"]\n[[rules]]\nname = \"a\"\npaths = [\"/b\"]",
-                vec!["rules[1].name"],
-            ),
-            (
-                "[[rules]]\nname = \"a\"\npaths = [\"/a\"]\nexclude = [\"[z-a]\", \"*.iso\"]",
-                vec!["rules[0].exclude[0]"],
-            ),
-            (
-                "[[rules]]\nname = \"a\"\npaths = [\"/a\"]\n[[rules]]\nname = \"b\"\npaths = [\"/a\"]\naction = \"quarantine\"",
-                vec!["rules[1].action"],
-            ),
-            ("[quarantine]\npath = \"here\"", vec!["quarantine.path"]),
-            ("[clamd]\nendpoint = \"udp:1\"", vec!["clamd.endpoint"]),
-            ("[verdicts]\nmax_size = \"1KB\"", vec!["verdicts.max_size"]),
-        ] {
-            assert_eq!(wrong(text), keys, "{text}");
-        }
+    fn job(&self) -> String {
+        format!("rule {}", self.name)
+    }
+
+    /// When it is due, for the agent of this name; `None` where it is scanned by only when somebody asks.
+    pub(crate) fn plan(&self, agent: &str) -> Option<schedule::Plan> {
+        self.schedule.plan(agent, &self.job())
     }
 }

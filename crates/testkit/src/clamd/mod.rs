@@ -1,9 +1,12 @@
 //! A clamd of a test's own: a real one, with a few signatures of its own, that ends with the test.
 mod options;
+mod passing;
+mod proxy;
 mod signatures;
 
 pub use options::ClamdOptions;
-pub use signatures::{MARKER, eicar};
+pub use proxy::ClamdProxy;
+pub use signatures::{MARKER, daily_database, eicar};
 
 use crate::{daemon::Daemon, port::free_loopback_port, program::Program};
 use anyhow::{Context, Result, bail};
@@ -65,6 +68,11 @@ impl Clamd {
             }
         }
         Err(failure.context("it was never started")?)
+    }
+
+    /// Whether there is one on this machine.
+    pub fn is_installed() -> bool {
+        program().is_ok()
     }
 
     /// Starts it again, after an end or instead of the one that runs.

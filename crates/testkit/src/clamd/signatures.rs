@@ -55,8 +55,16 @@ pub(super) fn add(folder: &Path, name: &str, body: &[u8]) -> Result<()> {
     fs::rename(part, path).context("could not write a signature")
 }
 
-/// An unsigned daily database. Only with one does clamd tell a number and a date.
 fn daily(folder: &Path, version: u32) -> Result<()> {
+    fs::write(folder.join("daily.cud"), daily_database(version)?).context("could not write a database")
+}
+
+/// An unsigned daily database of this number, to lie as `daily.cud` among a clamd's signatures. Only with one does clamd
+/// tell a number and a date.
+///
+/// # Errors
+/// When the clock is before 1970.
+pub fn daily_database(version: u32) -> Result<Vec<u8>> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .context("the clock is before 1970")?;
@@ -80,5 +88,5 @@ fn daily(folder: &Path, version: u32) -> Result<()> {
     let mut whole = header.into_bytes();
     whole.resize(HEADER, b' ');
     whole.extend(archive.into_inner()?);
-    fs::write(folder.join("daily.cud"), whole).context("could not write a database")
+    Ok(whole)
 }

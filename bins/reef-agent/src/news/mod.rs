@@ -1,0 +1,278 @@
+//! What happens with malware on its way to whoever is to hear of it: from wherever it happens to one task, which writes
+//! it down and tells it.
+mod seen;
+mod teller;
+
+pub(crate) use teller::Teller;
+
+use chrono::{DateTime, Utc};
+use daemon_kit::{bell::Bell, blocking};
+use fleet_link::agent::Linked;
+use fleet_wire::{Detection, MalwareRecord, Outcome};
+use seen::Seen;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time,
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+
+/// So many are written down at once.
+const AT_ONCE: usize = 256;
+
+/// After so long it is tried again to write it down.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+enum News {
+    Happened(DateTime<Utc>, Box<MalwareRecord>),
+    /// Answered once all that was sent before is written down.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Where it is sent to. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    // A detection must not wait for a disk inside of a scan; there are as many as there is malware.
+    sender: mpsc::UnboundedSender<News>,
+    at_work: TaskTracker,
+}
+
+impl Reporter {
+    /// Whoever may report holds this: the desk hears of it until the last one is dropped, also when the agent ends.
+    pub(crate) fn hold(&self) -> TaskTrackerToken {
+        self.at_work.token()
+    }
+
+    /// Something has happened.
+    pub(crate) fn report(&self, at: DateTime<Utc>, record: MalwareRecord) {
+        // The receiver lives as long as the agent.
+        let _ = self.sender.send(News::Happened(at, Box::new(record)));
+    }
+
+    /// Waits until all that was reported before is written down; for whoever [holds](Self::hold) it.
+    pub(crate) async fn flushed(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.sender.send(News::Flush(done)).is_ok() {
+            let _ = wait.await;
+        }
+    }
+}
+
+struct Receiver {
+    news: mpsc::UnboundedReceiver<News>,
+    /// Loaded when it is first needed.
+    seen: Option<Seen>,
+}
+
+/// The task that hears of it.
+pub(crate) struct Desk {
+    receiver: Mutex<Receiver>,
+    at_work: TaskTracker,
+    teller: Teller,
+    /// The server's side: it says when it wants everything told anew, and hears that there is something to deliver.
+    linked: Linked,
+    /// Rung when another process has written something down.
+    bell: PathBuf,
+}
+
+/// The bell beside the state.
+pub(crate) fn bell(state: &Path) -> PathBuf {
+    let mut name = state.as_os_str().to_owned();
+    name.push(".bell");
+    name.into()
+}
+
+/// Both ends.
+pub(crate) fn desk(teller: Teller, linked: Linked, state: &Path) -> (Reporter, Desk) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    // Closed from the first: it is only waited for at the end.
+    let at_work = TaskTracker::new();
+    at_work.close();
+    let desk = Desk {
+        receiver: Mutex::new(Receiver {
+            news: receiver,
+            seen: None,
+        }),
+        at_work: at_work.clone(),
+        teller,
+        linked,
+        bell: bell(state),
+    };
+    (Reporter { sender, at_work }, desk)
+}
+
+/// Who else hears of it.
+pub(crate) trait Listener: Send + Sync {
+    /// Whether there is a server that is to be told.
+    fn has_server(&self) -> bool;
+    /// It has happened; it may not be written down yet.
+    fn happened(&self, at: DateTime<Utc>, record: &MalwareRecord);
+}
+
+impl Desk {
+    /// Writes down and tells until `stop`, and then what those report who are still at work.
+    pub(crate) async fn run(&self, listener: Arc<dyn Listener>, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut receiver = self.receiver.lock().await;
+        let Receiver { news: receiver, seen } = &mut *receiver;
+        let seen = match seen {
+            Some(seen) => seen,
+            None => seen.insert(self.seen().await?),
+        };
+        self.catch_up(&listener).await?;
+        let mut news = Vec::with_capacity(AT_ONCE);
+        let bell = Bell::hang(&self.bell);
+        let anew = self.linked.wake();
+        let over = async {
+            stop.cancelled().await;
+            self.at_work.wait().await;
+        };
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                received = receiver.recv_many(&mut news, AT_ONCE) => {
+                    if received == 0 {
+                        return Ok(());
+                    }
+                    self.take(&mut news, seen, &listener, &stop).await?;
+                }
+                () = anew.notified() => self.catch_up(&listener).await?,
+                () = bell.rung() => self.catch_up(&listener).await?,
+                () = &mut over, if receiver.is_empty() => return Ok(()),
+            }
+        }
+    }
+
+    async fn seen(&self) -> anyhow::Result<Seen> {
+        let teller = self.teller.clone();
+        blocking(move || Seen::load(teller.database(), Utc::now())).await
+    }
+
+    async fn catch_up(&self, listener: &Arc<dyn Listener>) -> anyhow::Result<()> {
+        if !listener.has_server() {
+            return Ok(());
+        }
+        let teller = self.teller.clone();
+        blocking(move || teller.catch_up(Utc::now())).await?;
+        self.linked.found();
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        news: &mut Vec<News>,
+        seen: &mut Seen,
+        listener: &Arc<dyn Listener>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut records = Vec::with_capacity(news.len());
+        let mut waiting = Vec::new();
+        for one in news.drain(..) {
+            match one {
+                News::Happened(at, mut record) => {
+                    if let MalwareRecord::Detected(found) = &mut *record
+                        && !seen.is_news(at, found)
+                    {
+                        tracing::debug!(path = %found.path.display(), "malware that was told before is still there");
+                        continue;
+                    }
+                    records.push((at, *record));
+                }
+                News::Flush(done) => waiting.push(done),
+            }
+        }
+        if !records.is_empty() {
+            // Whoever reads the log or the metrics hears of it also where the state cannot be written.
+            let records = Arc::new(records);
+            let (news, told) = (Arc::clone(&records), Arc::clone(listener));
+            blocking(move || {
+                for (at, record) in &*news {
+                    log(record);
+                    told.happened(*at, record);
+                }
+                Ok(())
+            })
+            .await?;
+            self.write(records, listener, stop).await?;
+        }
+        for done in waiting {
+            let _ = done.send(());
+        }
+        Ok(())
+    }
+
+    /// Until it is written down: on a full disk it waits here.
+    async fn write(
+        &self,
+        records: Arc<Vec<(DateTime<Utc>, MalwareRecord)>>,
+        listener: &Arc<dyn Listener>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        loop {
+            let (teller, records, has_server) = (self.teller.clone(), Arc::clone(&records), listener.has_server());
+            let Err(error) = blocking(move || teller.happened(&records, has_server)).await else {
+                self.linked.found();
+                return Ok(());
+            };
+            tracing::error!(
+                error = format!("{error:#}"),
+                "what was found cannot be written down: it is tried again"
+            );
+            tokio::select! {
+                () = stop.cancelled() => return Err(error),
+                () = time::sleep(AGAIN_AFTER) => {}
+            }
+        }
+    }
+}
+
+fn log(record: &MalwareRecord) {
+    match record {
+        MalwareRecord::Detected(found) => detected(found),
+        MalwareRecord::Handled(handled) => tracing::warn!(
+            quarantine_id = handled.quarantine_id,
+            path = %handled.path.display(),
+            outcome = handled.outcome.name(),
+            "something was done about malware"
+        ),
+        MalwareRecord::ScanEnded(scan) => tracing::info!(
+            scan = %scan.id,
+            rule = scan.rule,
+            cause = scan.cause.name(),
+            status = scan.status.name(),
+            files = scan.met.files,
+            bytes = scan.met.bytes,
+            detections = scan.detections,
+            unaccounted = scan.unaccounted,
+            seconds = (scan.ended_at - scan.started_at).as_seconds_f64(),
+            error = scan.error,
+            "a scan has ended"
+        ),
+    }
+}
+
+fn detected(found: &Detection) {
+    let text = match found.outcome {
+        Outcome::Quarantined => "malware was found and quarantined",
+        Outcome::Deleted => "malware was found and deleted",
+        Outcome::LeftThere => "malware was found, and could not be taken away",
+        _ => "malware was found",
+    };
+    tracing::error!(
+        detection = %found.id,
+        path = %found.path.display(),
+        signatures = found.signatures.join(", "),
+        sha256 = found.sha256,
+        owner = found.owner,
+        rule = found.rule,
+        quarantine_id = found.quarantine_id,
+        detail = found.detail,
+        "{text}"
+    );
+}

@@ -1,0 +1,108 @@
+//! From the first job to the last.
+use super::{Judge, Sent, Sink};
+use crate::scan::account::End;
+use clamd_proto::Version;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+
+/// How the asking ended.
+pub(in crate::scan) struct Ended<S> {
+    /// What heard of each job.
+    pub(in crate::scan) sink: S,
+    /// Why clamd was given up.
+    pub(in crate::scan) gave_up: Option<String>,
+    /// What judged, in the end.
+    pub(in crate::scan) version: Option<Version>,
+}
+
+/// What comes next where nothing is under way.
+enum Next {
+    Job,
+    Over,
+}
+
+impl<S: Sink> Judge<S> {
+    /// Asks about every job until there are no more. While there is nothing to ask, no connection is held. That a verdict
+    /// cannot be remembered costs nobody the report: the file is judged again the next time.
+    pub(in crate::scan) async fn run(mut self, mut jobs: mpsc::Receiver<Sent>) -> Ended<S> {
+        let mut are_over = false;
+        while !are_over || !self.again.is_empty() {
+            if self.again.is_empty() && matches!(self.next_job(&mut jobs).await, Next::Over) {
+                break;
+            }
+            if self.is_stopped() {
+                self.end_rest(&mut jobs, "the scan was stopped").await;
+                break;
+            }
+            // Only now, so that no connection of clamd's is held for nothing.
+            let Some(mut session) = self.connect().await else {
+                break;
+            };
+            if self.is_unsure() {
+                self.try_confirm().await;
+            }
+            self.converse(&mut session, &mut jobs, &mut are_over).await;
+        }
+        if let Some(reason) = self.gave_up.clone() {
+            self.bench.halt.store(true, Ordering::Relaxed);
+            self.end_rest(&mut jobs, &reason).await;
+        }
+        while let Some(handled) = self.handling.join_next().await {
+            self.take(handled);
+        }
+        self.confirm_at_last().await;
+        Ended {
+            sink: self.sink,
+            gave_up: self.gave_up,
+            version: self.version,
+        }
+    }
+
+    /// Waits for a job where none is left.
+    async fn next_job(&mut self, jobs: &mut mpsc::Receiver<Sent>) -> Next {
+        // What was judged is remembered before it is waited for long.
+        if !self.unconfirmed.is_empty() {
+            self.try_confirm().await;
+        }
+        loop {
+            tokio::select! {
+                sent = jobs.recv() => match sent {
+                    Some(Sent::Ask(job)) => {
+                        self.again.push_back(job);
+                        return Next::Job;
+                    }
+                    Some(ended) => self.hear(ended),
+                    None => return Next::Over,
+                },
+                Some(handled) = self.handling.join_next() => self.take(handled),
+            }
+        }
+    }
+
+    /// What was to be asked is told as failed.
+    async fn end_rest(&mut self, jobs: &mut mpsc::Receiver<Sent>, reason: &str) {
+        self.bench.halt.store(true, Ordering::Relaxed);
+        while let Some(job) = self.again.pop_front() {
+            self.end(&job, End::Failed, Some(reason));
+        }
+        while let Some(sent) = jobs.recv().await {
+            match sent {
+                Sent::Ask(job) => self.end(&job, End::Failed, Some(reason)),
+                ended @ Sent::Ended { .. } => self.hear(ended),
+            }
+        }
+    }
+
+    /// A file that ended without clamd is told.
+    pub(super) fn hear(&mut self, sent: Sent) {
+        match sent {
+            Sent::Ended {
+                path,
+                end,
+                bytes,
+                reason,
+            } => self.sink.ended(&path, end, bytes, reason.as_deref()),
+            Sent::Ask(job) => self.again.push_back(job),
+        }
+    }
+}

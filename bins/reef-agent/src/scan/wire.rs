@@ -1,0 +1,53 @@
+//! A report as it is told to a controller.
+use super::{
+    account::End,
+    report::{Count, Report},
+};
+use daemon_kit::Exit;
+use fleet_wire::{FileCount, MalwareScan, ScanCause, ScanStatus};
+
+impl From<Count> for FileCount {
+    fn from(Count { files, bytes }: Count) -> Self {
+        Self { files, bytes }
+    }
+}
+
+impl Report {
+    /// How it ended, in a word.
+    pub(crate) fn status(&self) -> ScanStatus {
+        if self.gave_up.is_none() && self.stopped {
+            return ScanStatus::Stopped;
+        }
+        let left = self.ends.get(End::Failed).files + self.ends.get(End::Unreadable).files;
+        match self.exit() {
+            Exit::Environment => ScanStatus::Failed,
+            _ if left > 0 || self.gave_up.is_some() || !self.missing.is_empty() => ScanStatus::Partial,
+            _ => ScanStatus::Completed,
+        }
+    }
+
+    /// The record of this scan.
+    pub(crate) fn to_wire(&self, cause: ScanCause) -> MalwareScan {
+        let account = self.account.iter().filter(|(_, count)| count.files > 0);
+        let error = self
+            .gave_up
+            .clone()
+            .map(|reason| format!("clamd was given up: {reason}"));
+        MalwareScan {
+            id: self.id,
+            rule: self.rule.clone(),
+            cause,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            status: self.status(),
+            met: self.met.into(),
+            account: account
+                .map(|(key, count)| ((*key).to_owned(), (*count).into()))
+                .collect(),
+            unaccounted: self.unaccounted,
+            detections: self.detections.len() as u64 + self.detections_unlisted,
+            engine: self.clamd.as_ref().map(ToString::to_string),
+            error: error.or_else(|| self.missing.first().cloned()),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! `reef-agent status`, `history` and `detections`: what the agent has written down.
+use crate::{
+    cli::{DetectionsArgs, HistoryArgs, Output},
+    context::Context,
+    settings::RuleSettings,
+    state::{
+        detections::{self, Event},
+        scans::{self, Written},
+    },
+};
+use chrono::{DateTime, SecondsFormat, Utc};
+use clamd_proto::{ClamError, Daemon, Version};
+use core_model::{ByteSize, QueueStats, chain};
+use daemon_kit::{Exit, RuntimeSettings, Table, printable, to_stdout};
+use fleet_wire::{Detection, MalwareRecord, ScanStatus};
+use serde::Serialize;
+use state_sqlite::{Database, Outbox};
+use std::fmt::{self, Write as _};
+
+#[derive(Serialize)]
+struct Status {
+    state_file: String,
+    clamd: Clamd,
+    rules: Vec<RuleStatus>,
+    detections_in_30_days: usize,
+    outbox: Owed,
+}
+
+#[derive(Serialize)]
+struct Clamd {
+    is_up: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RuleStatus {
+    rule: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<Written>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<DateTime<Utc>>,
+}
+
+#[derive(Serialize)]
+struct Owed {
+    records: u64,
+    bytes: u64,
+    oldest: Option<DateTime<Utc>>,
+    dropped: u64,
+    damaged: u64,
+}
+
+pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
+    let database = context.open_state()?;
+    let now = Utc::now();
+    let QueueStats {
+        records,
+        bytes,
+        oldest,
+        dropped,
+        damaged,
+        ..
+    } = Outbox::stats_of(&database)?;
+    let rules = context.settings().rules.iter();
+    let rules = rules.map(|rule| rule_status(context, &database, rule, now));
+    let rules = rules.collect::<anyhow::Result<_>>()?;
+    let outbox = Owed {
+        records,
+        bytes,
+        oldest,
+        dropped,
+        damaged,
+    };
+    let daemon = Daemon::new(context.settings().clamd.endpoint.parse()?);
+    daemon_kit::run(RuntimeSettings::default(), async {
+        let status = Status {
+            state_file: database.path().display().to_string(),
+            clamd: Clamd::of(daemon.version().await),
+            rules,
+            detections_in_30_days: found(&database, now - chrono::TimeDelta::days(30), u32::MAX)?.len(),
+            outbox,
+        };
+        match context.output {
+            Output::Table => to_stdout(text(&status))?,
+            Output::Json | Output::Jsonl => to_stdout(serde_json::to_string(&status)? + "\n")?,
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn rule_status(
+    context: &Context,
+    database: &Database,
+    rule: &RuleSettings,
+    now: DateTime<Utc>,
+) -> anyhow::Result<RuleStatus> {
+    let last = scans::newest(database, &rule.name)?;
+    let since = last.as_ref().map_or(now, |last| last.started_at);
+    let mut timing = rule.timing(&context.agent_name(), since);
+    let is_due = timing.is_due(&rule.schedule, None, now);
+    let next = timing.next(None, now).filter(|_| rule.schedule.when.is_some());
+    Ok(RuleStatus {
+        rule: rule.name.clone(),
+        last,
+        next: if is_due { Some(now) } else { next },
+    })
+}
+
+impl Clamd {
+    fn of(answer: Result<Version, ClamError>) -> Self {
+        match answer {
+            Ok(version) => Self {
+                is_up: true,
+                database_date: version.database.as_ref().map(|database| database.made.to_string()),
+                version: Some(version.to_string()),
+                error: None,
+            },
+            Err(error) => Self {
+                is_up: false,
+                version: None,
+                database_date: None,
+                error: Some(chain(&error)),
+            },
+        }
+    }
+}
+
+fn text(status: &Status) -> String {
+    let mut out = String::new();
+    // Writing to memory cannot fail.
+    let _ = write_text(&mut out, status);
+    out
+}
+
+fn write_text(out: &mut String, status: &Status) -> fmt::Result {
+    match (&status.clamd.version, &status.clamd.error) {
+        (Some(version), _) => writeln!(out, "clamd       {version}")?,
+        (None, error) => writeln!(out, "clamd       away: {}", error.as_deref().unwrap_or_default())?,
+    }
+    writeln!(out, "detections  {} in the last 30 days", status.detections_in_30_days)?;
+    match status.outbox.oldest {
+        Some(oldest) => writeln!(
+            out,
+            "outbox      {} records ({}) wait for the server, the oldest since {}",
+            status.outbox.records,
+            ByteSize::new(status.outbox.bytes).human(),
+            second(oldest)
+        )?,
+        None => writeln!(out, "outbox      empty")?,
+    }
+    let mut table = Table::new(&["RULE", "LAST", "STATUS", "FILES", "DETECTIONS", "NEXT"])
+        .right(3)
+        .right(4);
+    for rule in &status.rules {
+        let ended = rule.last.as_ref().and_then(|last| last.ended.as_ref());
+        table.row([
+            printable(rule.rule.as_bytes()).into_owned(),
+            rule.last
+                .as_ref()
+                .map_or_else(|| "never".to_owned(), |last| second(last.started_at)),
+            rule.last.as_ref().map(status_of).unwrap_or_default().to_owned(),
+            ended.map(|scan| scan.met.files.to_string()).unwrap_or_default(),
+            ended.map(|scan| scan.detections.to_string()).unwrap_or_default(),
+            rule.next.map_or_else(|| "by hand or command".to_owned(), second),
+        ]);
+    }
+    writeln!(out)?;
+    write!(out, "{table}")
+}
+
+/// How a scan ended; one without an end lasts, or was cut off.
+fn status_of(scan: &Written) -> &'static str {
+    scan.ended
+        .as_ref()
+        .map_or("lasts, or was cut off", |scan| scan.status.name())
+}
+
+fn second(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// `reef-agent history`.
+pub(crate) fn history(context: &Context, args: &HistoryArgs) -> anyhow::Result<Exit> {
+    let scans = scans::history(&context.open_state()?, args.limit)?;
+    let mut table = Table::new(&[
+        "STARTED",
+        "RULE",
+        "CAUSE",
+        "STATUS",
+        "SECONDS",
+        "FILES",
+        "BYTES",
+        "DETECTIONS",
+    ]);
+    for column in [4, 5, 6, 7] {
+        table = table.right(column);
+    }
+    for scan in &scans {
+        let ended = scan.ended.as_ref();
+        table.row([
+            second(scan.started_at),
+            printable(scan.rule.as_bytes()).into_owned(),
+            scan.cause.clone(),
+            status_of(scan).to_owned(),
+            ended
+                .map(|scan| format!("{:.1}", (scan.ended_at - scan.started_at).as_seconds_f64()))
+                .unwrap_or_default(),
+            ended.map(|scan| scan.met.files.to_string()).unwrap_or_default(),
+            ended
+                .map(|scan| ByteSize::new(scan.met.bytes).human())
+                .unwrap_or_default(),
+            ended.map(|scan| scan.detections.to_string()).unwrap_or_default(),
+        ]);
+    }
+    show(context.output, &scans, &table)?;
+    let is_bad = |scan: &Written| {
+        scan.ended
+            .as_ref()
+            .is_some_and(|scan| scan.status == ScanStatus::Failed)
+    };
+    if let (Output::Table, Some(failed)) = (context.output, scans.first().filter(|scan| is_bad(scan))) {
+        let why = failed.ended.as_ref().and_then(|scan| scan.error.clone());
+        to_stdout(format_args!("the last one failed: {}\n", why.unwrap_or_default()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `reef-agent detections`.
+pub(crate) fn detections(context: &Context, args: &DetectionsArgs) -> anyhow::Result<Exit> {
+    let since = args
+        .since
+        .map_or(DateTime::UNIX_EPOCH, |since| Utc::now() - since.get());
+    let found = found(&context.open_state()?, since, args.limit)?;
+    let mut table = Table::new(&["TIME", "OUTCOME", "SIGNATURE", "PATH"]);
+    for (at, detection) in &found {
+        table.row([
+            second(*at),
+            detection.outcome.name().to_owned(),
+            printable(detection.signatures.join(", ").as_bytes()).into_owned(),
+            printable(detection.path.as_bytes()).into_owned(),
+        ]);
+    }
+    let found: Vec<Found> = found
+        .into_iter()
+        .map(|(time, detection)| Found { time, detection })
+        .collect();
+    show(context.output, &found, &table)?;
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct Found {
+    time: DateTime<Utc>,
+    #[serde(flatten)]
+    detection: Detection,
+}
+
+fn found(database: &Database, since: DateTime<Utc>, limit: u32) -> anyhow::Result<Vec<(DateTime<Utc>, Detection)>> {
+    let events = detections::history(database, since, limit)?;
+    let found = |event: Event| match event.record() {
+        Some(MalwareRecord::Detected(detection)) => Some((event.at, detection)),
+        _ => None,
+    };
+    Ok(events.into_iter().filter_map(found).collect())
+}
+
+fn show(output: Output, rows: &[impl Serialize], table: &Table) -> anyhow::Result<()> {
+    match output {
+        Output::Table => to_stdout(table)?,
+        Output::Json => to_stdout(serde_json::to_string(rows)? + "\n")?,
+        Output::Jsonl => {
+            for row in rows {
+                to_stdout(serde_json::to_string(row)? + "\n")?;
+            }
+        }
+    }
+    Ok(())
+}
