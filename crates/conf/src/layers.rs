@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::{
     environment::{self, EnvironmentSpec},
     format::Format,
+    inline,
     interpolate::{self, Lookup},
     loaded::Loaded,
     parse,
@@ -12,6 +13,7 @@ use crate::{
     problem::{Problem, Problems, Severity},
     read::{self, hide_secrets},
     schema::Keys,
+    secret::Secrets,
     settings::{Check, Settings},
     source::{Kind, Source},
     tree::{Node, Tree, Value},
@@ -145,9 +147,13 @@ impl Layers {
         if let Some((spec, vars)) = self.environment {
             let (nodes, found) = environment::read(&spec, vars, &keys);
             problems.extend(found);
-            nodes.into_iter().for_each(|node| root.overlay(node));
+            nodes
+                .into_iter()
+                .for_each(|node| root.overlay(inline::expanded(node, &keys)));
         }
-        self.options.into_iter().for_each(|node| root.overlay(node));
+        self.options
+            .into_iter()
+            .for_each(|node| root.overlay(inline::expanded(node, &keys)));
 
         let mut tree = Tree::new(root);
         let mut skip = HashSet::new();
@@ -157,7 +163,7 @@ impl Layers {
                 problems.push(problem);
             }
         }
-        let outcome = read::read::<T>(&tree, skip);
+        let outcome = read::read::<T>(&tree, skip, Secrets::Typed(&keys));
         let is_whole = broken.is_empty();
         let trustworthy = |problem: &Problem| match problem.place() {
             Some(place) => !broken.iter().any(|at| at.file == place.file && at.line == place.line),
@@ -175,7 +181,7 @@ impl Layers {
             value.check(&mut check);
             problems.extend(check.problems);
         }
-        hide_secrets(&mut problems, Some(&tree));
+        hide_secrets(&mut problems, Some(&tree), Secrets::Typed(&keys));
         let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
         let collected = Problems::collect(problems);
         match (outcome.value, collected) {

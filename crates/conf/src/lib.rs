@@ -5,6 +5,9 @@
 //! expected, and with the nearest known name. [`Loaded::effective`] tells where each value came from, [`schema`] gives
 //! the JSON Schema, and [`annotated_example`] a file to begin with.
 //!
+//! What is secret is never shown: values of keys that are named like secrets, and those of types whose schema is named
+//! `Secret`, with the sections, maps and lists around them where these are not what they should be.
+//!
 //! It finds no files, reads no environment and watches nothing: all text is handed in.
 //!
 //! ```
@@ -32,6 +35,7 @@ mod example;
 mod format;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod inline;
 mod interpolate;
 mod layers;
 mod loaded;
@@ -48,7 +52,7 @@ mod source;
 mod tree;
 
 pub use environment::EnvironmentSpec;
-pub use example::annotated_example;
+pub use example::{annotated_example, annotated_example_toml};
 pub use format::Format;
 pub use layers::Layers;
 pub use loaded::{Effective, Loaded, Origin};

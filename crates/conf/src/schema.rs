@@ -1,9 +1,11 @@
 //! JSON Schema of settings, and what can be learnt from it: which keys there are.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use crate::path::KeyPath;
+use crate::path::{KeyPath, Segment};
 
 /// The JSON Schema of settings, so that editors complete and check them.
 ///
@@ -131,6 +133,83 @@ impl Keys {
         self.is_free(schema).then_some((wanted, Found::Free))
     }
 
+    /// The schema of what lies one step below.
+    pub(crate) fn below<'a>(&'a self, schema: &'a Value, segment: &Segment) -> Option<&'a Value> {
+        let name = match segment {
+            Segment::Key(name) => crate::nearest::plain(name),
+            Segment::Index(_) => return self.resolve(schema).get("items"),
+        };
+        let mut properties = self.properties(schema).into_iter();
+        let known = properties.find(|(key, _)| crate::nearest::plain(key) == name);
+        let free = || self.resolve(schema).get("additionalProperties");
+        known.map(|(_, value)| value).or_else(free)
+    }
+
+    /// Whether it is a section or a map.
+    pub(crate) fn is_table(&self, schema: &Value) -> bool {
+        !self.properties(schema).is_empty() || self.is_free(schema)
+    }
+
+    /// Whether what stands at `path` is, holds or may have been meant for a secret, by its type.
+    ///
+    /// An unknown key is meant for one where a neighbour is one; an unknown section, where any is below.
+    pub(crate) fn is_around_secret(&self, path: &KeyPath) -> bool {
+        let mut at = &self.root;
+        for (done, segment) in path.0.iter().enumerate() {
+            match self.below(at, segment) {
+                Some(next) => at = next,
+                None if done + 1 == path.0.len() && self.is_table(at) => {
+                    let keys = self.properties(at);
+                    return keys.iter().any(|(_, key)| self.is_for_secrets(key));
+                }
+                None => return self.holds_secret(at),
+            }
+        }
+        self.holds_secret(at)
+    }
+
+    /// Whether it is a secret, or a list or map of them: no section that holds one among others.
+    fn is_for_secrets(&self, schema: &Value) -> bool {
+        let mut at = schema;
+        for _ in 0..4 {
+            let inner = self.resolve(at);
+            match inner.get("items").or(inner.get("additionalProperties")) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        self.resolve(at).get("properties").is_none() && self.holds_secret(at)
+    }
+
+    /// Whether a key of this name may stand somewhere, and nowhere is or holds a secret.
+    pub(crate) fn is_harmless(&self, name: &str) -> bool {
+        let mut found = Vec::new();
+        named(&self.root, name, &mut found);
+        !found.is_empty() && !found.into_iter().any(|schema| self.holds_secret(schema))
+    }
+
+    /// Whether a secret is in it: a type whose schema bears the name `Secret`.
+    pub(crate) fn holds_secret(&self, schema: &Value) -> bool {
+        self.search(schema, &mut HashSet::new())
+    }
+
+    fn search<'a>(&'a self, schema: &'a Value, seen: &mut HashSet<&'a str>) -> bool {
+        match schema {
+            Value::Object(object) => object.iter().any(|(key, value)| match (key.as_str(), value) {
+                ("$ref", Value::String(name)) => {
+                    let target = name.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+                    name.ends_with("/Secret")
+                        || seen.insert(name) && target.is_some_and(|target| self.search(target, seen))
+                }
+                // What is merely kept there, and values.
+                ("$defs" | "default" | "examples", _) => false,
+                _ => self.search(value, seen),
+            }),
+            Value::Array(elements) => elements.iter().any(|element| self.search(element, seen)),
+            _ => false,
+        }
+    }
+
     /// The path of every key that is no section, sections of optional parts included.
     pub(crate) fn leaves(&self) -> Vec<KeyPath> {
         let mut leaves = Vec::new();
@@ -149,5 +228,17 @@ impl Keys {
             self.collect(value, path, leaves);
             path.pop();
         }
+    }
+}
+
+/// The schemas of all keys of this name.
+fn named<'a>(schema: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
+    match schema {
+        Value::Object(object) => {
+            found.extend(object.get("properties").and_then(|properties| properties.get(name)));
+            object.values().for_each(|value| named(value, name, found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| named(element, name, found)),
+        _ => {}
     }
 }

@@ -1,6 +1,11 @@
-//! Which keys hold secrets, judged by their names: their values are never shown.
+//! Which keys hold secrets, judged by their names and, where the schema is known, by their types: their values are
+//! never shown.
 
-use crate::{path::KeyPath, source::Source};
+use crate::{
+    path::KeyPath,
+    schema::Keys,
+    source::{Source, Span},
+};
 
 /// What stands for a value that must not be shown.
 pub(crate) const MASK: &str = "***";
@@ -23,6 +28,45 @@ pub(crate) fn is_secret(name: &str) -> bool {
 
 pub(crate) fn is_secret_path(path: &KeyPath) -> bool {
     path.keys().any(is_secret)
+}
+
+/// How secrets are known.
+#[derive(Clone, Copy)]
+pub(crate) enum Secrets<'a> {
+    /// By their names.
+    Named,
+    /// By their names, and by the types that the settings have.
+    Typed(&'a Keys),
+}
+
+impl Secrets<'_> {
+    /// Whether what stands at `path` must not be shown: a secret, what holds one, and what may have been meant for one.
+    pub(crate) fn cover(self, path: &KeyPath) -> bool {
+        let by_type = match self {
+            Self::Named => false,
+            Self::Typed(keys) => keys.is_around_secret(path),
+        };
+        by_type || is_secret_path(path)
+    }
+
+    /// What must not be shown of the line in which a text could not be read: what follows a name, unless the name is
+    /// known for that of no secret.
+    pub(crate) fn in_broken_line(self, span: &Span) -> Option<std::ops::Range<usize>> {
+        let Self::Typed(keys) = self else { return None };
+        if !keys.holds_secret(keys.root()) {
+            return None;
+        }
+        let text = span.source.text();
+        let start = text.get(..span.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text.get(start..)?.lines().next()?;
+        let split = line.find([':', '='])?;
+        let name = line
+            .get(..split)?
+            .rsplit(['.', ' ', '{', ','])
+            .find(|part| !part.is_empty());
+        let is_harmless = name.is_some_and(|name| keys.is_harmless(name.trim_matches(['"', '\''])));
+        (!is_harmless).then(|| start + split + 1..start + line.len())
+    }
 }
 
 /// A line of a file whose structure is not known, with what follows a secret-looking name hidden.

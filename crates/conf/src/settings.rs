@@ -33,6 +33,12 @@ use crate::{path::KeyPath, problem::Problem, tree::Tree};
 /// assert_eq!(problems.iter().next().unwrap().place().unwrap().to_string(), "s.toml:1:14");
 /// ```
 pub trait Settings: DeserializeOwned + Serialize + JsonSchema + Default {
+    /// Keys whose default says too little, such as an empty list of sections, each with a value in JSON that
+    /// [`annotated_example`](crate::annotated_example) shows besides.
+    fn examples() -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Reports what types alone cannot say: ranges, keys that exclude or need one another.
     fn check(&self, check: &mut Check<'_>) {
         let _ = check;

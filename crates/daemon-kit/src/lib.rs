@@ -75,7 +75,7 @@ pub use host::Host;
 pub use load::{ConfigError, ConfigSpec, Invalid, LiteralSecret, Loaded, Override, load};
 pub use notify::{ReadyHandle, StatusHandle};
 pub use periodic::Every;
-pub use print::{Table, printable, to_stdout};
+pub use print::{Table, escaped, printable, to_stdout};
 pub use real_path::real_path;
 pub use redact::Redactor;
 pub use run::{RuntimeSettings, run};

@@ -2,7 +2,7 @@
 
 use crate::{
     load::{ConfigError, Loaded},
-    print::Table,
+    print::{Table, shortened},
 };
 use conf::{Format, Settings};
 use serde::Serialize;
@@ -11,6 +11,9 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
 };
+
+/// A longer value, such as a list of rules, is cut where people read it: it would push the origins out of sight.
+const WIDEST_VALUE: usize = 60;
 
 /// How `config show` writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,9 +33,9 @@ pub enum InitError {
     /// The file is there already.
     #[error("`{0}` is already there and is not overwritten: move it away or name another file")]
     Exists(PathBuf),
-    /// The example is YAML, and the name says something else.
-    #[error("`{0}` does not end in `.yaml` or `.yml`: the example is written in YAML")]
-    NotYaml(PathBuf),
+    /// The example is YAML or TOML, and the name says something else: JSON has no comments.
+    #[error("`{0}` does not end in `.toml`, `.yaml` or `.yml`: the example is written in TOML or YAML")]
+    NoComments(PathBuf),
     /// It could not be written.
     #[error("could not write `{path}`")]
     Write {
@@ -73,7 +76,7 @@ pub fn schema<T: Settings>() -> String {
     format!("{:#}\n", conf::schema::<T>())
 }
 
-/// `config show`: every key with the value in force and its origin, secrets as `***`.
+/// `config show`: every key with the value in force and its origin, secrets as `***`. In columns, long values are cut.
 pub fn show<T: Settings>(loaded: &Loaded<T>, show_as: ShowAs) -> String {
     #[derive(Serialize)]
     struct Row {
@@ -90,7 +93,7 @@ pub fn show<T: Settings>(loaded: &Loaded<T>, show_as: ShowAs) -> String {
         ShowAs::Table => {
             let mut table = Table::new(&["KEY", "VALUE", "ORIGIN"]);
             for row in rows {
-                table.row([row.key, row.value, row.origin]);
+                table.row([row.key, shortened(row.value, WIDEST_VALUE), row.origin]);
             }
             table.to_string()
         }
@@ -106,19 +109,20 @@ fn line_of(value: &impl Serialize) -> String {
     line
 }
 
-/// `config init`: the commented example. With a `path` it is written there, and what is returned says so; without one
-/// it is returned for standard output. Missing parent directories are made.
+/// `config init`: the commented example. With a `path` it is written there, in the format that its name says, and what is
+/// returned says so; without one it is returned for standard output, in YAML. Missing parent directories are made.
 ///
 /// # Errors
-/// When the file is there already, when its name is no YAML file's, and when it cannot be written.
+/// When the file is there already, when its name is that of no YAML or TOML file, and when it cannot be written.
 pub fn init<T: Settings>(path: Option<&Path>) -> Result<String, InitError> {
-    let example = conf::annotated_example::<T>();
     let Some(path) = path else {
-        return Ok(example);
+        return Ok(conf::annotated_example::<T>());
     };
-    if Format::of_path(path) != Some(Format::Yaml) {
-        return Err(InitError::NotYaml(path.to_owned()));
-    }
+    let example = match Format::of_path(path) {
+        Some(Format::Yaml) => conf::annotated_example::<T>(),
+        Some(Format::Toml) => conf::annotated_example_toml::<T>(),
+        Some(Format::Json) | None => return Err(InitError::NoComments(path.to_owned())),
+    };
     let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(example.as_bytes())

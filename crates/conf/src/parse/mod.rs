@@ -8,6 +8,7 @@ use crate::{
     format::Format,
     problem::{Problem, Problems},
     read::hide_secrets,
+    secret::Secrets,
     source::{Kind, Source},
     tree::{Node, Tree},
 };
@@ -38,7 +39,7 @@ pub fn parse(name: impl Into<String>, text: impl Into<String>, format: Format) -
     let source = Source::new(name, text, Kind::File);
     let (root, mut problems) = read(&source, format);
     let tree = root.map(Tree::new);
-    hide_secrets(&mut problems, tree.as_ref());
+    hide_secrets(&mut problems, tree.as_ref(), Secrets::Named);
     match (tree, Problems::collect(problems)) {
         (Some(tree), None) => Ok(tree),
         (_, Some(problems)) => Err(problems),

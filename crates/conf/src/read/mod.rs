@@ -21,8 +21,8 @@ use crate::{
     nearest::{alternatives, nearest},
     path::KeyPath,
     problem::{Problem, Problems},
-    secret::{self, MASK},
-    source::Span,
+    secret::{self, MASK, Secrets},
+    source::{Kind, Span},
     tree::{Node, Tree, Value},
 };
 
@@ -56,8 +56,8 @@ const MAX_PROBLEMS: usize = 200;
 /// assert_eq!(keys, ["nam", "ports[1]"]);
 /// ```
 pub fn from_tree<T: DeserializeOwned>(tree: &Tree) -> Result<T, Problems> {
-    let mut outcome = read::<T>(tree, HashSet::new());
-    hide_secrets(&mut outcome.problems, Some(tree));
+    let mut outcome = read::<T>(tree, HashSet::new(), Secrets::Named);
+    hide_secrets(&mut outcome.problems, Some(tree), Secrets::Named);
     match (outcome.value, Problems::collect(outcome.problems)) {
         (_, Some(problems)) => Err(problems),
         (Some(value), None) => Ok(value),
@@ -94,7 +94,7 @@ pub(crate) struct Outcome<T> {
 }
 
 /// Reads a tree, leaving out `skip` from the start.
-pub(crate) fn read<T: DeserializeOwned>(tree: &Tree, mut skip: HashSet<u32>) -> Outcome<T> {
+pub(crate) fn read<T: DeserializeOwned>(tree: &Tree, mut skip: HashSet<u32>, secrets: Secrets<'_>) -> Outcome<T> {
     let mut faulty: Vec<_> = skip
         .iter()
         .filter_map(|id| tree.find(*id))
@@ -132,7 +132,7 @@ pub(crate) fn read<T: DeserializeOwned>(tree: &Tree, mut skip: HashSet<u32>) -> 
             meant.insert((parent.id, near.to_owned()));
         }
         if !follows || problems.is_empty() && skip.is_empty() {
-            problems.push(problem(tree, error, &path, node));
+            problems.push(problem(tree, error, &path, node, secrets.cover(&path)));
         }
         faulty.push(path);
         if id == tree.root().id || !skip.insert(id) || problems.len() >= MAX_PROBLEMS {
@@ -159,8 +159,8 @@ fn holds_any(node: &Node, ids: &HashSet<u32>) -> bool {
     holds
 }
 
-fn problem(tree: &Tree, error: Error, path: &KeyPath, node: &Node) -> Problem {
-    let hide = secret::is_secret_path(path);
+fn problem(tree: &Tree, error: Error, path: &KeyPath, node: &Node, hide: bool) -> Problem {
+    let wants_section = matches!(&error.what, What::Type { expected, .. } if expected == words::SECTION);
     let mut problem = match error.what.clone() {
         What::UnknownKey { name, known } => {
             Problem::error(format!("unknown key `{name}`")).with_help(match nearest(&name, known.iter().copied()) {
@@ -171,6 +171,10 @@ fn problem(tree: &Tree, error: Error, path: &KeyPath, node: &Node) -> Problem {
             })
         }
         What::Missing(name) => Problem::error(format!("the key `{name}` is missing")),
+        What::Choice { known, .. } if hide => {
+            let expected = alternatives(known.iter().copied());
+            Problem::error(format!("expected {expected}, found {}", kind(node)))
+        }
         What::Choice { found, known } => {
             let problem = Problem::error(format!(
                 "expected {}, found {found}",
@@ -181,19 +185,19 @@ fn problem(tree: &Tree, error: Error, path: &KeyPath, node: &Node) -> Problem {
                 None => problem,
             }
         }
-        What::Type { expected, .. } if hide => Problem::error(format!("expected {expected}, found another value")),
+        What::Type { expected, .. } if hide => Problem::error(format!("expected {expected}, found {}", kind(node))),
         What::Type { expected, found } => Problem::error(format!("expected {expected}, found {found}")),
         What::Twice(_) => Problem::error(error.to_string()),
-        What::Other(message) => Problem::error(message),
+        What::Other(message) => {
+            let said = node.text().filter(|text| hide && !text.is_empty());
+            Problem::error(said.map_or(message.clone(), |text| message.replace(text, MASK)))
+        }
     };
     if let Some(help) = error.help.filter(|_| !hide) {
         problem = problem.with_help(help);
     }
-    if hide
-        && let Value::Str(text) | Value::Plain(text) = &node.value
-        && !text.is_empty()
-    {
-        problem.message = problem.message.replace(text.as_str(), MASK);
+    if wants_section && let Some(help) = inline_help(path, node) {
+        problem = problem.with_help(help);
     }
     let entry_at = match path.0.last() {
         Some(crate::path::Segment::Key(key)) => parent(tree, path)
@@ -216,13 +220,41 @@ fn problem(tree: &Tree, error: Error, path: &KeyPath, node: &Node) -> Problem {
     problem.at(at).with_key(path.to_string())
 }
 
-/// Marks what the pictures of these problems must not show: the values of keys that look like secrets.
-pub(crate) fn hide_secrets(problems: &mut [Problem], tree: Option<&Tree>) {
+/// What kind of value it is, without the value.
+fn kind(node: &Node) -> &'static str {
+    match &node.value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "`true` or `false`",
+        Value::Int(_) | Value::Float(_) => "a number",
+        Value::Str(_) | Value::Plain(_) => "text",
+        Value::Seq(_) => "a list",
+        Value::Map(_) => "a section",
+    }
+}
+
+/// How a section is written in a variable or an option.
+fn inline_help(path: &KeyPath, node: &Node) -> Option<String> {
+    let source = &node.at.source;
+    let each = match source.kind() {
+        Kind::Environment => format!("{}__KEY", source.name()),
+        Kind::CommandLine => format!("{path}.KEY=VALUE"),
+        Kind::File | Kind::Controller => return None,
+    };
+    Some(format!(
+        "write it as JSON, `{{\"key\": \"value\"}}`, or set each key by itself: `{each}`"
+    ))
+}
+
+/// Marks what the pictures of these problems must not show: the values of keys that are or may be secrets.
+pub(crate) fn hide_secrets(problems: &mut [Problem], tree: Option<&Tree>, known: Secrets<'_>) {
+    if problems.is_empty() {
+        return;
+    }
     let mut secrets: Vec<&Span> = Vec::new();
     if let Some(tree) = tree {
         tree.root().walk(&mut KeyPath::default(), &mut |path, node| {
             let leaf = !matches!(node.value, Value::Map(_) | Value::Seq(_) | Value::Null);
-            if leaf && secret::is_secret_path(path) && !names_a_variable(&node.at) {
+            if leaf && known.cover(path) && !names_a_variable(&node.at) {
                 secrets.push(&node.at);
             }
         });
@@ -236,6 +268,9 @@ pub(crate) fn hide_secrets(problems: &mut [Problem], tree: Option<&Tree>) {
                 .filter(|at| at.source.same(source))
                 .map(|at| at.start..at.end),
         );
+        if problem.is_syntax {
+            problem.hidden.extend(known.in_broken_line(span));
+        }
         let secret_key = problem.key.as_deref().is_some_and(secret::is_secret);
         if source.kind().is_single() && (secret_key || secret::is_secret(source.name())) {
             problem.hidden.push(0..source.text().len());

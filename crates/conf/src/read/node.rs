@@ -74,6 +74,11 @@ impl<'t> Reader<'t> {
 
     /// As [`Self::as_it_is`], but plain text stays text.
     fn as_text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        // No path, address or header can hold one: the system would end the name there, or refuse it much later.
+        if self.node.text().is_some_and(|text| text.contains('\0')) {
+            let what = What::Other("must not hold a NUL character".to_owned());
+            return Err(Error::new(what));
+        }
         if let Value::Plain(text) = &self.node.value {
             return visitor.visit_str(text);
         }

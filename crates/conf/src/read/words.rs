@@ -2,6 +2,9 @@
 
 use serde::de::Unexpected;
 
+/// What a section is called where one was expected.
+pub(super) const SECTION: &str = "a section of keys and values";
+
 /// What was expected. Texts that serde itself writes are put into plain words; those that types write of themselves
 /// (`a duration such as `30s``) stay.
 pub(super) fn expected(said: &str) -> String {
@@ -19,7 +22,7 @@ pub(super) fn expected(said: &str) -> String {
         "a boolean" | "boolean" => "`true` or `false`".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         "a sequence" | "an array" | "array" => "a list".to_owned(),
-        "a map" | "a HashMap" => "a section of keys and values".to_owned(),
+        "a map" | "a HashMap" => SECTION.to_owned(),
         "a character" => "a single character".to_owned(),
         "unit" => "nothing".to_owned(),
         "IP address" => "an IP address".to_owned(),
@@ -28,7 +31,7 @@ pub(super) fn expected(said: &str) -> String {
         "socket address" => "an address with a port, such as `127.0.0.1:8080`".to_owned(),
         _ => {
             if said.starts_with("struct ") || said.starts_with("struct variant ") || said.contains("tagged enum") {
-                return "a section of keys and values".to_owned();
+                return SECTION.to_owned();
             }
             if let Some(size) = said
                 .strip_prefix("a tuple of size ")

@@ -257,3 +257,66 @@ fn an_overridden_value_needs_no_variable() {
         .unwrap();
     assert_eq!(loaded.value.server.api_key, "abc$${d}");
 }
+
+#[test]
+fn a_map_or_a_list_of_sections_is_given_by_one_variable_or_option() {
+    #[derive(Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+    #[serde(default)]
+    struct Rules {
+        rules: Vec<Rule>,
+        headers: std::collections::BTreeMap<String, String>,
+        patterns: Vec<String>,
+    }
+    #[derive(Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+    #[serde(default)]
+    struct Rule {
+        name: String,
+        paths: Vec<String>,
+        priority: u8,
+    }
+    impl conf::Settings for Rules {}
+    let rule = |name: &str, priority| Rule {
+        name: name.to_owned(),
+        paths: vec!["/a".to_owned(), "/b, c".to_owned()],
+        priority,
+    };
+    for (text, expected) in [
+        (
+            r#"[{"name": "x", "paths": ["/a", "/b, c"]}, {"name": "y", "paths": ["/a", "/b, c"], "priority": 7}]"#,
+            vec![rule("x", 0), rule("y", 7)],
+        ),
+        (r#"[{name = "x", paths = ["/a", "/b, c"]}]"#, vec![rule("x", 0)]),
+        ("[]", vec![]),
+    ] {
+        let loaded = Layers::new().option("--set", "rules", text).load::<Rules>().unwrap();
+        assert_eq!(loaded.value.rules, expected, "{text}");
+    }
+    let loaded = Layers::new()
+        .file("a.toml", "headers = {a = '1', b = '2'}", Format::Toml)
+        .environment(
+            ENVIRONMENT,
+            vars(&[("SCANNER__HEADERS", r#"{"b": "3", "x-c": "[4]"}"#)]),
+        )
+        .option("--set", "patterns", "[ab],{c}")
+        .load::<Rules>()
+        .unwrap();
+    let headers = [("a", "1"), ("b", "3"), ("x-c", "[4]")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(loaded.value.headers, headers.into());
+    assert_eq!(loaded.origin("headers.b").to_string(), "environment SCANNER__HEADERS");
+    assert_eq!(loaded.origin("headers.a").to_string(), "a.toml:1:16");
+    assert_eq!(loaded.value.patterns, ["[ab]", "{c}"], "texts stay texts");
+
+    let wrong = r#"[{"name": "x", "pathes": []}, {"priority": 300}]"#;
+    let problems = Layers::new()
+        .option("--set", "rules", wrong)
+        .load::<Rules>()
+        .unwrap_err();
+    let keys: Vec<_> = problems.iter().filter_map(conf::Problem::key).collect();
+    assert_eq!(keys, ["rules[0].pathes", "rules[1].priority"]);
+    let problems = Layers::new()
+        .option("--set", "headers", "a=b")
+        .load::<Rules>()
+        .unwrap_err();
+    let help = problems.iter().next().unwrap().help().unwrap().to_owned();
+    assert!(help.contains("`headers.KEY=VALUE`"), "{help}");
+}

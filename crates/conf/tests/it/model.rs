@@ -198,6 +198,16 @@ impl<'de> Deserialize<'de> for Root {
 }
 
 impl Settings for Config {
+    fn examples() -> &'static [(&'static str, &'static str)] {
+        &[
+            ("scanner.scan_paths", r#"["/srv", "${HOME}"]"#),
+            (
+                "scanner.custom_mime_types",
+                r#"[{"z": "x y", "a": [1, {"b.c": "\"", "d": null}]}, {"z": "2"}]"#,
+            ),
+        ]
+    }
+
     fn check(&self, check: &mut Check<'_>) {
         if self.server.base_url.is_empty() {
             check.problem(

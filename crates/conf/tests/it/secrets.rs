@@ -1,6 +1,8 @@
 //! What must never be shown.
 
-use conf::{Format, Layers, Settings};
+use std::collections::BTreeMap;
+
+use conf::{Check, Format, Layers, Settings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,43 @@ impl TryFrom<String> for Key {
 }
 
 impl Settings for Config {}
+
+/// As core-model's: known by its type, whatever its key is called.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+struct Secret(String);
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Typed {
+    webhook: Webhook,
+    receivers: Vec<Webhook>,
+    name: Level,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Webhook {
+    url: Option<Secret>,
+    headers: BTreeMap<String, Secret>,
+    format: Level,
+    retries: u32,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    #[default]
+    Json,
+    Text,
+}
+
+impl Settings for Typed {
+    fn check(&self, check: &mut Check<'_>) {
+        if self.webhook.url.as_ref().is_some_and(|url| url.0.contains("ftp")) {
+            check.problem("webhook.url", "is no address of a web server", None);
+        }
+    }
+}
 
 #[test]
 fn no_layer_shows_a_secret() {
@@ -86,4 +125,58 @@ fn a_part_read_by_itself_is_judged_by_its_key() {
     let tree = conf::parse("a.yaml", "api_key: hunter2", Format::Yaml).unwrap();
     let problems = conf::from_node::<u16>(tree.get("api_key").unwrap(), "server.api_key").unwrap_err();
     assert!(!problems.to_string().contains("hunter2"), "{problems}");
+}
+
+fn yaml(text: &str) -> Layers {
+    Layers::new().file("a.yaml", text, Format::Yaml)
+}
+
+#[test]
+fn a_value_in_or_around_a_secret_is_never_shown_whatever_its_key_is_called() {
+    let variable = |name: &str, value: &str| Layers::new().environment(ENVIRONMENT, vars(&[(name, value)]));
+    for (number, layers) in [
+        variable("SCANNER__WEBHOOK__HEADERS", "{\"authorization\": \"Bearer hunter2"),
+        variable("SCANNER__WEBHOOK__HEADERS", "hunter2"),
+        variable("SCANNER__WEBHOOK__HEADERS", "{\"authorization\": [\"hunter2\"]}"),
+        variable("SCANNER__WEBHOOK", "hunter2"),
+        variable("SCANNER__RECEIVERS", "hunter2"),
+        Layers::new().option("--set", "webhook.headers", "authorization=hunter2"),
+        yaml("webhook: hunter2"),
+        yaml("webhook: [hunter2]"),
+        yaml("webhook: {url: [hunter2]}"),
+        yaml("webhook: {url: {a: hunter2}}"),
+        yaml("webhook: {ulr: hunter2}"),
+        yaml("webhook: {headers: {a: {b: hunter2}}}"),
+        yaml("webhok: {url: hunter2}"),
+        yaml("webhook: {url: ftp://hunter2}"),
+        yaml("receivers: [{ulr: hunter2}]"),
+        yaml("receivers: [hunter2]"),
+        yaml("webhook:\n  url: 'https://hunter2\n"),
+        Layers::new().file("a.toml", "[webhook]\nurl = \"https://hunter2\n", Format::Toml),
+        Layers::new().file("a.toml", "webhook.headers.authorization = hunter2\n", Format::Toml),
+        Layers::new().file("a.toml", "webhook = {url = \"hunter2\", retries = 07}\n", Format::Toml),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let problems = layers.load::<Typed>().unwrap_err();
+        let shown = format!("{problems} {problems:?} {}", problems.render(true));
+        assert!(!shown.contains("hunter2"), "{number}: {shown}");
+    }
+}
+
+#[test]
+fn beside_secrets_what_is_no_secret_is_shown_as_anywhere() {
+    for (text, said) in [
+        ("webhook: {format: xml}", "found `xml`"),
+        ("webhook: {retries: many}", "found the text `many`"),
+        ("nam: xml", "nam: xml"),
+        ("name: xml", "found `xml`"),
+    ] {
+        let problems = yaml(text).load::<Typed>().unwrap_err().to_string();
+        assert!(problems.contains(said), "{problems}");
+    }
+    let broken = Layers::new().file("a.toml", "name = xml\n", Format::Toml);
+    let problems = broken.load::<Typed>().unwrap_err().to_string();
+    assert!(problems.contains("name = xml"), "{problems}");
 }

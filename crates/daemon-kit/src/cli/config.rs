@@ -23,7 +23,7 @@ pub enum ConfigCommand {
     Show,
     /// Print a commented example, or write it to FILE.
     Init {
-        /// Where to write it; an existing file is left alone.
+        /// Where to write it, in TOML or YAML by its extension; an existing file is left alone.
         #[arg(value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
     },

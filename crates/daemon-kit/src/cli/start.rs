@@ -4,6 +4,7 @@ use crate::{
     cli::CommonArgs,
     end::log_panics,
     find::DataDir,
+    live::ReloadProblem,
     load::{ConfigError, ConfigSpec, Loaded, Override, load},
     settings::LoggingSettings,
     surroundings::Surroundings,
@@ -76,7 +77,7 @@ impl<O: ValueEnum + Clone + Send + Sync + 'static> CommonArgs<O> {
         let telemetry = telemetry_otel::init(log).context("could not start the log")?;
         log_panics();
         for warning in &loaded.settings.warnings {
-            tracing::warn!("{}", warning.to_string().trim_end());
+            tracing::warn!("{}", ReloadProblem::of(warning));
         }
         Ok(Started {
             loaded,

@@ -173,7 +173,7 @@ impl<T: Reload> Reloader<T> {
             needs_restart: Vec::new(),
             remote: remote.as_ref().map(|remote| (remote.version, remote.sha256.clone())),
         };
-        tell(&report);
+        report.tell();
         let inner = Inner {
             source,
             boot,
@@ -314,7 +314,7 @@ impl<T: Reload> ReloaderHandle<T> {
             needs_restart,
             remote: remote.map(|remote| (remote.version, remote.sha256.clone())),
         };
-        tell(&report);
+        report.tell();
         inner.report.send_replace(report.clone());
         report
     }
@@ -347,24 +347,6 @@ fn set_level<T: Reload>(source: &Source, level: &LevelHandle, loaded: &Loaded<T>
     // Checked with the rest of the configuration; what is left is a log that has ended.
     if let Err(error) = level.set(wanted) {
         tracing::warn!(%error, "the level of the log could not be changed");
-    }
-}
-
-fn tell(report: &ReloadReport) {
-    let cause = report.cause;
-    match &report.outcome {
-        ReloadOutcome::Applied { changed } if cause == ReloadCause::Start && changed.is_empty() => {}
-        ReloadOutcome::Applied { changed } => {
-            let changed = serde_json::json!(changed);
-            tracing::info!(%cause, changed.json = %changed, "the configuration was loaded anew");
-            if !report.needs_restart.is_empty() {
-                let keys = serde_json::json!(report.needs_restart);
-                tracing::warn!(keys.json = %keys, "changed, and in force after a restart only");
-            }
-        }
-        ReloadOutcome::Refused { text, .. } => {
-            tracing::error!(%cause, "the new configuration is not valid; the running one stays\n{text}");
-        }
     }
 }
 

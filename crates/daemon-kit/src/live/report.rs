@@ -80,10 +80,72 @@ pub struct ReloadProblem {
     pub text: String,
 }
 
+impl ReloadProblem {
+    /// Of a mistake in a text.
+    pub(crate) fn of(problem: &conf::Problem) -> Self {
+        let place = problem.place();
+        Self {
+            key: problem.key().map(str::to_owned),
+            line: place.as_ref().map(|place| place.line),
+            column: place.as_ref().map(|place| place.column),
+            file: place.map(|place| place.file),
+            text: match problem.help() {
+                Some(help) => format!("{}: {help}", problem.message()),
+                None => problem.message().to_owned(),
+            },
+        }
+    }
+}
+
+/// In one line, as a log wants it: the place, the key, what is wrong.
+impl fmt::Display for ReloadProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match (&self.file, self.line, self.column) {
+            (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}: "),
+            (Some(file), ..) => format!("{file}: "),
+            _ => String::new(),
+        };
+        // That a secret is written out says where, and of which key, itself.
+        if place.is_empty() || !self.text.starts_with(&place) {
+            f.write_str(&place)?;
+            if let Some(key) = &self.key {
+                write!(f, "`{key}`: ")?;
+            }
+        }
+        f.write_str(&self.text.lines().map(str::trim).collect::<Vec<_>>().join("; "))
+    }
+}
+
 impl ReloadReport {
     /// Whether the latest configuration is in force, but for keys that need a restart.
     pub fn is_applied(&self) -> bool {
         matches!(self.outcome, ReloadOutcome::Applied { .. })
+    }
+
+    /// Says it in the log: each mistake by itself, since a line of text has no line breaks.
+    pub(super) fn tell(&self) {
+        let cause = self.cause;
+        match &self.outcome {
+            ReloadOutcome::Applied { changed } if cause == ReloadCause::Start && changed.is_empty() => {}
+            ReloadOutcome::Applied { changed } => {
+                let changed = serde_json::json!(changed);
+                tracing::info!(%cause, changed.json = %changed, "the configuration was loaded anew");
+                if !self.needs_restart.is_empty() {
+                    let keys = serde_json::json!(self.needs_restart);
+                    tracing::warn!(keys.json = %keys, "changed, and in force after a restart only");
+                }
+            }
+            ReloadOutcome::Refused { problems, .. } => {
+                let mistakes = problems.len();
+                let mut problems = problems.iter();
+                if let Some(first) = problems.next() {
+                    tracing::error!(%cause, mistakes, "the new configuration is not valid; the running one stays: {first}");
+                }
+                for problem in problems {
+                    tracing::error!("also wrong in the new configuration: {problem}");
+                }
+            }
+        }
     }
 
     /// The component `configuration` of `/health`: degraded while the latest change is refused.
@@ -113,16 +175,7 @@ impl ReloadOutcome {
         let problems = match error {
             ConfigError::Invalid(invalid) => {
                 let wrong = invalid.problems.iter().flat_map(|problems| problems.iter());
-                let wrong = wrong.map(|problem| ReloadProblem {
-                    key: problem.key().map(str::to_owned),
-                    file: problem.place().map(|place| place.file),
-                    line: problem.place().map(|place| place.line),
-                    column: problem.place().map(|place| place.column),
-                    text: match problem.help() {
-                        Some(help) => format!("{}: {help}", problem.message()),
-                        None => problem.message().to_owned(),
-                    },
-                });
+                let wrong = wrong.map(ReloadProblem::of);
                 let literal = invalid.literal_secrets.iter().map(|secret| ReloadProblem {
                     key: Some(secret.key.clone()),
                     file: Some(secret.place.file.clone()),
@@ -174,4 +227,93 @@ impl ReloadOutcome {
         let text = lines.collect::<Vec<_>>().join("\n");
         Self::Refused { text, problems }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_one_line_with_its_place_and_key() {
+        let mut problem = ReloadProblem {
+            key: Some("a.b".to_owned()),
+            file: Some("c.toml".to_owned()),
+            line: Some(3),
+            column: Some(5),
+            text: "will not do\n  at all".to_owned(),
+        };
+        assert_eq!(problem.to_string(), "c.toml:3:5: `a.b`: will not do; at all");
+        problem.text = "c.toml:3:5: `a.b` is written out".to_owned();
+        assert_eq!(problem.to_string(), problem.text);
+        let bare = ReloadProblem {
+            key: None,
+            file: None,
+            line: None,
+            column: None,
+            text: "x".to_owned(),
+        };
+        assert_eq!(bare.to_string(), "x");
+    }
+
+    #[test]
+    fn in_the_log_each_mistake_is_a_line_that_people_can_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let logging = crate::settings::LoggingSettings {
+            file: Some(path.clone()),
+            ..Default::default()
+        };
+        let (subscriber, telemetry) = telemetry_otel::subscriber(logging.log_settings("a", None)).unwrap();
+        let text = "level: 3\nformat: xml\n";
+        let layers = conf::Layers::new().file("c.yaml", text, conf::Format::Yaml);
+        let problems = layers.load::<Logged>().unwrap_err();
+        let invalid = crate::Invalid {
+            problems: Some(problems),
+            literal_secrets: Vec::new(),
+        };
+        let report = ReloadReport {
+            at: DateTime::UNIX_EPOCH,
+            cause: ReloadCause::File,
+            outcome: ReloadOutcome::refused(&ConfigError::Invalid(invalid)),
+            needs_restart: Vec::new(),
+            remote: None,
+        };
+        tracing::subscriber::with_default(subscriber, || report.tell());
+        drop(telemetry);
+        let log = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        assert!(
+            lines[0].contains("the running one stays") && lines[0].contains("mistakes=2"),
+            "{log}"
+        );
+        assert!(lines[0].contains("stays: c.yaml:1:8: `level`: must be a word"), "{log}");
+        assert!(
+            lines[1].contains("c.yaml:2:9: `format`: expected `text` or `json`, found `xml`"),
+            "{log}"
+        );
+        assert!(!log.contains("\\n"), "{log}");
+    }
+
+    #[derive(Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+    #[serde(default)]
+    struct Logged {
+        level: Word,
+        format: crate::settings::LogFormat,
+    }
+
+    #[derive(Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+    #[serde(try_from = "String")]
+    #[schemars(with = "String")]
+    struct Word(String);
+
+    impl TryFrom<String> for Word {
+        type Error = &'static str;
+
+        fn try_from(_: String) -> Result<Self, Self::Error> {
+            Err("must be a word")
+        }
+    }
+
+    impl conf::Settings for Logged {}
 }

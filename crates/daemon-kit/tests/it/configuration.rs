@@ -226,6 +226,17 @@ fn show_gives_each_value_its_origin_and_hides_secrets() {
 }
 
 #[test]
+fn a_long_value_is_cut_in_columns_and_whole_in_json() {
+    let url = format!("https://example.com/{}", "x".repeat(400));
+    let host = Host::new("config.yaml", &format!("server: {{base_url: '{url}'}}\n"));
+    let loaded = host.load(&[]).unwrap();
+    let table = verbs::show(&loaded, ShowAs::Table);
+    let line = table.lines().find(|line| line.starts_with("server.base_url")).unwrap();
+    assert!(line.contains("xxx…  ") && line.ends_with("config.yaml:1:20"), "{line}");
+    assert!(verbs::show(&loaded, ShowAs::Json).contains(&url));
+}
+
+#[test]
 fn init_writes_an_example_that_loads_and_never_overwrites() {
     let host = Host::new("config.yaml", "");
     let path = host.dir.path().join("new/deeper/config.yaml");
@@ -243,11 +254,40 @@ fn init_writes_an_example_that_loads_and_never_overwrites() {
         Err(InitError::Exists(_))
     ));
     assert_eq!(fs::read_to_string(&path).unwrap(), uncommented);
-    let toml = host.dir.path().join("config.toml");
+    let json = host.dir.path().join("config.json");
     assert!(matches!(
-        verbs::init::<Settings>(Some(&toml)),
-        Err(InitError::NotYaml(_))
+        verbs::init::<Settings>(Some(&json)),
+        Err(InitError::NoComments(_))
     ));
+}
+
+#[test]
+fn init_writes_toml_where_the_name_says_so_with_the_same_comments_and_defaults() {
+    let host = Host::new("config.yaml", "");
+    let path = host.dir.path().join("config.toml");
+    verbs::init::<Settings>(Some(&path)).unwrap();
+    let example = fs::read_to_string(&path).unwrap();
+    load::<Settings>(&SPEC, Some(&path), &[], &host.around).unwrap();
+    let prose = |text: &str| {
+        let lines = text.lines().filter(|line| line.trim_start().starts_with("# "));
+        let mut lines: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(prose(&example), prose(&verbs::init::<Settings>(None).unwrap()));
+    // What has no default has no value to uncomment.
+    let is_nothing = |line: &&str| !line.ends_with('=');
+    let uncommented: String = example
+        .lines()
+        .filter(is_nothing)
+        .map(|line| uncomment(line) + "\n")
+        .collect();
+    fs::write(&path, &uncommented).unwrap();
+    let loaded = load::<Settings>(&SPEC, Some(&path), &[], &host.around);
+    let loaded = loaded.unwrap_or_else(|error| panic!("{}\n{uncommented}", error.render(false)));
+    let values = |loaded: &Loaded<Settings>| serde_json::to_value(&loaded.settings.value).unwrap();
+    let defaults = load::<Settings>(&SPEC, None, &[], &Host::new("none", "").around).unwrap();
+    assert_eq!(values(&loaded), values(&defaults));
 }
 
 /// `#key: value` is a default commented out; `# text` is a description.
