@@ -11,7 +11,7 @@ use chrono::Utc;
 use daemon_kit::{Exit, RuntimeSettings, to_stdout};
 use fleet_link::{
     Refusal, Verbs,
-    agent::{Agent, AgentHooks, AgentParts, AgentState, Linked, Product, Pulse},
+    agent::{Agent, AgentHooks, AgentParts, AgentState, Leaving, Linked, Product, Pulse},
 };
 use fsscan::Summary;
 use state_sqlite::Database;
@@ -54,8 +54,12 @@ pub(crate) fn agent(
 /// `scanner leave`: this agent goes from its fleet for good.
 pub(crate) fn leave(context: &Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
     let file = context.state_file(Which::Run);
+    let leaving = Leaving {
+        forget: args.forget,
+        discard: args.discard,
+    };
     daemon_kit::run(RuntimeSettings::default(), async {
-        let said = fleet_link::agent::leave(context.agent(), &file, args.forget).await?;
+        let said = fleet_link::agent::leave(context.agent(), &file, leaving).await?;
         to_stdout(format_args!("{said}\n"))?;
         Ok(Exit::Done)
     })

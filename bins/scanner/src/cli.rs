@@ -135,6 +135,9 @@ pub(crate) struct LeaveArgs {
     /// Only remove the credentials here, without telling the controller, which may be gone.
     #[arg(long)]
     pub(crate) forget: bool,
+    /// Leave although records wait that the controller was not told of.
+    #[arg(long)]
+    pub(crate) discard: bool,
 }
 
 #[derive(Clone, Debug, Args)]

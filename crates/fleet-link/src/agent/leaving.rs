@@ -3,22 +3,38 @@ use super::{AgentConfig, AgentContext, LiveSettings};
 use crate::{CredentialFile, Left};
 use anyhow::{Context as _, ensure};
 use daemon_kit::Dialect;
-use state_sqlite::RunLock;
+use state_sqlite::{Database, Outbox, RunLock};
 use std::path::Path;
 use transport_http::{ApiKey, Client};
 
-/// Leaves the fleet: the controller takes the agent's key away, and its credentials are removed here; with `forget` they
-/// are only removed here. `state_file` is that of the agent, which must not run. Gives what was done, for people.
+/// How an agent leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leaving {
+    /// The credentials are only removed here, and the controller is not told.
+    pub forget: bool,
+    /// It leaves although records wait that the controller was not told of.
+    pub discard: bool,
+}
+
+/// Leaves the fleet: the controller takes the agent's key away, and its credentials are removed here; with
+/// [`Leaving::forget`] they are only removed here. `state_file` is that of the agent, which must not run. Gives what was done, for people.
 ///
 /// # Errors
-/// When the agent runs, is of no fleet, or the controller cannot be told: then nothing has changed.
+/// When the agent runs, is of no fleet, records wait, or the controller cannot be told: then nothing has changed.
 pub async fn leave<C: AgentConfig>(
     context: &AgentContext<C>,
     state_file: &Path,
-    forget: bool,
+    Leaving { forget, discard }: Leaving,
 ) -> anyhow::Result<String> {
     let _lock =
         RunLock::acquire(state_file).context("stop the agent first: it would go on with a key that opens nothing")?;
+    let owed = owed(state_file);
+    ensure!(
+        discard || forget || owed == 0,
+        "{owed} records wait that the controller was not told of: `{name} run --once` tells it, `{name} leave --discard` leaves \
+         all the same",
+        name = context.product.name
+    );
     let credentials = context.credentials();
     let path = credentials.path().display().to_string();
     if forget {
@@ -34,6 +50,14 @@ pub async fn leave<C: AgentConfig>(
         Left::Before => "the controller did not know the key any more",
     };
     Ok(format!("{said}, and {path} is removed"))
+}
+
+/// Records that wait in the state, if there is one that can be read.
+fn owed(state_file: &Path) -> u64 {
+    let stats = Database::open_read_only(state_file)
+        .ok()
+        .map(|state| Outbox::stats_of(&state));
+    stats.and_then(Result::ok).map_or(0, |stats| stats.records)
 }
 
 fn client<C: AgentConfig>(context: &AgentContext<C>, credentials: &CredentialFile) -> anyhow::Result<Client> {

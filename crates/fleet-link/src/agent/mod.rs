@@ -6,6 +6,7 @@
 //! ends by itself uses [`Agent::establish`] and the [`Membership`] that it gives.
 mod answer;
 mod context;
+pub mod doctor;
 mod health;
 mod hooks;
 mod joining;
@@ -20,7 +21,7 @@ pub use answer::{Answer, last_answer};
 pub use context::{AgentConfig, AgentContext, LiveSettings, Product};
 pub use health::AgentHealth;
 pub use hooks::{AgentHooks, Document, Pulse};
-pub use leaving::leave;
+pub use leaving::{Leaving, leave};
 pub use link::{Agent, AgentParts, Membership};
 pub use linked::Linked;
 pub use orders::{AgentOrders, Work};

@@ -3,14 +3,21 @@ use super::answer;
 use chrono::{DateTime, Utc};
 use core_model::Queue as _;
 use daemon_kit::{BackupSettings, OutboxSettings};
-use state_sqlite::{Component, Database, Outbox, RunLock, Story, open_or_recover};
+use state_sqlite::{Component, Database, LockError, Outbox, RunLock, Story, open_or_recover};
 use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
+
+/// So long a process that was killed is waited for.
+const DYING: Duration = Duration::from_secs(1);
+/// Between two looks at the lock.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The state, held by this process alone for as long as this lives.
 #[derive(Debug)]
@@ -43,7 +50,7 @@ impl AgentState {
         components: &[Component],
         now: DateTime<Utc>,
     ) -> anyhow::Result<Self> {
-        let lock = RunLock::acquire(file)?;
+        let lock = lock(file)?;
         // After the product's: one of them may have made the table before it was every agent's.
         let components = [components, &[answer::COMPONENT]].concat();
         let (database, story) = open_or_recover(file, &backups.backups(file), &components, now)?;
@@ -85,5 +92,16 @@ impl AgentState {
             );
         }
         Ok(())
+    }
+}
+
+/// Locks the state. A process that was killed just now may hold it for a moment longer.
+fn lock(file: &Path) -> Result<RunLock, LockError> {
+    let began = Instant::now();
+    loop {
+        match RunLock::acquire(file) {
+            Err(LockError::Held { .. }) if began.elapsed() < DYING => thread::sleep(LOOK),
+            locked => return locked,
+        }
     }
 }

@@ -11,7 +11,7 @@ use axum::{
 use core_model::{Queue as _, Run};
 use fleet_link::{
     Verbs,
-    agent::{Agent, AgentHealth, AgentParts, AgentState, Linked, Pulse, last_answer, leave},
+    agent::{Agent, AgentHealth, AgentParts, AgentState, Leaving, Linked, Pulse, last_answer, leave},
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -245,7 +245,10 @@ async fn whoever_leaves_must_not_run_and_keeps_no_credentials() {
     guard.agent.establish().await.unwrap().unwrap();
     let (file, context) = (guard.state.file.clone(), guard.host.context.clone());
     let credentials = context.credentials();
-    let error = leave(&context, &file, false).await.unwrap_err().to_string();
+    let error = leave(&context, &file, Leaving::default())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("stop the agent first"), "{error}");
     assert!(credentials.path().exists());
     let Guard {
@@ -256,8 +259,26 @@ async fn whoever_leaves_must_not_run_and_keeps_no_credentials() {
         linked,
         agent,
     } = guard;
+    let run = Run {
+        records: 2,
+        body: b"{}\n{}\n".to_vec(),
+    };
+    core_model::Queue::enqueue(&state.outbox, &[run], chrono::Utc::now()).unwrap();
     drop((state, health, work, linked, agent));
-    let said = leave(&context, &file, false).await.unwrap();
+    let error = leave(&context, &file, Leaving::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("2 records wait") && error.contains("--discard"),
+        "{error}"
+    );
+    assert!(credentials.path().exists());
+    let discard = Leaving {
+        discard: true,
+        ..Leaving::default()
+    };
+    let said = leave(&context, &file, discard).await.unwrap();
     assert!(said.starts_with("the controller took the key away"), "{said}");
     assert!(!credentials.path().exists());
     assert_eq!(
