@@ -76,7 +76,8 @@ pub(crate) struct SendArgs {
     /// Send it once, however often this is tried with the same key.
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
-    /// Wait until it has ended everywhere; exit 1 where it was not done.
+    /// Wait until it has ended everywhere; exit 1 where it was not done. A scan that was made is done, whether or not it
+    /// found malware: what it found is shown.
     #[arg(long)]
     pub(crate) wait: bool,
 }

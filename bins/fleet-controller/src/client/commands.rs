@@ -1,4 +1,6 @@
 //! `fleet-controller commands`.
+mod malware;
+
 use super::{
     PAGE,
     agents::{time, word},
@@ -265,7 +267,7 @@ fn detail(shown: &CommandDetailView) -> String {
     if more > 0 {
         let _ = writeln!(text, "… and {more} more");
     }
-    text
+    text + &malware::found(&shown.deliveries)
 }
 
 /// For whom, as the options of `commands send` have it.
@@ -299,7 +301,8 @@ fn reason(delivery: &DeliveryView) -> String {
     }
     if let Some(result) = &delivery.result {
         // Writing to memory cannot fail.
-        let _ = write!(reason, " ({})", in_words(result));
+        let words = malware::summary(result).unwrap_or_else(|| in_words(result));
+        let _ = write!(reason, " ({words})");
     }
     reason.trim().to_owned()
 }

@@ -2,7 +2,9 @@
 use super::{
     Rows,
     agents::{time, word},
-    block_on, explain, files, for_each, print_one, session,
+    block_on,
+    columns::Columns,
+    explain, files, for_each, print_one, session,
 };
 use crate::{
     cli::Output,
@@ -74,11 +76,11 @@ fn list(client: &Client, output: Output, args: &ListDetectionsArgs) -> anyhow::R
         query.cursor = cursor;
         query.limit = Some(limit);
     };
-    let mut rows = Rows::new(output, |detection: &DetectionView| line(detection));
+    let mut rows = Rows::new(output, Columns::new(&HEADINGS, &[], cells));
     let limit = args.limit.unwrap_or(USUAL);
     let each = |detection: DetectionView| rows.print(&detection);
     block_on(for_each(client, "/api/v1/detections", query, limit, set, each))?;
-    rows.end()?;
+    rows.end::<DetectionView>()?;
     Ok(Exit::Done)
 }
 
@@ -128,17 +130,19 @@ pub(super) fn choice(value: &impl ValueEnum) -> Option<String> {
     value.to_possible_value().map(|value| value.get_name().to_owned())
 }
 
-fn line(detection: &DetectionView) -> String {
+const HEADINGS: [&str; 7] = ["FOUND", "OUTCOME", "ACK", "ID", "AGENT", "SIGNATURES", "PATH"];
+
+fn cells(detection: &DetectionView) -> Vec<String> {
     let seen_to = if detection.acknowledged.is_some() { "ack" } else { "" };
-    format!(
-        "{}  {:11}  {seen_to:3}  {}  {}  {}  {}",
+    vec![
         time(&detection.time),
-        detection.outcome.name(),
-        detection.id,
-        printable(detection.agent.as_bytes()),
+        detection.outcome.name().to_owned(),
+        seen_to.to_owned(),
+        detection.id.to_string(),
+        printable(detection.agent.as_bytes()).into_owned(),
         signatures(detection),
-        printable(detection.path.as_bytes())
-    )
+        printable(detection.path.as_bytes()).into_owned(),
+    ]
 }
 
 fn signatures(detection: &DetectionView) -> String {

@@ -43,7 +43,7 @@ fn list(output: Output, args: &FilesArgs) -> anyhow::Result<()> {
         set,
         |file: FileView| rows.print(&file),
     ))?;
-    rows.end()
+    rows.end::<FileView>()
 }
 
 fn changes(output: Output, args: &ChangesArgs) -> anyhow::Result<()> {
@@ -80,7 +80,7 @@ fn changes(output: Output, args: &ChangesArgs) -> anyhow::Result<()> {
     });
     let each = |change: ChangeView| rows.print(&change);
     block_on(for_each(&client, "/api/v1/files/changes", query, args.limit, set, each))?;
-    rows.end()
+    rows.end::<ChangeView>()
 }
 
 /// A name as one part of a path.

@@ -24,7 +24,8 @@ pub(crate) fn join_tokens(output: Output, command: &JoinTokensCommand) -> anyhow
                 let until = created.expires_at.format("%Y-%m-%dT%H:%M:%SZ");
                 format!(
                     "{}\n\nGood for {uses} enrolments until {until}; it is shown only now. On the agent's host:\n  \
-                     SCANNER_JOIN_TOKEN=… scanner run --once\n",
+                     SCANNER_JOIN_TOKEN=… scanner run --once\nor\n  \
+                     REEF_JOIN_TOKEN=… reef-agent run\n",
                     created.token.reveal()
                 )
             })?;

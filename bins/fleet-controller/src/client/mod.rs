@@ -2,6 +2,7 @@
 mod agent_config;
 mod agents;
 mod claims;
+mod columns;
 mod commands;
 mod detections;
 mod files;
@@ -25,6 +26,7 @@ pub(crate) use statistics::statistics;
 
 use crate::cli::Output;
 use anyhow::Context as _;
+use daemon_kit::escaped;
 use fleet_api::rest::List;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -83,54 +85,79 @@ async fn for_each<Q: Serialize, T: DeserializeOwned>(
     Ok(())
 }
 
+/// How a row is shown to people.
+trait Shown<T> {
+    /// What can be shown now that the row is there: whole lines.
+    fn row(&mut self, row: &T) -> String;
+
+    /// What was held back, at the end.
+    fn rest(&mut self) -> String {
+        String::new()
+    }
+}
+
+impl<T, F: FnMut(&T) -> String> Shown<T> for F {
+    fn row(&mut self, row: &T) -> String {
+        self(row) + "\n"
+    }
+}
+
 /// Rows on standard output as they come, in the form that was asked for.
-struct Rows<F> {
+struct Rows<S> {
     output: Output,
     out: io::BufWriter<io::Stdout>,
     printed: u64,
-    line: F,
+    shown: S,
 }
 
-impl<F> Rows<F> {
-    /// `line` makes the line of a row for people.
-    fn new<T>(output: Output, line: F) -> Self
+impl<S> Rows<S> {
+    /// `shown` makes the lines for people.
+    fn new<T>(output: Output, shown: S) -> Self
     where
-        F: FnMut(&T) -> String,
+        S: Shown<T>,
     {
         let out = io::BufWriter::new(io::stdout());
         Self {
             output,
             out,
             printed: 0,
-            line,
+            shown,
         }
     }
 
     /// Prints a row; `false` when nobody reads any more.
     fn print<T: Serialize>(&mut self, row: &T) -> anyhow::Result<bool>
     where
-        F: FnMut(&T) -> String,
+        S: Shown<T>,
     {
-        let written = match self.output {
-            Output::Table => writeln!(self.out, "{}", (self.line)(row)),
-            Output::Jsonl => serde_json::to_writer(&mut self.out, row)
-                .map_err(Into::into)
-                .and_then(|()| writeln!(self.out)),
+        let text = match self.output {
+            Output::Table => self.shown.row(row),
+            Output::Jsonl => serde_json::to_string(row)? + "\n",
             Output::Json => {
                 let open = if self.printed == 0 { "[" } else { "," };
-                write!(self.out, "{open}").and_then(|()| serde_json::to_writer(&mut self.out, row).map_err(Into::into))
+                open.to_owned() + &serde_json::to_string(row)?
             }
         };
         self.printed += 1;
-        still_read(written)
+        still_read(self.out.write_all(escaped(&text).as_bytes()))
     }
 
-    fn end(mut self) -> anyhow::Result<()> {
-        if self.output == Output::Json {
-            let close = if self.printed == 0 { "[]" } else { "]" };
-            still_read(writeln!(self.out, "{close}"))?;
-        }
-        still_read(self.out.flush()).map(|_| ())
+    fn end<T>(mut self) -> anyhow::Result<()>
+    where
+        S: Shown<T>,
+    {
+        let text = match self.output {
+            Output::Table => self.shown.rest(),
+            Output::Json if self.printed == 0 => "[]\n".to_owned(),
+            Output::Json => "]\n".to_owned(),
+            Output::Jsonl => String::new(),
+        };
+        still_read(
+            self.out
+                .write_all(escaped(&text).as_bytes())
+                .and_then(|()| self.out.flush()),
+        )
+        .map(|_| ())
     }
 }
 
@@ -149,5 +176,5 @@ fn print_one<T: Serialize>(output: Output, value: &T, text: impl FnOnce(&T) -> S
         Output::Table => text(value),
         Output::Json | Output::Jsonl => serde_json::to_string(value)? + "\n",
     };
-    still_read(io::stdout().write_all(text.as_bytes())).map(|_| ())
+    still_read(io::stdout().write_all(escaped(&text).as_bytes())).map(|_| ())
 }

@@ -3,6 +3,7 @@ use super::{
     Rows,
     agents::time,
     block_on,
+    columns::Columns,
     detections::{USUAL, address, choice, labels},
     explain, for_each, print_one, session,
 };
@@ -46,25 +47,28 @@ fn list(client: &Client, output: Output, args: &ListScansArgs) -> anyhow::Result
         query.cursor = cursor;
         query.limit = Some(limit);
     };
-    let mut rows = Rows::new(output, |view: &MalwareScanView| {
-        let scan = &view.scan;
-        format!(
-            "{}  {:9}  {}  {}  {}  {} files ({}), {} detections",
-            time(&scan.ended_at),
-            scan.status.name(),
-            scan.id,
-            printable(view.agent.as_bytes()),
-            printable(scan.rule.as_bytes()),
-            scan.met.files,
-            ByteSize::new(scan.met.bytes).human(),
-            scan.detections
-        )
-    });
+    let mut rows = Rows::new(output, Columns::new(&HEADINGS, &[5, 6, 7], cells));
     let limit = args.limit.unwrap_or(USUAL);
     let each = |scan: MalwareScanView| rows.print(&scan);
     block_on(for_each(client, "/api/v1/scans", query, limit, set, each))?;
-    rows.end()?;
+    rows.end::<MalwareScanView>()?;
     Ok(Exit::Done)
+}
+
+const HEADINGS: [&str; 8] = ["ENDED", "STATUS", "ID", "AGENT", "RULE", "FILES", "SIZE", "DETECTIONS"];
+
+fn cells(view: &MalwareScanView) -> Vec<String> {
+    let scan = &view.scan;
+    vec![
+        time(&scan.ended_at),
+        scan.status.name().to_owned(),
+        scan.id.to_string(),
+        printable(view.agent.as_bytes()).into_owned(),
+        printable(scan.rule.as_bytes()).into_owned(),
+        scan.met.files.to_string(),
+        ByteSize::new(scan.met.bytes).human(),
+        scan.detections.to_string(),
+    ]
 }
 
 fn detail(view: &MalwareScanView) -> String {

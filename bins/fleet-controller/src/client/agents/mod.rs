@@ -95,6 +95,11 @@ pub(super) fn print(output: Output, agents: &[AgentView]) -> anyhow::Result<()> 
     }
 }
 
+/// Whether it tells of files: other products tell of other things, and a 0 would say that theirs are gone.
+pub(super) fn has_files(agent: &AgentView) -> bool {
+    agent.kind == "scanner" || agent.files.present + agent.files.deleted > 0
+}
+
 fn table(agents: &[AgentView]) -> String {
     let mut table = Table::new(&[
         "NAME",
@@ -112,14 +117,22 @@ fn table(agents: &[AgentView]) -> String {
     .right(5)
     .right(6);
     for agent in agents {
+        let (files, size) = if has_files(agent) {
+            (
+                agent.files.present.to_string(),
+                ByteSize::new(agent.files.bytes).human(),
+            )
+        } else {
+            (String::new(), String::new())
+        };
         let owed = agent.health.as_ref().and_then(|health| health.outbox_records);
         table.row([
             printable(agent.name.as_bytes()).into_owned(),
             agent.kind.clone(),
             word(&agent.status),
             agent.site.as_ref().map(ToString::to_string).unwrap_or_default(),
-            agent.files.present.to_string(),
-            ByteSize::new(agent.files.bytes).human(),
+            files,
+            size,
             owed.map(|owed| owed.to_string()).unwrap_or_default(),
             agent.last_seen.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
             printable(agent.version.as_bytes()).into_owned(),

@@ -24,15 +24,17 @@ pub(super) fn detail(view: &AgentDetailView, config: Option<&ConfigStateView>) -
     line("enrolled", time(&agent.enrolled_at));
     line("last seen", time(&agent.last_seen));
     line("key", key(view.key.as_ref()));
-    line(
-        "files",
-        format!(
-            "{} ({}), {} deleted",
-            agent.files.present,
-            ByteSize::new(agent.files.bytes).human(),
-            agent.files.deleted
-        ),
-    );
+    if super::has_files(agent) {
+        line(
+            "files",
+            format!(
+                "{} ({}), {} deleted",
+                agent.files.present,
+                ByteSize::new(agent.files.bytes).human(),
+                agent.files.deleted
+            ),
+        );
+    }
     malware_lines(&view.malware, &mut line);
     if let Some(health) = &agent.health {
         if let Some(owed) = health.outbox_records {
