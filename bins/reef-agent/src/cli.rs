@@ -2,7 +2,7 @@
 use crate::settings::Action;
 use clap::{Args, Parser, Subcommand};
 use core_model::{ByteSize, Period};
-use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, ManArgs};
+use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
 use std::path::PathBuf;
 
 pub(crate) use crate::cli_quarantine::QuarantineCommand;
@@ -107,6 +107,9 @@ pub(crate) struct LeaveArgs {
     /// Only remove the credentials here, without telling the controller, which may be gone.
     #[arg(long)]
     pub(crate) forget: bool,
+    /// Leave although records wait that the controller was not told of.
+    #[arg(long)]
+    pub(crate) discard: bool,
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +147,8 @@ pub(crate) enum Command {
     /// See what was taken away, bring it back, or delete it for good.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// What is wrong with this set-up, of clamd to the server, and what to do about it.
+    Doctor(DoctorArgs),
     /// Leave the fleet for good: the controller takes this agent's key away, and the credentials here are removed.
     Leave(LeaveArgs),
     /// Check, explain and begin a configuration.

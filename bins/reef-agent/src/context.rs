@@ -71,11 +71,6 @@ impl Context {
         })
     }
 
-    /// What was configured at the start, for commands that end by themselves.
-    pub(crate) fn settings(&self) -> &ReefConfig {
-        self.started.settings()
-    }
-
     /// What keeps the configuration current while an agent stays up.
     pub(crate) fn reloader(&self) -> &Reloader<ReefConfig> {
         &self.reloader

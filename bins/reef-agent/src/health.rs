@@ -45,6 +45,8 @@ struct Shown {
     running: BTreeMap<String, (DateTime<Utc>, Arc<Progress>)>,
     last: BTreeMap<String, MalwareScan>,
     watch: Option<(Arc<WatchCounters>, WatchQueue)>,
+    /// What was found and cannot be written down: how much, and why.
+    unwritten: Option<(usize, String)>,
     /// When the oldest signatures were last in use by which a file is still taken for clean.
     oldest_verdict: Option<DateTime<Utc>>,
     /// Items in quarantine and their bytes.
@@ -91,6 +93,10 @@ impl Health {
         registry.ask("scans", {
             let shown = Arc::clone(&shown);
             move || scans_block(&lock(&shown))
+        });
+        registry.ask("detections", {
+            let shown = Arc::clone(&shown);
+            move || detections_block(&lock(&shown))
         });
         registry.ask("watch", {
             let (shown, live) = (Arc::clone(&shown), context.changes());
@@ -201,6 +207,14 @@ impl Health {
     }
 }
 
+/// The component `detections` of `/health`.
+fn detections_block(shown: &Shown) -> (Status, Map<String, Value>) {
+    match &shown.unwritten {
+        None => (Status::Healthy, map(json!({"unwritten": 0}))),
+        Some((records, why)) => (Status::Unhealthy, map(json!({"unwritten": records, "error": why}))),
+    }
+}
+
 impl Listener for Health {
     fn has_server(&self) -> bool {
         self.live.borrow().server.base_url.is_some()
@@ -226,6 +240,14 @@ impl Listener for Health {
             }
             MalwareRecord::ScanEnded(_) => {}
         }
+    }
+
+    fn unwritten(&self, records: usize, why: &str) {
+        self.shown().unwritten = Some((records, why.to_owned()));
+    }
+
+    fn written(&self) {
+        self.shown().unwritten = None;
     }
 }
 

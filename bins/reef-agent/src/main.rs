@@ -3,6 +3,7 @@
 mod cli;
 mod cli_quarantine;
 mod context;
+mod doctor;
 mod health;
 mod keeper;
 mod keeping;
@@ -47,6 +48,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Scan(args) => scan::command::run(&context("warn")?, args),
         Command::Rules(command) => rules::run(&context("warn")?, command),
         Command::Quarantine(command) => cli_quarantine::run(&context("warn")?, command),
+        Command::Doctor(args) => doctor::run(&cli.common, args),
         Command::Leave(args) => membership::leave(&context("warn")?, args),
         Command::Config(command) => daemon_kit::cli::config_of_daemon::<settings::ReefConfig, _>(&cli.common, command),
         Command::Completions(args) => Ok(args.run(Cli::command()).map(|()| Exit::Done)?),

@@ -10,7 +10,7 @@ use crate::{
 use daemon_kit::{Exit, RuntimeSettings, to_stdout};
 use fleet_link::{
     Refusal,
-    agent::{Agent, AgentHooks, AgentParts, Product, Pulse},
+    agent::{Agent, AgentHooks, AgentParts, Leaving, Product, Pulse},
 };
 use std::sync::Arc;
 
@@ -40,8 +40,12 @@ pub(crate) fn agent(parts: &Parts, join: &JoinArgs) -> Agent<ReefConfig> {
 /// `reef-agent leave`: this agent goes from its fleet for good.
 pub(crate) fn leave(context: &Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
     let file = context.state_file();
+    let leaving = Leaving {
+        forget: args.forget,
+        discard: args.discard,
+    };
     daemon_kit::run(RuntimeSettings::default(), async {
-        let said = fleet_link::agent::leave(context.agent(), &file, args.forget).await?;
+        let said = fleet_link::agent::leave(context.agent(), &file, leaving).await?;
         to_stdout(format_args!("{said}\n"))?;
         Ok(Exit::Done)
     })

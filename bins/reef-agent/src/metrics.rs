@@ -111,6 +111,12 @@ impl ReefMetrics {
         for outcome in [Outcome::Reported, Outcome::Quarantined, Outcome::LeftThere] {
             self.handled.add(0, &[("outcome", outcome.name())]);
         }
+        for kind in ["failed", "unreadable"] {
+            self.failed(kind, 0);
+        }
+        for result in ["updated", "up_to_date", "failed"] {
+            self.updates.add(0, &[("result", result)]);
+        }
         self.rules.keep(&names);
     }
 

@@ -150,7 +150,14 @@ async fn make(parts: &Parts, agenda: &mut Agenda, next: Next, stop: &Cancellatio
         scans::begin(&database, id, &rule, cause, began)?;
         Ok(before.map_or(0, |before| before.met.files))
     });
-    progress.expected.store(expected.await?, Relaxed);
+    match expected.await {
+        Ok(expected) => progress.expected.store(expected, Relaxed),
+        // It is scanned all the same, and written down when it has ended.
+        Err(error) => tracing::error!(
+            error = format!("{error:#}"),
+            "that a scan begins cannot be written down"
+        ),
+    }
     if let Some(timing) = timing.as_deref().and_then(|rule| agenda.rules.get_mut(rule)) {
         timing.began(began);
     }
@@ -298,7 +305,11 @@ impl Agenda {
             }
             let (database, name, is_begun) = (parts.state.database.clone(), rule.name.clone(), self.is_begun);
             let (last, is_cut_off) = blocking(move || {
-                let since = scans::known_since(&database, &name, Utc::now())?;
+                let now = Utc::now();
+                let since = scans::known_since(&database, &name, now).unwrap_or_else(|error| {
+                    tracing::error!(error = format!("{error:#}"), "its first time counts from now");
+                    now
+                });
                 let newest = scans::newest(&database, &name)?;
                 let is_cut_off = !is_begun && newest.as_ref().is_some_and(|scan| scan.ended.is_none());
                 Ok((newest.map_or(since, |scan| scan.started_at), is_cut_off))

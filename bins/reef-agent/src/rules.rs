@@ -4,6 +4,7 @@ use crate::{
     context::Context,
     scan::{Wanted, command},
     settings::RuleSettings,
+    state::by_hand,
 };
 use anyhow::Context as _;
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
@@ -11,11 +12,19 @@ use daemon_kit::{Exit, Table, printable, to_stdout};
 use serde::Serialize;
 
 pub(crate) fn run(context: &Context, command: &RulesCommand) -> anyhow::Result<Exit> {
-    let rules = &context.settings().rules;
+    let live = context.live();
+    let rules = &live.rules;
     match command {
         RulesCommand::List => list(context, rules)?,
         RulesCommand::Next { name, count } => next(context, rules, name.as_deref(), usize::from(*count))?,
-        RulesCommand::Run { name, how } => return command::by(context, Wanted::of(named(rules, name)?), how),
+        RulesCommand::Run { name, how } => {
+            let report = command::by(context, Wanted::of(named(rules, name)?), how)?;
+            if !how.dry_run {
+                by_hand::scanned(&context.state_file(), &report)
+                    .context("the scan was made, and the agent could not be told of it")?;
+            }
+            return Ok(report.exit());
+        }
     }
     Ok(Exit::Done)
 }

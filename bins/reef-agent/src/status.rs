@@ -14,12 +14,14 @@ use core_model::{ByteSize, QueueStats, chain};
 use daemon_kit::{Exit, RuntimeSettings, Table, printable, to_stdout};
 use fleet_wire::{Detection, MalwareRecord, ScanStatus};
 use serde::Serialize;
-use state_sqlite::{Database, Outbox};
+use state_sqlite::{Database, Outbox, RunLock};
 use std::fmt::{self, Write as _};
 
 #[derive(Serialize)]
 struct Status {
     state_file: String,
+    /// Whether the agent runs.
+    is_running: bool,
     clamd: Clamd,
     rules: Vec<RuleStatus>,
     detections_in_30_days: usize,
@@ -40,6 +42,7 @@ struct Clamd {
 #[derive(Serialize)]
 struct RuleStatus {
     rule: String,
+    /// The newest scan by it, of all of it or of a part.
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Written>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +69,8 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
         damaged,
         ..
     } = Outbox::stats_of(&database)?;
-    let rules = context.settings().rules.iter();
+    let live = context.live();
+    let rules = live.rules.iter();
     let rules = rules.map(|rule| rule_status(context, &database, rule, now));
     let rules = rules.collect::<anyhow::Result<_>>()?;
     let outbox = Owed {
@@ -76,10 +80,11 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
         dropped,
         damaged,
     };
-    let daemon = Daemon::new(context.settings().clamd.endpoint.parse()?);
+    let daemon = Daemon::new(live.clamd.endpoint.parse()?);
     daemon_kit::run(RuntimeSettings::default(), async {
         let status = Status {
             state_file: database.path().display().to_string(),
+            is_running: RunLock::is_held(database.path()),
             clamd: Clamd::of(daemon.version().await),
             rules,
             detections_in_30_days: found(&database, now - chrono::TimeDelta::days(30), u32::MAX)?.len(),
@@ -99,14 +104,13 @@ fn rule_status(
     rule: &RuleSettings,
     now: DateTime<Utc>,
 ) -> anyhow::Result<RuleStatus> {
-    let last = scans::newest(database, &rule.name)?;
-    let since = last.as_ref().map_or(now, |last| last.started_at);
+    let since = scans::newest(database, &rule.name)?.map_or(now, |last| last.started_at);
     let mut timing = rule.timing(&context.agent_name(), since);
     let is_due = timing.is_due(&rule.schedule, None, now);
     let next = timing.next(None, now).filter(|_| rule.schedule.when.is_some());
     Ok(RuleStatus {
         rule: rule.name.clone(),
-        last,
+        last: scans::newest_of_any(database, &rule.name)?,
         next: if is_due { Some(now) } else { next },
     })
 }
@@ -138,6 +142,12 @@ fn text(status: &Status) -> String {
 }
 
 fn write_text(out: &mut String, status: &Status) -> fmt::Result {
+    let running = if status.is_running {
+        "running"
+    } else {
+        "NOT running: `reef-agent run`, or start its service"
+    };
+    writeln!(out, "agent       {running}")?;
     match (&status.clamd.version, &status.clamd.error) {
         (Some(version), _) => writeln!(out, "clamd       {version}")?,
         (None, error) => writeln!(out, "clamd       away: {}", error.as_deref().unwrap_or_default())?,
@@ -153,9 +163,9 @@ fn write_text(out: &mut String, status: &Status) -> fmt::Result {
         )?,
         None => writeln!(out, "outbox      empty")?,
     }
-    let mut table = Table::new(&["RULE", "LAST", "STATUS", "FILES", "DETECTIONS", "NEXT"])
-        .right(3)
-        .right(4);
+    let mut table = Table::new(&["RULE", "LAST", "CAUSE", "STATUS", "FILES", "DETECTIONS", "NEXT"])
+        .right(4)
+        .right(5);
     for rule in &status.rules {
         let ended = rule.last.as_ref().and_then(|last| last.ended.as_ref());
         table.row([
@@ -163,6 +173,7 @@ fn write_text(out: &mut String, status: &Status) -> fmt::Result {
             rule.last
                 .as_ref()
                 .map_or_else(|| "never".to_owned(), |last| second(last.started_at)),
+            rule.last.as_ref().map(|last| last.cause.clone()).unwrap_or_default(),
             rule.last.as_ref().map(status_of).unwrap_or_default().to_owned(),
             ended.map(|scan| scan.met.files.to_string()).unwrap_or_default(),
             ended.map(|scan| scan.detections.to_string()).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Files are scanned as soon as they are written, in the directories that are watched.
 use crate::{
+    keeper::{Busy, KeeperHandle},
     parts::Parts,
     scan::{End, Progress, Wanted, WatchQueue, Watched as File, WatchedFiles, watch_queue},
     settings::{Live, WatchMethod, WatchSettings},
@@ -78,17 +79,40 @@ impl Wish {
 }
 
 /// When each file that waits to be judged was noticed.
+struct Noticed {
+    keeper: KeeperHandle,
+    waiting: Mutex<Waiting>,
+}
+
 #[derive(Default)]
-struct Noticed(Mutex<HashMap<PathBuf, (Instant, Arc<Wanted>)>>);
+struct Waiting {
+    files: HashMap<PathBuf, (Instant, Arc<Wanted>)>,
+    /// While any file waits, clamd is looked at more often.
+    busy: Option<Busy>,
+}
 
 impl Noticed {
+    fn new(keeper: KeeperHandle) -> Self {
+        Self {
+            keeper,
+            waiting: Mutex::default(),
+        }
+    }
+
     fn put(&self, path: &Path, at: Instant, rule: &Arc<Wanted>) {
-        let mut noticed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        noticed.entry(path.to_owned()).or_insert_with(|| (at, Arc::clone(rule)));
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.busy.get_or_insert_with(|| self.keeper.busy());
+        let files = &mut waiting.files;
+        files.entry(path.to_owned()).or_insert_with(|| (at, Arc::clone(rule)));
     }
 
     fn take(&self, path: &Path) -> Option<(Instant, Arc<Wanted>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path)
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = waiting.files.remove(path);
+        if waiting.files.is_empty() {
+            waiting.busy = None;
+        }
+        taken
     }
 }
 
@@ -130,7 +154,7 @@ async fn watch(
     let request = wish.request();
     let watch = blocking(move || Ok(Watch::begin(&request)?)).await?;
     parts.health.watches(watch.counters(), queue);
-    let (noticed, _at_work) = (Noticed::default(), parts.reporter.hold());
+    let (noticed, _at_work) = (Noticed::new(parts.keeper.clone()), parts.reporter.hold());
     let found =
         |found: &crate::scan::Detection| parts.reporter.report(found.time, MalwareRecord::Detected(found.into()));
     let ended = |path: &Path, end: End| {

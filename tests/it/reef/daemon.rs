@@ -1,8 +1,8 @@
 //! `reef-agent run`: rules when they are due, files as they are written, and nothing lost when it or clamd is killed.
 use super::rig::Rig;
-use e2e::{Signal, end, health_address, http, wait_health};
+use e2e::{Signal, SmallDisk, end, health_address, http, wait_health};
 use serde_json::{Value, json};
-use std::{fs, net::TcpListener, sync::mpsc, thread};
+use std::{collections::BTreeSet, fs, net::TcpListener, sync::mpsc, thread};
 use testkit::{Daemon, GUARD, eventually, http_get};
 
 /// Each second.
@@ -207,4 +207,74 @@ fn an_agent_that_is_ended_in_the_middle_of_a_scan_ends_well() {
     end(daemon, Signal::TERM).unwrap();
     let cut = rig.json(&["history"]);
     assert_eq!(cut[0]["ended"], Value::Null, "{cut}");
+}
+
+#[test]
+fn what_is_found_by_hand_is_told_by_the_agent_that_runs() {
+    let rig = Rig::new();
+    rig.infect("bad.com");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rig.configure(&format!(
+        "[webhook]\nurl = \"http://{}/hook\"\n",
+        listener.local_addr().unwrap()
+    ));
+    assert!(
+        rig.configured(&["status"])
+            .run()
+            .unwrap()
+            .stderr()
+            .contains("reef-agent run")
+    );
+    let daemon = rig.daemon();
+    assert_eq!(rig.json(&["status"])["is_running"], true);
+    rig.configured(&["rules", "run", "tree"]).run().unwrap().assert_code(1);
+    let (mut stream, _) = listener.accept().unwrap();
+    let request = http::Request::read(&mut stream).unwrap().unwrap();
+    http::answer(&mut stream, 200, &json!({})).unwrap();
+    assert!(request.json().unwrap().to_string().contains("bad.com"), "{request:?}");
+    until_found(&rig, 1);
+    let history = rig.json(&["history"]);
+    assert_eq!(
+        (&history[0]["cause"], &history[0]["ended"]["detections"]),
+        (&json!("local"), &json!(1)),
+        "{history}"
+    );
+    end(daemon, Signal::TERM).unwrap();
+    let status = rig.configured(&["status"]).run().unwrap().success().unwrap();
+    assert!(status.stdout().contains("NOT running"), "{status}");
+}
+
+#[test]
+fn a_full_disk_silences_nobody_and_what_was_found_meanwhile_is_written_down_later() {
+    let rig = Rig::new();
+    let Some(disk) = SmallDisk::mount(&rig.home().join("data"), "8m").unwrap() else {
+        return;
+    };
+    rig.configure(&format!("{ALWAYS}[watch]\npaths = [\"{}\"]\n", rig.tree().display()));
+    let daemon = rig.daemon();
+    disk.fill().unwrap();
+    for n in 0..20 {
+        rig.infect(format!("n{n}.com"));
+    }
+    for n in 0..20 {
+        daemon.wait_for_text(&format!("n{n}.com")).unwrap();
+    }
+    let address = health_address(&daemon).unwrap();
+    wait_health(address, "that it cannot be written down", |health| {
+        (health["detections"]["status"] == "unhealthy" && health["status"] == "unhealthy").then_some(())
+    })
+    .unwrap();
+    disk.make_room().unwrap();
+    eventually("all of it written down", || {
+        let found = detections(&rig);
+        let paths: BTreeSet<&str> = found.iter().filter_map(|one| one["path"].as_str()).collect();
+        Ok((paths.len() == 20).then_some(()))
+    })
+    .unwrap();
+    wait_health(address, "that it can", |health| {
+        (health["detections"]["status"] == "healthy").then_some(())
+    })
+    .unwrap();
+    end(daemon, Signal::TERM).unwrap();
+    drop(disk);
 }

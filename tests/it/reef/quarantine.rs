@@ -1,6 +1,6 @@
 //! Malware is taken away, and comes back as it was.
 use super::rig::{Rig, files};
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, thread};
 use testkit::eicar;
 
 #[test]
@@ -30,6 +30,53 @@ fn malware_is_taken_away_and_brought_back_and_nothing_else_is_touched() {
         (after.permissions(), after.modified().unwrap()),
         (before.permissions(), before.modified().unwrap())
     );
+}
+
+#[test]
+fn without_a_usable_quarantine_malware_is_found_all_the_same() {
+    let rig = Rig::new();
+    rig.fill(5);
+    rig.infect("eicar");
+    let store = rig.tree().with_file_name("data").join("quarantine");
+    fs::create_dir_all(&store).unwrap();
+    fs::write(store.join("key"), "junk").unwrap();
+    let report = rig.scan(1, &["--action", "quarantine"]);
+    assert_eq!(
+        (files(&report, "clean"), files(&report, "infected")),
+        (5, 1),
+        "{report}"
+    );
+    assert_eq!(report["detections"][0]["outcome"], "left_there", "{report}");
+    assert!(
+        report["quarantine_error"].as_str().unwrap().contains("is no key"),
+        "{report}"
+    );
+    let text = rig.run(&["scan", "tree", "--action", "quarantine"]).assert_code(1);
+    assert!(text.stdout().contains("FOUND, and left where it is: "), "{text}");
+    assert!(text.stdout().contains("\nquarantine: "), "{text}");
+    assert_eq!(text.stderr().matches("is no key").count(), 1, "{text}");
+    fs::remove_file(rig.tree().join("eicar")).unwrap();
+    rig.scan(5, &["--action", "quarantine"]);
+}
+
+#[test]
+fn two_scans_in_two_processes_leave_nothing_and_contradict_each_other_in_nothing() {
+    let rig = Rig::new();
+    for n in 0..100 {
+        rig.infect(format!("d{}/{n}", n % 7));
+    }
+    let args = ["scan", "tree", "--action", "quarantine", "--no-memory"];
+    let (one, other) = thread::scope(|scope| {
+        let one = scope.spawn(|| rig.run(&args));
+        let other = rig.run(&args);
+        (one.join().unwrap(), other)
+    });
+    for scan in [one, other] {
+        assert!(!scan.stdout().contains("left where it is"), "{scan}");
+    }
+    let kept = rig.run(&["quarantine", "list", "--output", "jsonl"]).success().unwrap();
+    assert_eq!(kept.json_lines().unwrap().len(), 100, "{kept}");
+    rig.scan(0, &[]);
 }
 
 #[test]

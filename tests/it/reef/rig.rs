@@ -27,6 +27,11 @@ impl Rig {
         rig
     }
 
+    /// The folder with the configuration and the state.
+    pub(super) fn home(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What is scanned.
     pub(super) fn tree(&self) -> PathBuf {
         self.folder.path().join("tree")

@@ -277,6 +277,9 @@ fn a_clamd_that_stays_away_ends_a_scan_that_says_what_it_left() {
     is_whole(&report);
     assert!(files(&report, "failed") > 0 && report["stopped"] == true, "{report}");
     assert!(report["gave_up"].as_str().unwrap().contains("start clamd"), "{report}");
+    let failures = report["failures"].as_array().unwrap();
+    let is_true = |failure: &Value| !failure["reason"].as_str().unwrap().contains("nothing was scanned");
+    assert!(failures.iter().all(is_true), "{report}");
     assert_eq!(files(&report, "infected"), 0);
 
     let never = rig.run(&["scan", "tree"]).assert_code(4);
@@ -341,4 +344,36 @@ fn files_are_named_themselves_too_and_what_is_not_there_is_said() {
     rig.run(&["scan", "nowhere"]).assert_code(4);
     let both = rig.run(&["scan", "tree", "tree/sub"]);
     assert_eq!(both.code(), Some(4), "{both}");
+}
+
+#[test]
+fn a_scan_finds_out_itself_up_to_which_length_clamd_looks_at_files() {
+    let rig = Rig::with(ClamdOptions {
+        max_file_size: 2 << 20,
+        ..ClamdOptions::default()
+    });
+    rig.fill(3);
+    rig.write("unseen", &[MARKER, &vec![b' '; 3 << 20]].concat());
+    let report = rig.scan(0, &[]);
+    is_whole(&report);
+    let counted = ["clean", "infected", "over_limit"].map(|end| files(&report, end));
+    assert_eq!(counted, [3, 0, 1], "{report}");
+    let walked = rig.run(&["scan", "tree"]).assert_code(0);
+    assert!(walked.stdout().contains("tree/unseen: over a limit"), "{walked}");
+    assert!(walked.stderr().contains("clamd looks at less"), "{walked}");
+    // Nobody knows what is in the one file that was asked about.
+    rig.run(&["scan", "tree/unseen"]).assert_code(5);
+    rig.run(&["scan", "tree/unseen", "tree", "--max-file-size", "1MB"])
+        .assert_code(5);
+}
+
+#[test]
+fn a_file_that_is_named_with_its_directory_is_one() {
+    let rig = Rig::new();
+    rig.write("fine", b"harmless");
+    rig.write("other", b"harmless, too");
+    let args = ["scan", "tree/fine", "tree/fine", "tree", "--output", "json"];
+    let report: Value = rig.run(&args).assert_code(0).json().unwrap();
+    is_whole(&report);
+    assert_eq!(report["met"]["files"], 2, "{report}");
 }

@@ -6,7 +6,7 @@ use super::{
 use crate::interrupt::Interrupt;
 use anyhow::{Context, Result, ensure};
 use std::{net::SocketAddr, time::Duration};
-use testkit::{Daemon, Program, free_loopback_port};
+use testkit::{Clamd, ClamdOptions, Daemon, Program, free_loopback_port};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -59,12 +59,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     stop(scanner)?;
     stop(controller)?;
 
+    let reef = watch_reef(args, &site, &mut interrupt)?;
     let rows = [
         Row {
             name: "scanner, linked",
             ready: Some(scanner_ready),
             at_rest: linked,
         },
+        reef,
         Row {
             name: "fleet-controller, no agent",
             ready: Some(controller_ready),
@@ -82,8 +84,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             limit(name, "ready in under 1 s", *ready, 1.0);
         }
         limit(name, "memory under 100 MB", at_rest.highest, 100.0);
+        // An hour has 3600 seconds of a processor.
+        limit(name, "less than 1 % of a processor at rest", at_rest.idle / 36.0, 1.0);
     }
     Ok(())
+}
+
+/// reef-agent with a clamd that nobody else asks: it watches the tree, and waits for the night.
+fn watch_reef(args: &Args, site: &Site, interrupt: &mut Interrupt) -> Result<Row> {
+    let clamd = Clamd::start(ClamdOptions::default())?;
+    let (agent, ready) = start_often(args, interrupt, || site.reef(&clamd, free_loopback_port()?))?;
+    settle("reef-agent", args, interrupt)?;
+    let [at_rest] = watch([agent.id()], Duration::from_secs(args.idle), interrupt)?;
+    stop(agent)?;
+    Ok(Row {
+        name: "reef-agent, alone",
+        ready: Some(ready),
+        at_rest,
+    })
 }
 
 /// Starts a daemon again and again. Gives the last, and the seconds that the start in the middle took.

@@ -21,6 +21,10 @@ pub(crate) struct Args {
     /// Runs of each, of which the one in the middle counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Besides, a tree of so many tiny files, of which clamd is asked once: for the memory of the agent and the cost of a
+    /// rescan. clamd takes some minutes for a million.
+    #[arg(long, default_value_t = 20_000)]
+    tiny: usize,
     /// Print the tables as Markdown.
     #[arg(long)]
     markdown: bool,
@@ -57,6 +61,28 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             runs: args.runs.max(1),
         };
         bench.compare(name, files, bytes, args.markdown)?;
+    }
+    let tree = home.path().join("tiny");
+    fill_tiny(&tree, args.tiny)?;
+    let bench = Bench {
+        agent: programs.join("reef-agent"),
+        home: home.path(),
+        tree,
+        clamd: &clamd,
+        runs: args.runs.max(1),
+    };
+    bench.tiny(args.tiny, &programs.join("xtask"), args.markdown)?;
+    bench.start()
+}
+
+/// So many files of some bytes, a hundred in each directory.
+fn fill_tiny(tree: &Path, files: usize) -> Result<()> {
+    for n in 0..files {
+        let folder = tree.join(format!("d{}/d{}", n / 10_000, n / 100 % 100));
+        if n % 100 == 0 {
+            fs::create_dir_all(&folder)?;
+        }
+        fs::write(folder.join(format!("f{n}")), n.to_le_bytes())?;
     }
     Ok(())
 }
@@ -119,11 +145,52 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// What it costs to find that nothing has changed, beside a bare walk by the same system calls.
+    fn tiny(&self, files: usize, xtask: &Path, markdown: bool) -> Result<()> {
+        let cold = self.row("reef-agent scan, cold", 1, || Ok(self.scan_by(&["--no-memory"], 0)))?;
+        self.settle(files)?;
+        let walk = self.row("bare walk, 2 threads", self.runs, || {
+            let mut command = Command::new(xtask);
+            command.args(["bench", "walk", "--threads", "2"]).arg(&self.tree);
+            Ok((command, 0))
+        })?;
+        let again = self.row("reef-agent scan, unchanged", self.runs, || {
+            Ok(self.scan_by(&["--threads", "2"], 0))
+        })?;
+        let rows = [walk, cold, again];
+        print("tiny", files, files as u64 * 8, &rows, markdown);
+        let [walk, cold, again] = &rows;
+        let times = again.cost.cpu / walk.cost.cpu.max(1e-6);
+        println!("unchanged: {times:.2} x the bare walk's CPU");
+        limit("memory <= 24 MB", cold.cost.memory.max(again.cost.memory), 24.0, false);
+        Ok(())
+    }
+
+    /// How soon the program is through with nothing.
+    fn start(&self) -> Result<()> {
+        let empty = self.home.join("empty");
+        fs::create_dir_all(&empty)?;
+        let mut times = Vec::new();
+        for _ in 0..self.runs.max(5) {
+            let mut command = self.scan_of(&empty, &["--no-memory"]);
+            times.push(measure::run(&mut command, &[0])?.wall);
+        }
+        times.sort_by(f64::total_cmp);
+        limit("start <= 50 ms", times[times.len() / 2] * 1000.0, 50.0, false);
+        Ok(())
+    }
+
     fn several(&self, what: &'static str, command: impl Fn() -> Result<Command>) -> Result<Row> {
+        self.row(what, self.runs, || Ok((command()?, 1)))
+    }
+
+    /// Several runs of a command that ends with the code beside it.
+    fn row(&self, what: &'static str, runs: usize, command: impl Fn() -> Result<(Command, i32)>) -> Result<Row> {
         let (mut costs, mut clamds) = (Vec::new(), Vec::new());
-        for _ in 0..self.runs {
+        for _ in 0..runs {
             let before = procfs::processor_seconds(self.clamd.id()?)?;
-            costs.push(measure::run(&mut command()?, &[1])?);
+            let (mut command, code) = command()?;
+            costs.push(measure::run(&mut command, &[code])?);
             clamds.push(procfs::processor_seconds(self.clamd.id()?)? - before);
         }
         clamds.sort_by(f64::total_cmp);
@@ -146,11 +213,19 @@ impl Bench<'_> {
     }
 
     fn scan(&self, more: &[&str]) -> Command {
+        self.scan_of(&self.tree, more)
+    }
+
+    fn scan_by(&self, more: &[&str], code: i32) -> (Command, i32) {
+        (self.scan(more), code)
+    }
+
+    fn scan_of(&self, tree: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(&self.agent);
         command.current_dir(self.home).env_clear().env("HOME", self.home);
         command
             .arg("scan")
-            .arg(&self.tree)
+            .arg(tree)
             .args(more)
             .args(["--data-dir", "data", "--set"]);
         command.arg(format!("clamd.endpoint=unix:{}", self.clamd.socket().display()));
@@ -159,7 +234,7 @@ impl Bench<'_> {
 
     /// Scans until every file is remembered.
     fn settle(&self, files: usize) -> Result<()> {
-        for _ in 0..60 {
+        for _ in 0..120 {
             let output = self.scan(&["--output", "json"]).output().context("could not scan")?;
             let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
             if report["account"]["remembered"]["files"].as_u64() == Some(files as u64) {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use testkit::{Daemon, GUARD, Program, TreePlan, http_get};
+use testkit::{Clamd, Daemon, GUARD, Program, TreePlan, http_get};
 
 /// A folder with a controller that was signed in to, and an agent that is enrolled at it.
 pub(super) struct Site {
@@ -79,6 +79,23 @@ impl Site {
             .args(args)
             .args(["--set", "health.enabled=true", "--set", &port]);
         (program, SocketAddr::from((Ipv4Addr::LOCALHOST, health)))
+    }
+
+    /// reef-agent alone, with a rule over the tree and a watch on it, and its health at this port.
+    pub(super) fn reef(&self, clamd: &Clamd, health: u16) -> Result<(Program, SocketAddr)> {
+        let text = format!(
+            "[clamd]\nendpoint = \"unix:{}\"\n[[rules]]\nname = \"tree\"\npaths = [\"{tree}\"]\n\
+             schedule = {{ when = \"30 2 * * *\" }}\n[watch]\npaths = [\"{tree}\"]\n[health]\nenabled = true\n\
+             port = {health}\n",
+            clamd.socket().display(),
+            tree = self.tree.display(),
+        );
+        fs::write(self.home().join("reef.toml"), text)?;
+        let args = ["run", "--config", "reef.toml", "--data-dir", "reef"];
+        Ok((
+            self.program("reef-agent").args(args),
+            SocketAddr::from((Ipv4Addr::LOCALHOST, health)),
+        ))
     }
 }
 

@@ -62,6 +62,13 @@ pub(crate) fn clamd_block(state: &ClamdState) -> (Status, Map<String, Value>) {
         );
         note(&mut status, &mut block, Status::Degraded, Some(detail));
     }
+    if let Some(Looked::Unproved { at }) = state.looked {
+        let detail = format!(
+            "looks at files of {}; that it looks at longer ones, as `clamd.max_file_size` says, is not proved",
+            ByteSize::new(at).human()
+        );
+        note(&mut status, &mut block, Status::Healthy, Some(detail));
+    }
     (status, block)
 }
 

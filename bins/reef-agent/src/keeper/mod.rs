@@ -14,7 +14,7 @@ mod watching;
 pub(crate) use canary::{Canary, CanaryOutcome};
 pub(crate) use database::DatabaseFiles;
 pub(crate) use health::{clamd_block, signatures_block};
-pub(crate) use limits::Looked;
+pub(crate) use limits::{Looked, MOST_PROVED, look, say, socket};
 pub(crate) use state::{Activity, ClamdState, Presence};
 
 use crate::settings::{CanarySettings, ClamdSettings};

@@ -227,6 +227,35 @@ async fn a_limit_of_clamd_s_that_is_lower_than_configured_is_found_out() {
 }
 
 #[tokio::test]
+async fn above_what_can_be_tried_a_lower_limit_is_found_and_what_is_not_proved_is_said() {
+    const CONFIGURED: u64 = 1 << 30;
+    let mut clamd = testkit::Clamd::start(ClamdOptions {
+        max_file_size: 8 << 20,
+        ..ClamdOptions::default()
+    })
+    .unwrap();
+    let endpoint = clamd.socket().display().to_string().parse().unwrap();
+    let less = look(&endpoint, CONFIGURED).await.unwrap().unwrap();
+    assert!(
+        matches!(less, Looked::Less { at, not_at } if at <= 8 << 20 && not_at > 8 << 20),
+        "{less:?}"
+    );
+    let text = fs::read_to_string(clamd.configuration()).unwrap();
+    let higher = text.replace("MaxFileSize 8388608", "MaxFileSize 1024M");
+    let higher = higher.replace("MaxScanSize 400M", "MaxScanSize 1024M");
+    fs::write(clamd.configuration(), higher).unwrap();
+    clamd.restart().unwrap();
+    let unproved = look(&endpoint, CONFIGURED).await.unwrap().unwrap();
+    assert_eq!(unproved, Looked::Unproved { at: MOST_PROVED });
+    let mut state = ClamdState::new("/run/clamd.ctl".parse().unwrap());
+    state.presence = Presence::Up { since: Utc::now() };
+    state.looked = Some(unproved);
+    let (status, block) = clamd_block(&state);
+    assert_eq!(status, Status::Healthy);
+    assert!(block["detail"].as_str().unwrap().contains("not proved"), "{block:?}");
+}
+
+#[tokio::test]
 async fn by_tcp_the_canary_goes_as_a_stream_and_switched_off_none_goes() {
     let clamd = testkit::Clamd::start(ClamdOptions::default()).unwrap();
     let mut settings = settings(&clamd);

@@ -1,18 +1,19 @@
 //! The keeper's three loops. None waits for another: a STATS behind a big archive delays no PING.
 use super::{
-    Activity, Canary, CanaryOutcome, ClamdState, DatabaseFiles, KeeperSettings, Looked, Presence, Shared, canary,
-    limits, state,
+    Activity, Canary, CanaryOutcome, ClamdState, DatabaseFiles, KeeperSettings, Presence, Shared, canary,
+    limits::{self, socket},
+    state,
 };
 use chrono::{DateTime, Utc};
-use clamd_proto::{ClamError, Endpoint, Version};
-use core_model::{ByteSize, chain};
-use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::atomic::Ordering, time::Duration};
+use clamd_proto::{ClamError, Version};
+use core_model::chain;
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
 use tokio::{
     sync::watch,
     task::spawn_blocking,
     time::{self, Instant},
 };
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 /// Between two VERSIONs, and between two STATS while nothing is scanned.
 const EACH: Duration = Duration::from_secs(60);
@@ -148,12 +149,6 @@ fn note_identity(shared: &Shared, settings: &KeeperSettings, known: &Known) {
     });
 }
 
-fn socket(endpoint: &Endpoint) -> Option<(u64, i64, i64)> {
-    let Endpoint::Unix(path) = endpoint else { return None };
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
-}
-
 /// STATS, whenever clamd comes to it.
 pub(super) async fn activity(shared: &Shared, live: watch::Receiver<KeeperSettings>) {
     let mut state = shared.state.subscribe();
@@ -256,7 +251,7 @@ fn note_canary(shared: &Shared, at: DateTime<Utc>, outcome: CanaryOutcome) {
 }
 
 async fn look(shared: &Shared, settings: &KeeperSettings) {
-    let looked = match limits::look(settings).await {
+    let looked = match limits::look(&settings.endpoint, settings.max_file_size).await {
         Ok(looked) => looked,
         Err(error) => {
             debug!(
@@ -267,14 +262,8 @@ async fn look(shared: &Shared, settings: &KeeperSettings) {
             return;
         }
     };
-    if let Some(Looked::Less { at, not_at }) = looked {
-        warn!(
-            looks_at = %ByteSize::new(at).human(),
-            not_at = %ByteSize::new(not_at).human(),
-            max_file_size = %ByteSize::new(settings.max_file_size).human(),
-            "clamd looks at less than `clamd.max_file_size` says, and calls longer files clean unread: set it to what \
-             `MaxFileSize` and `MaxScanSize` in clamd.conf say, or raise those"
-        );
+    if let Some(looked) = looked {
+        limits::say(looked, settings.max_file_size);
     }
     shared.state.send_modify(|state| state.looked = looked);
 }

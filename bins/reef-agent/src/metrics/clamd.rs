@@ -38,10 +38,10 @@ const GAUGES: [(&str, &str, Read); 8] = [
     (
         "clamav_max_file_size_ok",
         "1 if clamd looks at files as long as clamd.max_file_size says, 0 if it calls such files clean unread.",
-        |state| {
-            state
-                .looked
-                .map(|looked| f64::from(u8::from(!matches!(looked, Looked::Less { .. }))))
+        |state| match state.looked? {
+            Looked::Unproved { .. } => None,
+            Looked::Less { .. } => Some(0.0),
+            Looked::Whole | Looked::Announced => Some(1.0),
         },
     ),
     (

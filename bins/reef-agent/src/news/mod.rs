@@ -1,5 +1,6 @@
 //! What happens with malware on its way to whoever is to hear of it: from wherever it happens to one task, which writes
 //! it down and tells it.
+mod pending;
 mod seen;
 mod teller;
 
@@ -9,26 +10,23 @@ use chrono::{DateTime, Utc};
 use daemon_kit::{bell::Bell, blocking};
 use fleet_link::agent::Linked;
 use fleet_wire::{Detection, MalwareRecord, Outcome};
+use pending::Pending;
 use seen::Seen;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
-    time,
+    time::{self, Instant},
 };
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-/// So many are written down at once.
+/// So many are heard at once.
 const AT_ONCE: usize = 256;
-
-/// After so long it is tried again to write it down.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 enum News {
     Happened(DateTime<Utc>, Box<MalwareRecord>),
@@ -56,7 +54,7 @@ impl Reporter {
         let _ = self.sender.send(News::Happened(at, Box::new(record)));
     }
 
-    /// Waits until all that was reported before is written down; for whoever [holds](Self::hold) it.
+    /// Waits until all that was reported before is written down, or that failed; for whoever [holds](Self::hold) it.
     pub(crate) async fn flushed(&self) {
         let (done, wait) = oneshot::channel();
         if self.sender.send(News::Flush(done)).is_ok() {
@@ -67,8 +65,13 @@ impl Reporter {
 
 struct Receiver {
     news: mpsc::UnboundedReceiver<News>,
-    /// Loaded when it is first needed.
-    seen: Option<Seen>,
+    /// Made when it is first needed; it outlives a task that fails.
+    known: Option<Known>,
+}
+
+struct Known {
+    seen: Seen,
+    pending: Pending,
 }
 
 /// The task that hears of it.
@@ -98,7 +101,7 @@ pub(crate) fn desk(teller: Teller, linked: Linked, state: &Path) -> (Reporter, D
     let desk = Desk {
         receiver: Mutex::new(Receiver {
             news: receiver,
-            seen: None,
+            known: None,
         }),
         at_work: at_work.clone(),
         teller,
@@ -114,18 +117,25 @@ pub(crate) trait Listener: Send + Sync {
     fn has_server(&self) -> bool;
     /// It has happened; it may not be written down yet.
     fn happened(&self, at: DateTime<Utc>, record: &MalwareRecord);
+    /// So many cannot be written down, and why.
+    fn unwritten(&self, records: usize, why: &str);
+    /// All of it is written down again.
+    fn written(&self);
 }
 
 impl Desk {
     /// Writes down and tells until `stop`, and then what those report who are still at work.
     pub(crate) async fn run(&self, listener: Arc<dyn Listener>, stop: CancellationToken) -> anyhow::Result<()> {
         let mut receiver = self.receiver.lock().await;
-        let Receiver { news: receiver, seen } = &mut *receiver;
-        let seen = match seen {
-            Some(seen) => seen,
-            None => seen.insert(self.seen().await?),
+        let Receiver { news: receiver, known } = &mut *receiver;
+        let known = match known {
+            Some(known) => known,
+            None => known.insert(Known {
+                seen: self.seen().await,
+                pending: Pending::default(),
+            }),
         };
-        self.catch_up(&listener).await?;
+        self.catch_up(known, &listener).await;
         let mut news = Vec::with_capacity(AT_ONCE);
         let bell = Bell::hang(&self.bell);
         let anew = self.linked.wake();
@@ -140,44 +150,79 @@ impl Desk {
                     if received == 0 {
                         return Ok(());
                     }
-                    self.take(&mut news, seen, &listener, &stop).await?;
+                    let waiting = Self::take(&mut news, known, &listener).await?;
+                    self.write(known, &listener).await;
+                    for done in waiting {
+                        let _ = done.send(());
+                    }
                 }
-                () = anew.notified() => self.catch_up(&listener).await?,
-                () = bell.rung() => self.catch_up(&listener).await?,
+                () = rest(known.pending.again()) => self.write(known, &listener).await,
+                () = anew.notified() => self.catch_up(known, &listener).await,
+                () = bell.rung() => self.catch_up(known, &listener).await,
                 () = &mut over, if receiver.is_empty() => return Ok(()),
             }
         }
     }
 
-    async fn seen(&self) -> anyhow::Result<Seen> {
-        let teller = self.teller.clone();
-        blocking(move || Seen::load(teller.database(), Utc::now())).await
-    }
-
-    async fn catch_up(&self, listener: &Arc<dyn Listener>) -> anyhow::Result<()> {
-        if !listener.has_server() {
-            return Ok(());
+    async fn write(&self, known: &mut Known, listener: &Arc<dyn Listener>) {
+        if known.pending.is_due() && known.pending.write(&self.teller, listener).await {
+            self.linked.found();
         }
-        let teller = self.teller.clone();
-        blocking(move || teller.catch_up(Utc::now())).await?;
-        self.linked.found();
-        Ok(())
     }
 
+    /// What was told before. Where that cannot be read, it is told once more.
+    async fn seen(&self) -> Seen {
+        let teller = self.teller.clone();
+        let seen = blocking(move || Seen::load(teller.database(), Utc::now())).await;
+        seen.unwrap_or_else(|error| {
+            tracing::error!(error = format!("{error:#}"), "what was found before cannot be read");
+            Seen::default()
+        })
+    }
+
+    /// Tells what lies written down and untold, such as what was found and done by hand; where that fails, the next occasion
+    /// does it.
+    async fn catch_up(&self, known: &mut Known, listener: &Arc<dyn Listener>) {
+        let teller = self.teller.clone();
+        let untold = blocking(move || teller.untold()).await.unwrap_or_default();
+        let news = untold.into_iter().filter_map(|(at, mut record)| {
+            let is_news = match &mut record {
+                MalwareRecord::Detected(found) => known.seen.is_news(at, found),
+                _ => true,
+            };
+            is_news.then_some((at, record))
+        });
+        let (news, told, teller) = (news.collect::<Vec<_>>(), Arc::clone(listener), self.teller.clone());
+        let caught_up = blocking(move || {
+            for (at, record) in &news {
+                told.happened(*at, record);
+            }
+            if told.has_server() {
+                teller.catch_up(Utc::now())
+            } else {
+                teller.nobody_is_to_be_told()
+            }
+        });
+        match caught_up.await {
+            Ok(()) => self.linked.found(),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "what was found cannot be told now"),
+        }
+    }
+
+    /// Whoever reads the log or the metrics hears of it at once, also where the state cannot be written. Gives those who
+    /// wait until it was tried to write it down.
     async fn take(
-        &self,
         news: &mut Vec<News>,
-        seen: &mut Seen,
+        known: &mut Known,
         listener: &Arc<dyn Listener>,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<oneshot::Sender<()>>> {
         let mut records = Vec::with_capacity(news.len());
         let mut waiting = Vec::new();
         for one in news.drain(..) {
             match one {
                 News::Happened(at, mut record) => {
                     if let MalwareRecord::Detected(found) = &mut *record
-                        && !seen.is_news(at, found)
+                        && !known.seen.is_news(at, found)
                     {
                         tracing::debug!(path = %found.path.display(), "malware that was told before is still there");
                         continue;
@@ -187,48 +232,26 @@ impl Desk {
                 News::Flush(done) => waiting.push(done),
             }
         }
-        if !records.is_empty() {
-            // Whoever reads the log or the metrics hears of it also where the state cannot be written.
-            let records = Arc::new(records);
-            let (news, told) = (Arc::clone(&records), Arc::clone(listener));
-            blocking(move || {
-                for (at, record) in &*news {
-                    log(record);
-                    told.happened(*at, record);
-                }
-                Ok(())
-            })
-            .await?;
-            self.write(records, listener, stop).await?;
-        }
-        for done in waiting {
-            let _ = done.send(());
-        }
-        Ok(())
-    }
-
-    /// Until it is written down: on a full disk it waits here.
-    async fn write(
-        &self,
-        records: Arc<Vec<(DateTime<Utc>, MalwareRecord)>>,
-        listener: &Arc<dyn Listener>,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<()> {
-        loop {
-            let (teller, records, has_server) = (self.teller.clone(), Arc::clone(&records), listener.has_server());
-            let Err(error) = blocking(move || teller.happened(&records, has_server)).await else {
-                self.linked.found();
-                return Ok(());
-            };
-            tracing::error!(
-                error = format!("{error:#}"),
-                "what was found cannot be written down: it is tried again"
-            );
-            tokio::select! {
-                () = stop.cancelled() => return Err(error),
-                () = time::sleep(AGAIN_AFTER) => {}
+        let told = Arc::clone(listener);
+        let records = blocking(move || {
+            for (at, record) in &records {
+                log(record);
+                told.happened(*at, record);
             }
+            Ok(records)
+        });
+        for (at, record) in records.await? {
+            known.pending.push(at, record);
         }
+        Ok(waiting)
+    }
+}
+
+/// Until then; without an instant, for ever.
+async fn rest(until: Option<Instant>) {
+    match until {
+        Some(until) => time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -84,6 +84,21 @@ impl Teller {
         scans::told(&self.database, &[scan.id])
     }
 
+    /// What lies written down and nobody was told of. Blocks.
+    pub(super) fn untold(&self) -> anyhow::Result<Vec<(DateTime<Utc>, MalwareRecord)>> {
+        let untold = detections::untold(&self.database, AT_ONCE)?;
+        Ok(untold
+            .iter()
+            .filter_map(|event| Some((event.at, event.record()?)))
+            .collect())
+    }
+
+    /// There is no server. Blocks.
+    pub(super) fn nobody_is_to_be_told(&self) -> anyhow::Result<()> {
+        detections::all_told(&self.database)?;
+        scans::all_told(&self.database)
+    }
+
     /// Brings into the outbox what a process that ended could not, and everything where the server wants it anew. Blocks;
     /// told twice does no harm.
     pub(crate) fn catch_up(&self, now: DateTime<Utc>) -> anyhow::Result<()> {

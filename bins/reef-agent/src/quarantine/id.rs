@@ -28,6 +28,13 @@ impl ItemId {
         ))
     }
 
+    /// When it was made, to the millisecond.
+    pub(super) fn made_at(&self) -> DateTime<Utc> {
+        let [a, b, c, d, e, f, ..] = *self.bytes();
+        let millis = i64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::UNIX_EPOCH)
+    }
+
     /// The UUID inside.
     pub(crate) const fn as_uuid(&self) -> Uuid {
         self.0

@@ -12,7 +12,9 @@ mod attributes;
 mod checks;
 mod error;
 mod id;
+mod inspect;
 mod manifest;
+mod others;
 mod place;
 mod raw;
 mod recent;
@@ -30,6 +32,7 @@ pub(crate) mod tests;
 use attributes::{Attributes, Missing};
 pub(crate) use error::{Failed, ItemError, OpenError, RestoreError};
 pub(crate) use id::ItemId;
+pub(crate) use inspect::{Inspected, Key, inspect};
 pub(crate) use manifest::{Manifest, ManifestError};
 pub(crate) use raw::Raw;
 pub(crate) use restore::{Restored, Target};
@@ -39,6 +42,7 @@ pub(crate) use telling::{by_hand, find, restore, tell_unknown};
 pub(crate) use {error::TakeError, stamp::Stamp, take::Taken};
 
 use chrono::{DateTime, Utc};
+use error::Change;
 use recent::Recent;
 use serde::Serialize;
 use std::{io, path::Path, time::Duration};
@@ -95,13 +99,22 @@ impl Quarantine {
         }
     }
 
-    /// Takes a file away. One that this process has just taken away, by another scan that met it at the same time, is that
-    /// item.
+    /// Takes a file away. One that was just taken away by another scan that met it at the same time, of this process or of
+    /// another, is that item. Several may be taken at once.
     ///
     /// # Errors
     /// See [`TakeError`]: but for one case of two accidents at once, the file is where it was.
     pub(crate) fn take(&self, taken: &Taken<'_>, now: DateTime<Utc>) -> Result<Item, TakeError> {
-        self.recent.once(taken, || take::take(&self.store, taken, now))
+        self.recent.once(taken, || match take::take(&self.store, taken, now) {
+            Err(TakeError::Changed {
+                path,
+                what: Change::Gone,
+            }) => others::find(&self.store, taken, now).ok_or(TakeError::Changed {
+                path,
+                what: Change::Gone,
+            }),
+            other => other,
+        })
     }
 
     /// All there is.

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const KEY: &str = "key";
+pub(super) const KEY: &str = "key";
 const LOCK: &str = "lock";
 /// No manifest is longer, in bytes: extended attributes are, by the kernel, far less.
 const LONGEST_MANIFEST: u64 = 64 << 20;

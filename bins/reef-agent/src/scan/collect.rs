@@ -4,9 +4,11 @@ use super::{
     detection::Detection,
     failures::Failures,
     judge::Sink,
+    plan::Named,
     report::{Report, Span},
     walk::Met,
 };
+use std::sync::Arc;
 
 /// So many detections are kept for the report; all are told at once, and counted.
 const LISTED: usize = 10_000;
@@ -18,17 +20,23 @@ pub(super) struct ForScan<F> {
     detections: Vec<Detection>,
     unlisted: u64,
     moved: u64,
+    /// What was named itself.
+    named: Arc<Named>,
+    /// So many of those nobody could judge.
+    named_unjudged: u64,
     found: F,
 }
 
 impl<F: FnMut(&Detection)> ForScan<F> {
-    pub(super) fn new(found: F) -> Self {
+    pub(super) fn new(found: F, named: Arc<Named>) -> Self {
         Self {
             account: Account::default(),
             failures: Failures::default(),
             detections: Vec::new(),
             unlisted: 0,
             moved: 0,
+            named,
+            named_unjudged: 0,
             found,
         }
     }
@@ -37,6 +45,7 @@ impl<F: FnMut(&Detection)> ForScan<F> {
 impl<F: FnMut(&Detection)> Sink for ForScan<F> {
     fn ended(&mut self, path: &[u8], end: End, bytes: u64, reason: Option<&str>) {
         self.account.count(end, bytes);
+        self.named_unjudged += u64::from(is_unjudged(end) && self.named.has(path));
         if let Some(reason) = reason {
             self.failures.add(end, path, reason);
         }
@@ -57,6 +66,11 @@ impl<F: FnMut(&Detection)> Sink for ForScan<F> {
     }
 }
 
+/// Whether nobody can say of a file that ended so what is in it, though nothing failed.
+pub(super) const fn is_unjudged(end: End) -> bool {
+    matches!(end, End::OverLimit | End::Special)
+}
+
 /// What the walk met and clamd judged, as one.
 pub(super) fn report<F>(span: Span, met: Met, judged: ForScan<F>) -> Report {
     let Met {
@@ -64,12 +78,14 @@ pub(super) fn report<F>(span: Span, met: Met, judged: ForScan<F>) -> Report {
         singles,
         mut account,
         mut failures,
+        named_unjudged,
         walked,
     } = met;
     account.merge(judged.account);
     failures.merge(judged.failures);
     let mut report = Report::new(span, &coverage, singles, account, &walked);
-    report.failures = failures.first().to_vec();
+    report.failures = failures.into_first();
+    report.named_unjudged = named_unjudged + judged.named_unjudged;
     report.detections = judged.detections;
     report.detections_unlisted = judged.unlisted;
     report.changed_meanwhile = judged.moved;

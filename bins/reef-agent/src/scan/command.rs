@@ -24,11 +24,11 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
         action: args.action,
         ..Wanted::beside_rules(COMMAND_LINE)
     };
-    by(context, wanted, &args.how)
+    by(context, wanted, &args.how).map(|report| report.exit())
 }
 
 /// Scans what is wanted, and reports it.
-pub(crate) fn by(context: &Context, wanted: Wanted, args: &HowArgs) -> anyhow::Result<Exit> {
+pub(crate) fn by(context: &Context, wanted: Wanted, args: &HowArgs) -> anyhow::Result<Report> {
     let mut settings = EngineSettings::of(
         &context.live(),
         &context.boot.verdicts,
@@ -52,13 +52,17 @@ pub(crate) fn by(context: &Context, wanted: Wanted, args: &HowArgs) -> anyhow::R
     if args.dry_run {
         let report = engine.dry_run(&wanted, &how, &AtomicBool::new(false))?;
         print(context, &report)?;
-        return Ok(report.exit());
+        return Ok(report);
     }
+    let mut made = None;
     daemon_kit::run(RuntimeSettings::default(), async {
         let report = scan(context, &engine, wanted, how).await?;
         print(context, &report)?;
-        Ok(report.exit())
-    })
+        let exit = report.exit();
+        made = Some(report);
+        Ok(exit)
+    })?;
+    made.context("the scan was not made")
 }
 
 /// Scans until it is through, or somebody stops it: what was judged by then is reported.

@@ -2,22 +2,25 @@
 use super::{
     account::{Account, End},
     failures::Failures,
-    visit::enter,
+    visit::{enter, over_limit},
 };
 use fsscan::{Coverage, Directory, Enter, Entering, NotWalked, PathError, Visitor};
 
 /// Counts what would be scanned as clean, for want of a verdict.
 pub(super) struct Dry {
     is_recursive: bool,
+    most: u64,
     pub(super) coverage: Coverage,
     pub(super) account: Account,
     pub(super) failures: Failures,
 }
 
 impl Dry {
-    pub(super) fn new(is_recursive: bool) -> Self {
+    /// Files longer than `most` bytes would not be judged.
+    pub(super) fn new(is_recursive: bool, most: u64) -> Self {
         Self {
             is_recursive,
+            most,
             coverage: Coverage::default(),
             account: Account::default(),
             failures: Failures::default(),
@@ -35,6 +38,9 @@ impl Visitor for Dry {
         for file in dir.files() {
             self.account.count(End::Clean, file.stat.size);
         }
+        over_limit(dir, self.most, |path, reason| {
+            self.failures.add(End::OverLimit, path, reason)
+        });
     }
 
     fn not_walked(&mut self, dir: &NotWalked<'_>) {

@@ -12,12 +12,13 @@ use super::{
     oldest::Overdue,
     plan::Plan,
     progress::Progress,
+    proof::Proofs,
     report::{Report, Span},
     walk::{self, Walk},
     wanted::{How, Wanted},
 };
 use crate::{
-    quarantine::{OpenError, Quarantine},
+    quarantine::{ItemError, OpenError, Quarantine},
     settings::{Action, ClamdSettings, Live, QuarantineLive, Throttle, ThrottleSettings, VerdictBoot, VerdictLive},
 };
 use chrono::Utc;
@@ -42,6 +43,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct EngineSettings {
     /// ClamAV's daemon.
     pub(crate) clamd: ClamdSettings,
+    /// Whether it is found out up to which length clamd looks at files.
+    pub(crate) prove_limits: bool,
     /// When what is known of a file counts no longer.
     pub(crate) recheck: VerdictLive,
     /// How long malware is kept.
@@ -64,6 +67,7 @@ impl EngineSettings {
         let rules = live.rules.iter();
         Self {
             clamd: live.clamd.clone(),
+            prove_limits: live.canary.enabled && live.canary.limits,
             recheck: live.verdicts.clone(),
             quarantine: live.quarantine.clone(),
             throttle: live.throttle.clone(),
@@ -90,6 +94,7 @@ struct Inner {
     verdicts: Mutex<Option<Verdicts>>,
     quarantine: Mutex<Option<Arc<Quarantine>>>,
     overdue: Overdue,
+    proofs: Arc<Proofs>,
 }
 
 impl Engine {
@@ -100,6 +105,7 @@ impl Engine {
             verdicts: Mutex::default(),
             quarantine: Mutex::default(),
             overdue: Overdue::default(),
+            proofs: Arc::default(),
         }))
     }
 
@@ -117,6 +123,10 @@ impl Engine {
 
     pub(super) fn overdue(&self) -> &Overdue {
         &self.0.overdue
+    }
+
+    pub(super) fn proofs(&self) -> Arc<Proofs> {
+        Arc::clone(&self.0.proofs)
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Arc<EngineSettings>> {
@@ -158,19 +168,45 @@ impl Engine {
         Ok(quarantine)
     }
 
-    /// The quarantine where malware is to be taken away: that it can is known before anything is scanned. What lies there
-    /// for too long is deleted. Blocks.
-    pub(super) fn quarantine_for(&self, action: Action) -> Result<Option<Arc<Quarantine>>, ScanError> {
+    /// The quarantine where malware is to be taken away, or why there is none: what is found is told all the same. What lies
+    /// there for too long is deleted. Blocks.
+    fn quarantine_for(&self, action: Action) -> Taking {
         if action == Action::Report {
-            return Ok(None);
+            return Taking::default();
         }
-        let quarantine = self.quarantine()?;
-        if let Some(keep) = self.settings().quarantine.keep {
-            for item in quarantine.sweep(keep.get(), Utc::now())? {
-                tracing::info!(id = %item.manifest.id, "deleted from quarantine: it lay there for longer than `quarantine.keep`");
+        let quarantine = match self.quarantine() {
+            Ok(quarantine) => quarantine,
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(error, "the quarantine cannot be used: what is found stays where it is");
+                return Taking {
+                    quarantine: Some(Err(error.clone())),
+                    error: Some(error),
+                };
             }
+        };
+        let error = self.sweep(&quarantine).err().map(|error| {
+            let error = chain(&error);
+            tracing::error!(
+                error,
+                "what lies in quarantine for longer than `quarantine.keep` could not be deleted"
+            );
+            format!("what lies there for longer than `quarantine.keep` could not be deleted: {error}")
+        });
+        Taking {
+            quarantine: Some(Ok(quarantine)),
+            error,
         }
-        Ok(Some(quarantine))
+    }
+
+    fn sweep(&self, quarantine: &Quarantine) -> Result<(), ItemError> {
+        let Some(keep) = self.settings().quarantine.keep else {
+            return Ok(());
+        };
+        for item in quarantine.sweep(keep.get(), Utc::now())? {
+            tracing::info!(id = %item.manifest.id, "deleted from quarantine: it lay there for longer than `quarantine.keep`");
+        }
+        Ok(())
     }
 
     /// What a scan would look at: how much, and what is left out. Asks nobody. Blocks.
@@ -182,7 +218,8 @@ impl Engine {
         let plan = Plan::new(&self.settings().clamd, wanted, how)?;
         let met = walk::dry_run(&plan, wanted.is_recursive, halt)?;
         let mut report = Report::new(span, &met.coverage, met.singles, met.account, &met.walked);
-        report.failures = met.failures.first().to_vec();
+        report.failures = met.failures.into_first();
+        report.named_unjudged = met.named_unjudged;
         report.dry_run = true;
         Ok(report)
     }
@@ -206,18 +243,19 @@ impl Engine {
             let (wanted, how) = (Arc::clone(&wanted), how.clone());
             move || -> Result<_, ScanError> {
                 let plan = Plan::new(&engine.settings().clamd, &wanted, &how)?;
-                let quarantine = engine.quarantine_for(wanted.action)?;
+                let taking = engine.quarantine_for(wanted.action);
                 let verdicts = if how.no_memory { None } else { engine.verdicts() };
-                Ok((plan, quarantine, verdicts))
+                Ok((plan, taking, verdicts))
             }
         };
-        let (plan, quarantine, verdicts) = spawn_blocking(prepare).await??;
+        let (plan, taking, verdicts) = spawn_blocking(prepare).await??;
         let halt = Halt::default();
         let links: Arc<Links> = Arc::default();
         let bench = Bench {
             settings: self.subscribe(),
             verdicts: verdicts.clone(),
             links: Arc::clone(&links),
+            proofs: self.proofs(),
             progress: Arc::clone(&progress),
             throttle: {
                 let wanted = Arc::clone(&wanted);
@@ -228,7 +266,7 @@ impl Engine {
             stop: stop.clone(),
         };
         let is_background = self.settings().throttle_of(&wanted).background;
-        let mut judge = Judge::new(bench, ForScan::new(found))?;
+        let mut judge = Judge::new(bench, ForScan::new(found, Arc::clone(&plan.named)))?;
         judge.prepare().await?;
         tracing::debug!(version = ?judge.version(), window = judge.window(), "clamd answers");
         // Each job holds a descriptor: as many wait as are under way, and no more.
@@ -240,7 +278,7 @@ impl Engine {
             by: Arc::new(By {
                 wanted: Arc::clone(&wanted),
                 scan: Some(span.id),
-                quarantine: quarantine.map(Ok),
+                quarantine: taking.quarantine,
                 most,
             }),
             verdicts,
@@ -264,6 +302,8 @@ impl Engine {
         let mut report = collect::report(span, met, ended.sink);
         report.clamd = ended.version.as_ref().map(Into::into);
         report.gave_up = ended.gave_up.filter(|_| !stop.is_cancelled());
+        report.stopped |= ended.cut_off > 0;
+        report.quarantine_error = taking.error;
         // One that knows nothing changes nothing of what is known.
         if !how.no_memory && !report.stopped && report.gave_up.is_none() {
             let left = ageing.as_ref().and_then(|ageing| ageing.left_over());
@@ -272,6 +312,15 @@ impl Engine {
         report.oldest_verdict = ageing.and_then(|ageing| ageing.oldest());
         Ok(report)
     }
+}
+
+/// Where malware is taken to.
+#[derive(Default)]
+struct Taking {
+    /// None where it is only reported; an error where it is to be taken away and cannot be.
+    quarantine: Option<Result<Arc<Quarantine>, String>>,
+    /// What of it does not work.
+    error: Option<String>,
 }
 
 /// Ends the walk when the scan ends, however it does.

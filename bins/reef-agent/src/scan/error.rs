@@ -1,6 +1,6 @@
 //! Why a scan was not made, or not to its end.
-use crate::quarantine::{ItemError, OpenError};
 use clamd_proto::ClamError;
+use core_model::chain;
 use fsscan::WalkError;
 use state_sqlite::StateError;
 use std::{io, path::PathBuf};
@@ -23,12 +23,6 @@ pub(crate) enum ScanError {
     /// clamd is not there.
     #[error("nothing was scanned")]
     Clamd(#[source] ClamError),
-    /// Malware could not be taken away: that is known before anything is scanned.
-    #[error("nothing was scanned")]
-    Quarantine(#[from] OpenError),
-    /// What lies there for too long could not be deleted.
-    #[error("nothing was scanned: what lies in quarantine for longer than `quarantine.keep` could not be deleted")]
-    Sweep(#[from] ItemError),
     /// The paths cannot be walked.
     #[error("nothing was scanned")]
     Walk(#[from] WalkError),
@@ -44,6 +38,14 @@ pub(crate) enum ScanError {
 }
 
 impl ScanError {
+    /// What was wrong, for the middle of a scan, when it is not true that nothing was scanned.
+    pub(super) fn in_the_middle(&self) -> String {
+        match self {
+            Self::Clamd(error) => chain(error),
+            other => chain(other),
+        }
+    }
+
     /// What clamd said, where it was not there: a daemon tries again when it is.
     pub(crate) const fn no_clamd(&self) -> Option<&ClamError> {
         match self {

@@ -166,6 +166,11 @@ pub(super) fn in_words(error: &io::Error) -> String {
     }
 }
 
+/// Why nobody judges a file that is longer than so many bytes.
+pub(super) fn too_long(most: u64) -> String {
+    format!("longer than {most} bytes")
+}
+
 pub(super) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

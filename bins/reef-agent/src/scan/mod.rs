@@ -16,6 +16,7 @@ mod links;
 mod oldest;
 mod plan;
 mod progress;
+mod proof;
 mod queue;
 mod report;
 mod single;

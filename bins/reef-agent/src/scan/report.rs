@@ -118,8 +118,11 @@ pub(crate) struct Report {
     /// So many more were told, and are not listed.
     #[serde(skip_serializing_if = "is_none")]
     pub(crate) detections_unlisted: u64,
-    /// Files of which nobody can say whether they are clean: the first of them.
+    /// Files of which nobody can say whether they are clean: the first thousand, and the first thousand over a limit.
     pub(crate) failures: Vec<Failure>,
+    /// Files that were named themselves, and that are over a limit or no files that could be read.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) named_unjudged: u64,
     /// Paths that could not be scanned at all.
     pub(crate) missing: Vec<String>,
     /// Files that changed while they were read: judged as they were then.
@@ -129,6 +132,9 @@ pub(crate) struct Report {
     pub(crate) oldest_verdict: Option<OldestVerdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clamd: Option<JudgedBy>,
+    /// What of the quarantine does not work, where malware was to be taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quarantine_error: Option<String>,
     /// It was ended before it was through.
     pub(crate) stopped: bool,
     /// Why clamd was given up.
@@ -170,12 +176,14 @@ impl Report {
             detections: Vec::new(),
             detections_unlisted: 0,
             failures: Vec::new(),
+            named_unjudged: 0,
             missing: missing
                 .map(|root| format!("{}: {}", root.path.display(), root.outcome))
                 .collect(),
             changed_meanwhile: 0,
             oldest_verdict: None,
             clamd: None,
+            quarantine_error: None,
             stopped: walked.stopped,
             gave_up: None,
             duration_secs: span.began.elapsed().as_secs_f64(),
@@ -185,17 +193,22 @@ impl Report {
 
     /// Malware goes before what could not be read.
     pub(crate) fn exit(&self) -> Exit {
-        let is_partial = self.ends.get(End::Failed).files + self.ends.get(End::Unreadable).files > 0;
         let is_nothing = self.met.files == 0 && self.directories == 0;
         if is_nothing && !self.missing.is_empty() {
             Exit::Environment
         } else if !self.detections.is_empty() || self.ends.get(End::Infected).files > 0 {
             Exit::Findings
-        } else if is_partial || self.stopped || self.gave_up.is_some() || !self.missing.is_empty() {
+        } else if self.is_partial() || self.stopped {
             Exit::Partial
         } else {
             Exit::Done
         }
+    }
+
+    /// Whether something was not done that was asked for, but for the end of a scan that was stopped.
+    pub(super) fn is_partial(&self) -> bool {
+        let left = self.ends.get(End::Failed).files + self.ends.get(End::Unreadable).files + self.named_unjudged;
+        left > 0 || self.gave_up.is_some() || self.quarantine_error.is_some() || !self.missing.is_empty()
     }
 
     /// For people.
@@ -247,8 +260,13 @@ impl Report {
                 hours % 24
             );
         }
+        if let Some(reason) = &self.quarantine_error {
+            let _ = writeln!(text, "quarantine: {}", printable(reason.as_bytes()));
+        }
         if let Some(reason) = &self.gave_up {
             let _ = writeln!(text, "clamd was given up: {reason}");
+        } else if self.stopped {
+            let _ = writeln!(text, "stopped before its end: what comes after is not in this account");
         }
         let by = match &self.clamd {
             Some(JudgedBy {

@@ -1,9 +1,10 @@
 //! Files that were named themselves, not found in a directory.
 use super::{
-    account::{Account, End},
-    failures::Failures,
-    job::{By, Job, in_words, now_ns},
+    account::End,
+    collect::is_unjudged,
+    job::{By, Job, in_words, now_ns, too_long},
     judge::Sent,
+    walk::Met,
 };
 use fsscan::{FileKind, FileStat, Tally};
 use rustix::fs::{Mode, OFlags, open};
@@ -11,14 +12,7 @@ use std::{fs::File, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 use tokio::sync::mpsc;
 
 /// Sends a file to clamd, or counts why not. A link that was named is followed: that is what was asked for.
-pub(super) fn send(
-    path: &Path,
-    most: u64,
-    by: &Arc<By>,
-    jobs: &mpsc::Sender<Sent>,
-    account: &mut Account,
-    failures: &mut Failures,
-) -> Tally {
+pub(super) fn send(path: &Path, by: &Arc<By>, jobs: &mpsc::Sender<Sent>, met: &mut Met) -> Tally {
     let bytes = path.as_os_str().as_bytes();
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let began_ns = now_ns();
@@ -27,11 +21,17 @@ pub(super) fn send(
         let file = File::from(file);
         FileStat::of(&file).map(|stat| (file, stat))
     });
+    let mut end = |end, bytes_of, reason: Option<String>| {
+        met.account.count(end, bytes_of);
+        met.named_unjudged += u64::from(is_unjudged(end));
+        if let Some(reason) = reason {
+            met.failures.add(end, bytes, &reason);
+        }
+    };
     let (file, stat) = match looked {
         Ok(found) => found,
         Err(error) => {
-            failures.add(End::Unreadable, bytes, &in_words(&error));
-            account.count(End::Unreadable, 0);
+            end(End::Unreadable, 0, Some(in_words(&error)));
             return Tally { files: 1, bytes: 0 };
         }
     };
@@ -39,27 +39,22 @@ pub(super) fn send(
         files: 1,
         bytes: stat.size,
     };
-    let end = match stat.kind() {
-        FileKind::File if stat.size == 0 => Some(End::Clean),
-        FileKind::File if stat.size > most => Some(End::OverLimit),
-        FileKind::File => None,
-        _ => Some(End::Special),
-    };
-    if let Some(end) = end {
-        account.count(end, stat.size);
-        return tally;
-    }
-    let job = match Job::new(file, stat, bytes.into(), None, None, by, began_ns) {
-        Ok(job) => job,
-        Err(error) => {
-            failures.add(End::Unreadable, bytes, &in_words(&error));
-            account.count(End::Unreadable, stat.size);
-            return tally;
-        }
-    };
-    if jobs.blocking_send(Sent::Ask(Box::new(job))).is_err() {
-        account.count(End::Failed, stat.size);
-        failures.add(End::Failed, bytes, "clamd was given up");
+    match stat.kind() {
+        FileKind::File if stat.size == 0 => end(End::Clean, 0, None),
+        FileKind::File if stat.size > by.most => end(End::OverLimit, stat.size, Some(too_long(by.most))),
+        FileKind::File => match Job::new(file, stat, bytes.into(), None, None, by, began_ns) {
+            Ok(job) => {
+                if jobs.blocking_send(Sent::Ask(Box::new(job))).is_err() {
+                    end(End::Failed, stat.size, Some("clamd was given up".to_owned()));
+                }
+            }
+            Err(error) => end(End::Unreadable, stat.size, Some(in_words(&error))),
+        },
+        _ => end(
+            End::Special,
+            stat.size,
+            Some("neither a file nor a directory".to_owned()),
+        ),
     }
     tally
 }

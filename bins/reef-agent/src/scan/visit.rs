@@ -3,13 +3,14 @@ use super::{
     account::{Account, End},
     ageing::Ageing,
     failures::Failures,
-    job::{By, end_of, job, told},
+    job::{By, end_of, job, told, too_long},
     judge::Sent,
     links::{Claim, Links, Other},
+    plan::{Named, TRAP},
     progress::Progress,
     throttle,
 };
-use fsscan::{Coverage, Directory, Enter, Entering, FileStat, NotWalked, PathError, Visitor, WalkedFile};
+use fsscan::{Coverage, Directory, Enter, Entering, FileStat, NotWalked, PathError, Reason, Visitor, WalkedFile};
 use state_sqlite::{DirKey, KnownVerdicts, VerdictReader, Verdicts};
 use std::sync::{
     Arc,
@@ -21,6 +22,8 @@ use tokio::sync::mpsc;
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'s> {
     pub(super) by: &'s Arc<By>,
+    /// What was named itself.
+    pub(super) named: &'s Named,
     /// Where verdicts are remembered.
     pub(super) verdicts: Option<&'s Verdicts>,
     /// Whether what is known counts, and for how long.
@@ -41,6 +44,8 @@ pub(super) struct Visit<'s> {
     pub(super) coverage: Coverage,
     pub(super) account: Account,
     pub(super) failures: Failures,
+    /// Files that were named themselves, and that nobody can judge.
+    pub(super) named_unjudged: u64,
 }
 
 impl<'s> Visit<'s> {
@@ -53,7 +58,14 @@ impl<'s> Visit<'s> {
             coverage: Coverage::default(),
             account: Account::default(),
             failures: Failures::default(),
+            named_unjudged: 0,
         }
+    }
+
+    /// A file over a limit, which is nobody's failure.
+    fn over_limit(&mut self, path: &[u8], reason: &str) {
+        self.failures.add(End::OverLimit, path, reason);
+        self.named_unjudged += u64::from(self.shared.named.has(path));
     }
 
     fn fail(&mut self, end: End, size: u64, path: &[u8], reason: &str) {
@@ -170,6 +182,9 @@ impl Visitor for Visit<'_> {
             if let Some(end) = ended {
                 progress.remembered.fetch_add(1, Relaxed);
                 self.account.count(end, size);
+                if end == End::OverLimit {
+                    self.over_limit(&dir.path_of(listed.name), "more than a limit of clamd's, as before");
+                }
             } else if size == 0 {
                 // There is nothing in it that clamd could look at.
                 self.account.count(End::Clean, 0);
@@ -184,6 +199,7 @@ impl Visitor for Visit<'_> {
                 known.is_there(stat.inode);
             }
         }
+        over_limit(dir, self.shared.by.most, |path, reason| self.over_limit(path, reason));
         if let Some(known) = known
             && !self.shared.stop.load(Relaxed)
             && let Err(error) = known.seen(chrono::Utc::now())
@@ -202,11 +218,19 @@ impl Visitor for Visit<'_> {
     }
 }
 
+/// Names the files of a directory that are left out for being longer than `most` bytes.
+pub(super) fn over_limit(dir: &Directory<'_>, most: u64, mut name: impl FnMut(&[u8], &str)) {
+    let left = dir.left_out().filter(|left| left.bytes() > most);
+    for left in left.filter(|left| left.reason() == Reason::TooLarge) {
+        name(&dir.path_of(left.name()), &too_long(most));
+    }
+}
+
 /// Below the path itself only where a rule wants that.
 pub(super) fn enter(is_recursive: bool, dir: &Entering<'_>) -> Enter {
     let name = dir.relative.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     // Where a file lies for the moment in which it is taken away.
-    if name.starts_with(b".reef-agent-") {
+    if name.starts_with(TRAP) {
         return Enter::Skip;
     }
     if is_recursive || dir.relative.is_empty() {

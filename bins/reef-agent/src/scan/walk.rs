@@ -5,7 +5,7 @@ use super::{
     dry::Dry,
     error::ScanError,
     failures::Failures,
-    job::By,
+    job::{By, too_long},
     judge::Sent,
     links::Links,
     plan::Plan,
@@ -15,7 +15,10 @@ use super::{
 };
 use fsscan::{Coverage, Tally, WalkSummary, walk};
 use state_sqlite::Verdicts;
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    os::unix::ffi::OsStrExt as _,
+    sync::{Arc, atomic::AtomicBool},
+};
 use tokio::sync::mpsc;
 
 /// What the walk and the files that were named came to.
@@ -25,6 +28,8 @@ pub(super) struct Met {
     pub(super) singles: Tally,
     pub(super) account: Account,
     pub(super) failures: Failures,
+    /// Files that were named themselves, and that nobody can judge.
+    pub(super) named_unjudged: u64,
     pub(super) walked: WalkSummary,
 }
 
@@ -45,19 +50,13 @@ impl Walk {
     pub(super) fn run(self, jobs: &mpsc::Sender<Sent>) -> Result<Met, ScanError> {
         let mut met = Met::default();
         for path in &self.plan.singles {
-            let tally = single::send(
-                path,
-                self.plan.most,
-                &self.by,
-                jobs,
-                &mut met.account,
-                &mut met.failures,
-            );
+            let tally = single::send(path, &self.by, jobs, &mut met);
             self.progress.met(tally.bytes);
             met.singles.add(tally);
         }
         let shared = Shared {
             by: &self.by,
+            named: &self.plan.named,
             verdicts: self.verdicts.as_ref(),
             ageing: self.ageing.as_deref(),
             links: &self.links,
@@ -73,6 +72,7 @@ impl Walk {
             met.coverage.merge(visit.coverage);
             met.account.merge(visit.account);
             met.failures.merge(visit.failures);
+            met.named_unjudged += visit.named_unjudged;
         }
         met.walked = walked;
         Ok(met)
@@ -81,7 +81,7 @@ impl Walk {
 
 /// Walks only to count. Blocks.
 pub(super) fn dry_run(plan: &Plan, is_recursive: bool, halt: &AtomicBool) -> Result<Met, ScanError> {
-    let visitors = (0..plan.threads).map(|_| Dry::new(is_recursive)).collect();
+    let visitors = (0..plan.threads).map(|_| Dry::new(is_recursive, plan.most)).collect();
     let (walked, visitors) = walk(&plan.request, visitors, halt)?;
     let mut met = Met {
         walked,
@@ -94,7 +94,14 @@ pub(super) fn dry_run(plan: &Plan, is_recursive: bool, halt: &AtomicBool) -> Res
     }
     for path in &plan.singles {
         let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        met.account.count(End::Clean, bytes);
+        if bytes > plan.most {
+            met.account.count(End::OverLimit, bytes);
+            let path = path.as_os_str().as_bytes();
+            met.failures.add(End::OverLimit, path, &too_long(plan.most));
+            met.named_unjudged += 1;
+        } else {
+            met.account.count(End::Clean, bytes);
+        }
         met.singles.add(Tally { files: 1, bytes });
     }
     Ok(met)

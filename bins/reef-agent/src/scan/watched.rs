@@ -5,7 +5,7 @@ use super::{
     detection::Detection,
     engine::Engine,
     error::ScanError,
-    job::{By, Job, end_of, now_ns, open_now, told},
+    job::{By, Job, end_of, now_ns, open_now, told, too_long},
     judge::{Bench, Judge, Sent, Sink},
     plan,
     progress::Progress,
@@ -58,6 +58,7 @@ impl Engine {
             settings: self.subscribe(),
             verdicts: verdicts.clone(),
             links: Arc::default(),
+            proofs: self.proofs(),
             progress: Arc::clone(&progress),
             // What is written now is judged now.
             throttle: Box::new(|_| ThrottleSettings::default().over(&ThrottleSettings::default())),
@@ -151,7 +152,7 @@ impl Opener {
         // What cannot be read as an endpoint is refused with the configuration.
         let most = plan::most(&self.engine.settings().clamd, &watched.rule).unwrap_or(u64::MAX);
         if stat.size > most {
-            return ended(End::OverLimit, stat.size, Some(format!("longer than {most} bytes")));
+            return ended(End::OverLimit, stat.size, Some(too_long(most)));
         }
         let key = dir.file_system().shows_changes().then(|| DirKey {
             volume: dir.file_system().volume,

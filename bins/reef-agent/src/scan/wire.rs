@@ -1,8 +1,5 @@
 //! A report as it is told to a controller.
-use super::{
-    account::End,
-    report::{Count, Report},
-};
+use super::report::{Count, Report};
 use daemon_kit::Exit;
 use fleet_wire::{FileCount, MalwareScan, ScanCause, ScanStatus};
 
@@ -18,10 +15,9 @@ impl Report {
         if self.gave_up.is_none() && self.stopped {
             return ScanStatus::Stopped;
         }
-        let left = self.ends.get(End::Failed).files + self.ends.get(End::Unreadable).files;
         match self.exit() {
             Exit::Environment => ScanStatus::Failed,
-            _ if left > 0 || self.gave_up.is_some() || !self.missing.is_empty() => ScanStatus::Partial,
+            _ if self.is_partial() => ScanStatus::Partial,
             _ => ScanStatus::Completed,
         }
     }
@@ -47,7 +43,13 @@ impl Report {
             unaccounted: self.unaccounted,
             detections: self.detections.len() as u64 + self.detections_unlisted,
             engine: self.clamd.as_ref().map(ToString::to_string),
-            error: error.or_else(|| self.missing.first().cloned()),
+            error: error
+                .or_else(|| {
+                    self.quarantine_error
+                        .as_ref()
+                        .map(|error| format!("quarantine: {error}"))
+                })
+                .or_else(|| self.missing.first().cloned()),
         }
     }
 }

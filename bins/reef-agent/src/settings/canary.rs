@@ -13,7 +13,8 @@ pub(crate) struct CanarySettings {
     pub(crate) enabled: bool,
     /// How often, besides at the start, after clamd was away, and after its signatures changed.
     pub(crate) every: Period,
-    /// Whether it is found out at the start, and after clamd was away, that clamd looks at files of `clamd.max_file_size`.
+    /// Whether it is found out that clamd looks at files of `clamd.max_file_size`: at the start, after clamd was away, and by
+    /// `scan` before the first verdict on a file of more than 1 MB.
     /// By a Unix socket only, and up to 512 MB. It costs clamd what one clean file of that size does: about 0.3 s of its
     /// processor for 100 MB.
     pub(crate) limits: bool,

@@ -1,4 +1,5 @@
 //! The `clamd` section.
+use crate::keeper::MOST_PROVED;
 use clamd_proto::Endpoint;
 use conf::Check;
 use core_model::{ByteSize, Period};
@@ -50,6 +51,12 @@ impl ClamdSettings {
         }
         if self.max_file_size.bytes() == 0 {
             check.problem("clamd.max_file_size", "must be more than nothing", None);
+        }
+        if self.max_file_size.bytes() > MOST_PROVED {
+            let most = ByteSize::new(MOST_PROVED).human();
+            let text = format!("cannot be tried beyond {most}: that clamd looks at longer files is taken on trust");
+            let help = Some("see that MaxFileSize and MaxScanSize in clamd.conf say as much");
+            check.warning("clamd.max_file_size", text, help);
         }
         if self.stream_max_length.bytes() == 0 {
             check.problem("clamd.stream_max_length", "must be more than nothing", None);

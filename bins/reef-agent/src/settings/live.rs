@@ -83,7 +83,7 @@ impl Reload for ReefConfig {
     const LOCAL_ONLY: &'static [&'static str] = &[
         "clamd.endpoint",
         "clamd.database_directory",
-        "quarantine.path",
+        "quarantine",
         "verdicts.path",
         "signatures",
         "webhook",

@@ -17,6 +17,7 @@ pub(crate) use clamd::ClamdSettings;
 pub(crate) use live::{Boot, Live};
 pub(crate) use quarantine::{QuarantineBoot, QuarantineLive, QuarantineSettings};
 pub(crate) use rule::{Action, RuleSettings, Symlinks};
+pub(crate) use rule_check::reaches;
 pub(crate) use signatures::{Freshclam, SignatureSettings};
 pub(crate) use throttle::{Throttle, ThrottleSettings};
 pub(crate) use verdicts::{VerdictBoot, VerdictLive, VerdictSettings};
@@ -31,6 +32,16 @@ use daemon_kit::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// A rule to begin with.
+const RULE: &str = r#"[{
+    "name": "web",
+    "paths": ["/srv/www", "/home"],
+    "exclude": ["*.iso", "node_modules"],
+    "max_file_size": "50MB",
+    "schedule": {"when": "30 2 * * *", "jitter": "1h"},
+    "action": "report"
+}]"#;
 
 /// The agent's configuration.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +87,10 @@ pub(crate) struct ReefConfig {
 }
 
 impl Settings for ReefConfig {
+    fn examples() -> &'static [(&'static str, &'static str)] {
+        &[("rules", RULE)]
+    }
+
     fn check(&self, check: &mut Check<'_>) {
         self.clamd.check(check);
         rule_check::check(&self.rules, check);
@@ -98,5 +113,30 @@ impl Settings for ReefConfig {
         self.logging.check("logging", check);
         self.health.check("health", check);
         self.telemetry.check("telemetry", check);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conf::{Format, Layers};
+
+    #[test]
+    fn the_rule_that_config_init_shows_is_valid_in_both_formats() {
+        for (example, format) in [
+            (conf::annotated_example::<ReefConfig>(), Format::Yaml),
+            (conf::annotated_example_toml::<ReefConfig>(), Format::Toml),
+        ] {
+            let (_, after) = example.split_once("# For example:\n").unwrap();
+            let lines = after.lines().map_while(|line| line.strip_prefix("# "));
+            let text: String = lines.map(|line| format!("{line}\n")).collect();
+            let loaded = Layers::new().file("c", text.clone(), format).load::<ReefConfig>();
+            let rules = loaded
+                .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+                .value
+                .rules;
+            assert_eq!((rules.len(), rules[0].name.as_str()), (1, "web"), "{text}");
+            assert!(rules[0].plan("a").is_some(), "{text}");
+        }
     }
 }

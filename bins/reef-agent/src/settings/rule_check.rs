@@ -74,6 +74,16 @@ fn patterns(rule: &RuleSettings, n: usize, check: &mut Check<'_>) {
         };
         if let Err(error) = Rules::new(&ScanRequest::new(Vec::new()), &root) {
             check.problem(&key, error.to_string(), None);
+        } else if is_nothing(pattern) {
+            let help = Some("remove it, or write a pattern such as `*.iso`");
+            check.warning(&key, format!("`{pattern}` matches nothing"), help);
+        } else if is_left_open(pattern) {
+            let help = Some("close it with `]`, or write `\\[` for the character itself");
+            check.warning(
+                &key,
+                format!("the `[` in `{pattern}` is not closed, so it stands for itself"),
+                help,
+            );
         } else if EVERYTHING.contains(&pattern.trim()) {
             let help = Some("remove the rule, or say what of it is left out");
             check.problem(&key, format!("`{pattern}` leaves out everything"), help);
@@ -85,6 +95,27 @@ fn patterns(rule: &RuleSettings, n: usize, check: &mut Check<'_>) {
             check.warning(&key, text, Some("write it from there, such as `/cache`"));
         }
     }
+}
+
+/// Whether nothing can match a pattern: it is empty, or a comment, with or without the signs around it.
+fn is_nothing(pattern: &str) -> bool {
+    let pattern = pattern.trim();
+    pattern.starts_with('#') || pattern.trim_start_matches('!').trim_matches('/').is_empty()
+}
+
+/// Whether a class of characters begins and does not end.
+fn is_left_open(pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => drop(rest.next()),
+            // The first character of a class may be the bracket that would end it.
+            '[' if !rest.as_str().trim_start_matches('!').chars().skip(1).any(|c| c == ']') => return true,
+            '[' => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Whether somebody wrote a pattern from the root of the file system.
@@ -128,7 +159,7 @@ fn both((n, rule): (usize, &RuleSettings), (earlier, other): (usize, &RuleSettin
 }
 
 /// Whether a scan of `outer` comes to `inner`, as far as its rule says.
-fn reaches((outer, rule): (&std::path::PathBuf, &RuleSettings), inner: &Path) -> bool {
+pub(crate) fn reaches((outer, rule): (&std::path::PathBuf, &RuleSettings), inner: &Path) -> bool {
     let Ok(relative) = inner.strip_prefix(outer) else {
         return false;
     };
@@ -227,6 +258,22 @@ mod tests {
         ] {
             assert_eq!(wrong(&text), keys, "{text}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_does_nothing_or_not_what_it_looks_like_is_warned_of() {
+        let patterns =
+            r##"exclude = ["", "!", "/", " ", "#x", "# x", "[", "a[!]", "a[b", "[]a]", "[ab]*", "\\[", "*.iso"]"##;
+        let text = rule("a", "[\"/\"]", patterns);
+        assert_eq!(wrong(&text), Vec::<String>::new());
+        let at = |n: usize| format!("rules[0].exclude[{n}]");
+        assert_eq!(warned(&text), (0..9).map(at).collect::<Vec<_>>(), "{text}");
+    }
+
+    #[test]
+    fn a_nul_byte_in_a_path_is_a_mistake() {
+        assert_eq!(wrong(&rule("a", "[\"/srv/\\u0000x\"]", "")), ["rules[0].paths[0]"]);
+        assert_eq!(wrong("[quarantine]\npath = \"/q\\u0000\""), ["quarantine.path"]);
     }
 
     #[test]

@@ -79,15 +79,15 @@ impl WebhookSettings {
             self.check_url(url, check);
         }
         for (name, value) in &self.headers {
-            let wrong = |what: &str| format!("`headers.{name}` {what}");
+            let key = format!("webhook.headers.\"{}\"", name.replace('\\', r"\\").replace('"', "\\\""));
             let lower = name.to_ascii_lowercase();
             if HeaderName::from_bytes(name.as_bytes()).is_err() {
-                check.problem("webhook", wrong("is no name of a header"), None);
+                check.problem(&key, "is no name of a header", None);
             } else if OWN.contains(&lower.as_str()) {
-                check.problem("webhook", wrong("is set by the agent itself"), None);
+                check.problem(&key, "is set by the agent itself", None);
             } else if HeaderValue::from_str(value.reveal()).is_err() {
                 let what = "cannot be sent in a header, for its line breaks or the like";
-                check.problem("webhook", wrong(what), None);
+                check.problem(&key, what, None);
             }
         }
         if self.secret.is_some() && self.signing_key().is_none() {
@@ -102,7 +102,7 @@ impl WebhookSettings {
             && Url::parse(proxy.reveal()).is_err()
         {
             let help = Some("write it as `http://proxy.example.com:3128`");
-            check.problem("webhook", "`proxy` is no address of a proxy", help);
+            check.problem("webhook.proxy", "is no address of a proxy", help);
         }
         if self.timeout.get().is_zero() {
             check.problem("webhook.timeout", "must be longer than zero", Some("write `10s`"));
@@ -128,22 +128,22 @@ impl WebhookSettings {
         }
     }
 
-    /// Told of the section, since the line of the address would be shown with it: it may hold a token.
     fn check_url(&self, url: &Secret, check: &mut Check<'_>) {
+        const KEY: &str = "webhook.url";
         const HELP: Option<&str> = Some("write it as `https://hooks.example.com/…`");
         match Url::parse(url.reveal()) {
-            Err(error) => check.problem("webhook", format!("`url` is no address: {error}"), HELP),
+            Err(error) => check.problem(KEY, format!("is no address: {error}"), HELP),
             Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
-                check.problem("webhook", "`url` is no address of a web server", HELP);
+                check.problem(KEY, "is no address of a web server", HELP);
             }
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 let help = Some("set the header `authorization` in `webhook.headers` instead");
-                check.problem("webhook", "`url` carries a user name or a password", help);
+                check.problem(KEY, "carries a user name or a password", help);
             }
             Ok(url) if url.scheme() == "http" && !self.allow_http && !is_loopback(&url) => {
                 let help = Some("use `https://`, or set `allow_http` if the network between is trusted");
-                let what = "`url` is not HTTPS: what is told would travel readable by anyone";
-                check.problem("webhook", what, help);
+                let what = "is not HTTPS: what is told would travel readable by anyone";
+                check.problem(KEY, what, help);
             }
             Ok(_) => {}
         }
@@ -181,23 +181,65 @@ mod tests {
                 "[signatures]\nfreshclam = false\nschedule.when = \"@daily\"",
                 "signatures.schedule.when",
             ),
-            ("[webhook]\nurl = \"hunter2\"", "webhook"),
-            ("[webhook]\nurl = \"ftp://a/hunter2\"", "webhook"),
-            ("[webhook]\nurl = \"http://chat.example.com/hunter2\"", "webhook"),
-            ("[webhook]\nurl = \"https://me:hunter2@chat.example.com\"", "webhook"),
-            ("[webhook.headers]\nhost = \"hunter2\"", "webhook"),
-            ("[webhook.headers]\nx-a = \"hunter2\\n\"", "webhook"),
+            ("[webhook]\nurl = \"hunter2\"", "webhook.url"),
+            ("[webhook]\nurl = \"ftp://a/hunter2\"", "webhook.url"),
+            ("[webhook]\nurl = \"http://chat.example.com/hunter2\"", "webhook.url"),
+            (
+                "[webhook]\nurl = \"https://me:hunter2@chat.example.com\"",
+                "webhook.url",
+            ),
+            ("[webhook.headers]\nhost = \"hunter2\"", "webhook.headers.host"),
+            ("[webhook.headers]\nx-a = \"hunter2\\n\"", "webhook.headers.x-a"),
+            ("[webhook]\nproxy = \"hunter2\"", "webhook.proxy"),
+            (
+                "[webhook.headers]\n\"a.b c\" = \"hunter2\"",
+                "webhook.headers.\"a.b c\"",
+            ),
             ("[webhook]\nsecret = \"whsec_hunter2\"", "webhook.secret"),
             ("[webhook]\nmax_bytes = \"1KB\"", "webhook.max_bytes"),
         ] {
             let problems = load(text).err().unwrap();
             let keys: Vec<_> = problems.iter().filter_map(conf::Problem::key).collect();
             assert_eq!(keys, [key], "{text}");
+            // The section stands in the first line, the value in the last.
+            let last = text.lines().count();
+            assert_eq!(problems.iter().next().unwrap().place().unwrap().line, last, "{text}");
             assert!(
                 !problems.render(false).contains("hunter2"),
                 "{}",
                 problems.render(false)
             );
+        }
+    }
+
+    #[test]
+    fn headers_and_address_come_from_variables_and_what_is_wrong_with_them_shows_no_value() {
+        const REEF: conf::EnvironmentSpec = conf::EnvironmentSpec {
+            prefix: "REEF",
+            short: &[],
+            other: &[],
+        };
+        let load = |name: &str, value: &str| {
+            let variables = [(name, value), ("REEF__WEBHOOK__SECRET", "hunter3")];
+            let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            conf::Layers::new().environment(REEF, variables).load::<ReefConfig>()
+        };
+        let headers = load("REEF__WEBHOOK__HEADERS", r#"{"authorization": "Bearer hunter2"}"#).unwrap();
+        assert_eq!(
+            headers.value.webhook.headers["authorization"].reveal(),
+            "Bearer hunter2"
+        );
+        for (name, value) in [
+            ("REEF__WEBHOOK__HEADERS", r#"{"authorization":"Bearer hunter2""#),
+            ("REEF__WEBHOOK__HEADERS", r#"{"authorization":{"Bearer":"hunter2"}}"#),
+            ("REEF__WEBHOOK__URL", "ftp://chat.example.com/hunter2"),
+            ("REEF__WEBHOOK__PROXY", "hunter2"),
+            ("REEF__TELEMETRY__OTLP__HEADERS", "authorization=hunter2"),
+        ] {
+            let problems = load(name, value).unwrap_err();
+            let shown = problems.render(false);
+            assert!(!shown.contains("hunter") && !shown.contains("Bearer"), "{shown}");
+            assert_eq!(problems.iter().next().unwrap().place().unwrap().file, name, "{shown}");
         }
     }
 

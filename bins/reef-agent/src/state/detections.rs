@@ -93,6 +93,14 @@ pub(crate) fn untold(database: &Database, limit: u32) -> anyhow::Result<Vec<Even
     read(database, "WHERE is_told = 0 ORDER BY id LIMIT ?1", [limit])
 }
 
+/// Nobody is to be told.
+pub(crate) fn all_told(database: &Database) -> anyhow::Result<()> {
+    database
+        .with_writer(|connection| connection.execute("UPDATE event SET is_told = 1 WHERE is_told = 0", []))
+        .context("could not write down what was told")?;
+    Ok(())
+}
+
 /// All are to be told anew.
 pub(crate) fn forget_told(database: &Database) -> anyhow::Result<()> {
     database

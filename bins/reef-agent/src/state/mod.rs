@@ -1,4 +1,5 @@
 //! What the agent writes down of itself: its scans and what they found, beside the outbox.
+pub(crate) mod by_hand;
 pub(crate) mod detections;
 pub(crate) mod scans;
 

@@ -47,9 +47,19 @@ pub(crate) fn begin(
 /// Writes down how it ended.
 pub(crate) fn end(database: &Database, scan: &MalwareScan) -> anyhow::Result<()> {
     let body = serde_json::to_string(scan)?;
-    let values = (scan.id.to_string(), scan.ended_at.timestamp_millis(), body);
+    let values = (
+        scan.id.to_string(),
+        &scan.rule,
+        scan.cause.name(),
+        scan.started_at.timestamp_millis(),
+        scan.ended_at.timestamp_millis(),
+        body,
+    );
+    // On a full disk its beginning could not be written down.
+    let sql = "INSERT INTO scan (id, rule, cause, started_ms, ended_ms, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (id) DO UPDATE SET ended_ms = excluded.ended_ms, body = excluded.body";
     database
-        .with_writer(|connection| connection.execute("UPDATE scan SET ended_ms = ?2, body = ?3 WHERE id = ?1", values))
+        .with_writer(|connection| connection.execute(sql, values))
         .context("could not write down the scan")?;
     Ok(())
 }
@@ -60,6 +70,11 @@ pub(crate) fn newest(database: &Database, rule: &str) -> anyhow::Result<Option<W
     let which =
         "WHERE rule = ?1 AND cause IN ('schedule', 'catch_up', 'resume', 'local') ORDER BY started_ms DESC LIMIT 1";
     read(database, which, [rule]).map(|mut scans| scans.pop())
+}
+
+/// The newest scan by a rule, of all of it or of a part.
+pub(crate) fn newest_of_any(database: &Database, rule: &str) -> anyhow::Result<Option<Written>> {
+    read(database, "WHERE rule = ?1 ORDER BY started_ms DESC LIMIT 1", [rule]).map(|mut scans| scans.pop())
 }
 
 /// Since when a rule is known: its schedule counts from then until it was gone through once, over restarts, too.
@@ -101,6 +116,15 @@ pub(crate) fn told(database: &Database, scans: &[EventId]) -> anyhow::Result<()>
             transaction.commit()
         })
         .context("could not write down what was told")
+}
+
+/// Nobody is to be told.
+pub(crate) fn all_told(database: &Database) -> anyhow::Result<()> {
+    let sql = "UPDATE scan SET is_told = 1 WHERE is_told = 0 AND body IS NOT NULL";
+    database
+        .with_writer(|connection| connection.execute(sql, []))
+        .context("could not write down what was told")?;
+    Ok(())
 }
 
 /// All are to be told anew.

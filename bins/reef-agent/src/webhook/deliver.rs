@@ -10,7 +10,10 @@ use chrono::Utc;
 use core_model::{Queue, QueuedRun, StreamId};
 use state_sqlite::Outbox;
 use std::{error::Error, time::Duration};
-use tokio::{task::spawn_blocking, time};
+use tokio::{
+    task::spawn_blocking,
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -20,6 +23,9 @@ const AT_ONCE: usize = 16;
 const TRIES: u32 = 5;
 /// Below this no wait falls, however chance has it.
 const LEAST_WAIT: Duration = Duration::from_millis(100);
+/// A new detection has the receiver tried again at once, but for this long after the attempt before: a flood of them is
+/// no flood of attempts.
+const LEAST_BETWEEN: Duration = Duration::from_secs(1);
 /// How long the end of the agent waits for what is just being sent.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -84,26 +90,33 @@ impl Inner {
                     target.insert((settings, made))
                 }
             };
+            let began = Instant::now();
             let round = match current {
                 None => Ok(Round::All),
                 Some(target) => self.drain(target, &mut doubts, stop, cut).await,
             };
-            let wait = match round {
+            let (wait, is_asked) = match round {
                 Ok(Round::Stopped) => return,
                 Ok(Round::All) => {
                     failures = 0;
-                    None
+                    (None, false)
                 }
-                Ok(Round::Failed(asked)) => Some(self.wait(asked, failures)),
+                Ok(Round::Failed(asked)) => (Some(self.wait(asked, failures, began.elapsed())), asked.is_some()),
                 Err(error) => {
                     error!(error = &*error, "the queue of the webhook cannot be used");
-                    Some(self.wait(None, failures))
+                    (Some(self.wait(None, failures, began.elapsed())), false)
                 }
             };
             failures += u32::from(wait.is_some());
+            let queued = async {
+                self.queued.notified().await;
+                if wait.is_some() {
+                    time::sleep(LEAST_BETWEEN).await;
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.queued.notified(), if wait.is_none() => {}
+                () = queued, if !is_asked => {}
                 () = sleep(wait) => {}
                 changed = live.changed(), if live.has_changed().is_ok() => if changed.is_err() { continue },
             }
@@ -122,11 +135,13 @@ impl Inner {
         }
     }
 
-    fn wait(&self, asked: Option<Duration>, failures: u32) -> Duration {
+    /// How long the receiver is left alone after an attempt that took so long: from one attempt to the next it is the
+    /// longest wait of the backoff at most, whatever the receiver asks for.
+    pub(super) fn wait(&self, asked: Option<Duration>, failures: u32, took: Duration) -> Duration {
         // Without randomness the longest wait is the safe one.
         let random = getrandom::u64().unwrap_or(u64::MAX);
-        let asked = asked.unwrap_or_default().min(self.backoff.longest);
-        (asked + self.backoff.wait(failures, random)).max(LEAST_WAIT)
+        let wait = asked.unwrap_or_default() + self.backoff.wait(failures, random);
+        wait.min(self.backoff.longest).saturating_sub(took).max(LEAST_WAIT)
     }
 
     /// Sends until nothing waits, or one fails.

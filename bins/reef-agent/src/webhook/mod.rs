@@ -27,10 +27,10 @@ use std::{
 use tokio::sync::{Notify, watch};
 use transport_http::Status;
 
-/// Waits after failures.
+/// Waits after failures. People wait for what is told here, and one attempt costs a dead receiver next to nothing.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(1),
-    longest: Duration::from_secs(300),
+    longest: Duration::from_secs(15),
 };
 
 /// Why a detection could not be put into the queue. It is in the log and with the controller all the same.

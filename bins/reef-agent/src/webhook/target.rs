@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use core_model::Secret;
 use ring::hmac;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use transport_http::{
     Client, ClientSettings, HeaderMap, HeaderName, HeaderValue, Method, Request, SendError, SetupError,
@@ -59,6 +60,8 @@ impl Target {
         client.connect_timeout = settings.timeout.get();
         // What fails is tried again from the queue, where it survives a crash; and the client would tell the path.
         client.retry_attempts = 0;
+        // It is left alone by the waits between attempts, which are shorter than this would be.
+        client.breaker.recovery = Duration::ZERO;
         client.allow_http = settings.allow_http;
         client.ca_file = settings.ca_file.clone();
         client.proxy = settings

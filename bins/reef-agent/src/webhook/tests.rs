@@ -114,12 +114,16 @@ impl Site {
 
     /// As after a start of the agent.
     fn webhook(&self) -> Webhook {
+        self.webhook_with(QUICK)
+    }
+
+    fn webhook_with(&self, backoff: Backoff) -> Webhook {
         let from = Sender {
             host: "web-1".to_owned(),
             agent_id: None,
         };
         let path = self.folder.path().join("webhook.db");
-        Webhook::with_backoff(&path, self.settings.subscribe(), from, QUICK)
+        Webhook::with_backoff(&path, self.settings.subscribe(), from, backoff)
     }
 }
 
@@ -236,6 +240,76 @@ async fn one_on_which_the_receiver_fails_is_given_up_only_when_another_arrives()
         until(&webhook, |status| status.sent == 1 && status.given_up == 1).await;
     })
     .await;
+}
+
+/// Fails so often, and takes what comes then.
+fn fails_first(times: usize) -> Answers {
+    let left = std::sync::atomic::AtomicUsize::new(times);
+    let one_less = move |left: usize| left.checked_sub(1);
+    Arc::new(move |_| {
+        use std::sync::atomic::Ordering::Relaxed;
+        match left.fetch_update(Relaxed, Relaxed, one_less) {
+            Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            Err(_) => (StatusCode::OK, ""),
+        }
+    })
+}
+
+#[tokio::test]
+async fn however_often_the_receiver_failed_the_next_attempt_is_made() {
+    let (address, serve, mut got) = receive(anywhere(), fails_first(25));
+    let site = Site::new(settings(address));
+    let webhook = site.webhook();
+    webhook.detected(&detection(1, b"/srv/x"), Utc::now()).unwrap();
+    running(&webhook, serve, async {
+        for _ in 0..26 {
+            got.recv().await.unwrap();
+        }
+        let status = until(&webhook, |status| status.sent == 1).await;
+        assert_eq!(status.failed, 25);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_detection_has_a_receiver_that_is_left_alone_tried_again_once() {
+    let (address, serve, mut got) = receive(anywhere(), fails_first(1));
+    let site = Site::new(settings(address));
+    let webhook = site.webhook_with(Backoff {
+        first: Duration::from_secs(3600 * 24 * 365),
+        longest: Duration::from_secs(3600 * 24 * 365),
+    });
+    webhook.detected(&detection(1, b"/srv/1"), Utc::now()).unwrap();
+    running(&webhook, serve, async {
+        until(&webhook, |status| status.failed == 1).await;
+        got.recv().await.unwrap();
+        webhook.detected(&detection(2, b"/srv/2"), Utc::now()).unwrap();
+        assert_eq!(got.recv().await.unwrap().path(), "/srv/1");
+        assert_eq!(got.recv().await.unwrap().path(), "/srv/2");
+        until(&webhook, |status| status.sent == 2).await;
+    })
+    .await;
+}
+
+#[test]
+fn from_one_attempt_to_the_next_it_is_fifteen_seconds_at_most() {
+    let site = Site::new(WebhookSettings::default());
+    let from = Sender {
+        host: "web-1".to_owned(),
+        agent_id: None,
+    };
+    let webhook = Webhook::new(&site.folder.path().join("webhook.db"), site.settings.subscribe(), from);
+    let longest = Duration::from_secs(15);
+    for failures in 0..100 {
+        for asked in [None, Some(Duration::from_secs(300))] {
+            let hang = Duration::from_secs(10);
+            assert!(webhook.inner.wait(asked, failures, Duration::ZERO) <= longest);
+            assert!(webhook.inner.wait(asked, failures, hang) + hang <= longest);
+        }
+    }
+    let patient = webhook.inner.wait(Some(Duration::from_secs(300)), 0, Duration::ZERO);
+    assert_eq!(patient, longest, "what the receiver asks for counts up to then");
+    assert!(webhook.inner.wait(None, 0, Duration::from_secs(60)) > Duration::ZERO);
 }
 
 #[tokio::test]

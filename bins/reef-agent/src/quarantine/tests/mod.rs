@@ -5,6 +5,7 @@ mod disk;
 mod race;
 mod round_trip;
 mod store;
+mod together;
 
 use super::{FileTime, Item, Quarantine, Stamp, TakeError, Taken};
 use chrono::{DateTime, Utc};

@@ -322,22 +322,3 @@ fn no_good_file_is_ever_taken_while_somebody_replaces_bad_by_good_and_good_by_ba
         assert!(content.starts_with(b"bad"));
     }
 }
-
-#[test]
-fn a_file_that_two_scans_meet_is_taken_once_and_both_know_the_item() {
-    let site = site();
-    let path = site.write("file", b"bad");
-    let (one, other) = (scan(&path), scan(&path));
-    let quarantine = site.open();
-    let (first, second) = thread::scope(|scope| {
-        let first = scope.spawn(|| one.take(&quarantine).unwrap());
-        let second = scope.spawn(|| other.take(&quarantine).unwrap());
-        (first.join().unwrap(), second.join().unwrap())
-    });
-    assert_eq!(first, second);
-    assert_eq!(quarantine.ids().unwrap().len(), 1);
-    // Another file of that name is another matter.
-    site.write("file", b"worse");
-    assert_ne!(scan(&path).take(&quarantine).unwrap(), first);
-    assert_eq!(quarantine.ids().unwrap().len(), 2);
-}

@@ -2,7 +2,6 @@
 use super::{Judge, Sink};
 use crate::scan::{basis, error::ScanError};
 use chrono::Utc;
-use core_model::chain;
 use state_sqlite::{BasisId, StateError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -60,7 +59,7 @@ impl<S: Sink> Judge<S> {
     /// The same where it may be done later.
     pub(super) async fn try_confirm(&mut self) {
         if let Err(error) = self.confirm().await {
-            let error = chain(&error);
+            let error = error.in_the_middle();
             tracing::debug!(error, "clamd does not say by what it judges, or it cannot be kept");
         }
     }
@@ -74,7 +73,7 @@ impl<S: Sink> Judge<S> {
             Ok(())
         };
         if let Err(error) = confirmed.and(self.flush().await) {
-            let error = chain(&error);
+            let error = error.in_the_middle();
             tracing::warn!(
                 error,
                 "what was judged last is not remembered, and judged again the next time"

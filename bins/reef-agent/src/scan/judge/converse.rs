@@ -1,6 +1,6 @@
 //! One session with clamd.
 use super::{Judge, Sent, Sink};
-use crate::scan::{account::End, job::Job, throttle::Leave};
+use crate::scan::{job::Job, throttle::Leave};
 use clamd_proto::{Content, Endpoint, Request, Session};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -52,6 +52,10 @@ impl<S: Sink> Judge<S> {
                 self.try_confirm().await;
                 return;
             }
+            if is_idle && self.wants_proof {
+                session.end();
+                return;
+            }
             let since = if is_idle {
                 *idle_since.get_or_insert_with(Instant::now)
             } else {
@@ -64,6 +68,7 @@ impl<S: Sink> Judge<S> {
             };
             let is_stopped = self.is_stopped();
             let may_ask = is_stopped || (session.has_room() && leave == Leave::Now);
+            let is_full = self.is_handling_enough();
             let is_hungry = may_ask && self.again.is_empty() && !*are_over;
             tokio::select! {
                 ended = session.next(), if !is_idle => {
@@ -77,7 +82,7 @@ impl<S: Sink> Judge<S> {
                     None => *are_over = true,
                 },
                 () = sleep_until(ready.unwrap_or(since)), if ready.is_some() && session.has_room() => {}
-                () = sleep_until(since + LINGER), if is_idle => {
+                () = sleep_until(since + LINGER), if is_idle && !is_full => {
                     session.end();
                     self.rest_until(ready).await;
                     return;
@@ -109,7 +114,11 @@ impl<S: Sink> Judge<S> {
         loop {
             let leave = if self.is_stopped() {
                 Leave::Now
-            } else if self.is_elsewhere || self.is_to_wait_alone(session.outstanding()) {
+            } else if self.is_elsewhere
+                || self.wants_proof
+                || self.is_handling_enough()
+                || self.is_to_wait_alone(session.outstanding())
+            {
                 Leave::AfterAnAnswer
             } else {
                 self.governor.leave(session.outstanding())
@@ -133,7 +142,10 @@ impl<S: Sink> Judge<S> {
                 },
             };
             if self.is_stopped() {
-                self.end(&job, End::Failed, Some("the scan was stopped"));
+                self.cut(&job);
+            } else if self.looks_at(job.stat.size).is_none() {
+                self.again.push_front(job);
+                self.wants_proof = true;
             } else if !self.submit(session, job) {
                 return leave;
             }

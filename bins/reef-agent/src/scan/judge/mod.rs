@@ -2,11 +2,12 @@
 mod confirm;
 mod converse;
 mod handle;
+mod prove;
 mod run;
 mod settle;
 
 use super::{
-    account::End, engine::EngineSettings, error::ScanError, job::Job, links::Links, progress::Progress,
+    account::End, engine::EngineSettings, error::ScanError, job::Job, links::Links, progress::Progress, proof::Proofs,
     throttle::Governor,
 };
 use crate::settings::Throttle;
@@ -23,8 +24,8 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::watch,
-    task::JoinSet,
+    sync::{Semaphore, watch},
+    task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,10 @@ const AGAIN_AFTER: Duration = Duration::from_millis(200);
 const WINDOW: usize = 32;
 /// Files under way for each thread of clamd.
 const FOR_EACH_THREAD: usize = 4;
+/// So much malware is read and taken away at once: what takes long is the disk, which writes several as quickly as one.
+const HANDS: usize = 8;
+/// So much may wait for that, each with an open file; then clamd is asked about no more.
+const HANDLED_MOST: usize = 64;
 /// How long STATS may take: clamd answers it only when a thread has nothing to scan.
 const STATS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -86,6 +91,8 @@ pub(super) struct Bench {
     pub(super) verdicts: Option<Verdicts>,
     /// Files with several names.
     pub(super) links: Arc<Links>,
+    /// Up to which length clamd looks at files.
+    pub(super) proofs: Arc<Proofs>,
     /// Counters.
     pub(super) progress: Arc<Progress>,
     /// How much of the machine it may take: asked again whenever the settings change.
@@ -122,7 +129,13 @@ pub(super) struct Judge<S> {
     again: VecDeque<Box<Job>>,
     /// A file is under way that nothing else is to be asked about with.
     is_alone: bool,
-    handling: JoinSet<Handled>,
+    /// A file waits until it is known up to which length clamd looks at files.
+    wants_proof: bool,
+    /// So many files had no verdict, since the scan was stopped.
+    cut_off: u64,
+    handling: JoinSet<Result<Handled, JoinError>>,
+    /// So much malware is taken away at once.
+    hands: Arc<Semaphore>,
     gave_up: Option<String>,
 }
 
@@ -154,7 +167,10 @@ impl<S: Sink> Judge<S> {
             confirmed_at: None,
             again: VecDeque::new(),
             is_alone: false,
+            wants_proof: false,
+            cut_off: 0,
             handling: JoinSet::new(),
+            hands: Arc::new(Semaphore::new(HANDS)),
             gave_up: None,
         })
     }
@@ -203,7 +219,11 @@ impl<S: Sink> Judge<S> {
         let mut is_said = false;
         loop {
             self.follow_settings();
-            let opened = match self.prepare_once().await {
+            let ready = match self.prepare_once().await {
+                Ok(()) => self.prove().await,
+                Err(error) => Err(error),
+            };
+            let opened = match ready {
                 Ok(()) => Session::open(&self.endpoint, self.options())
                     .await
                     .map_err(ScanError::Clamd),
@@ -220,11 +240,11 @@ impl<S: Sink> Judge<S> {
             };
             let is_over = self.bench.patience.is_some_and(|most| since.elapsed() >= most);
             if is_over || self.is_stopped() || self.bench.halt.load(Ordering::Relaxed) {
-                self.gave_up = Some(chain(&error));
+                self.gave_up = Some(error.in_the_middle());
                 return None;
             }
             if !std::mem::replace(&mut is_said, true) {
-                tracing::warn!(error = chain(&error), "clamd is away: the scan waits for it");
+                tracing::warn!(error = error.in_the_middle(), "clamd is away: the scan waits for it");
             }
             self.wait(AGAIN_AFTER).await;
         }

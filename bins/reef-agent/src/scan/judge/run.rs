@@ -1,6 +1,6 @@
 //! From the first job to the last.
-use super::{Judge, Sent, Sink};
-use crate::scan::account::End;
+use super::{AGAIN_AFTER, Judge, Sent, Sink};
+use crate::scan::{account::End, job::Job};
 use clamd_proto::Version;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
@@ -11,6 +11,8 @@ pub(in crate::scan) struct Ended<S> {
     pub(in crate::scan) sink: S,
     /// Why clamd was given up.
     pub(in crate::scan) gave_up: Option<String>,
+    /// So many files had no verdict, since the scan was stopped.
+    pub(in crate::scan) cut_off: u64,
     /// What judged, in the end.
     pub(in crate::scan) version: Option<Version>,
 }
@@ -31,7 +33,7 @@ impl<S: Sink> Judge<S> {
                 break;
             }
             if self.is_stopped() {
-                self.end_rest(&mut jobs, "the scan was stopped").await;
+                self.end_rest(&mut jobs, None).await;
                 break;
             }
             // Only now, so that no connection of clamd's is held for nothing.
@@ -41,11 +43,17 @@ impl<S: Sink> Judge<S> {
             if self.is_unsure() {
                 self.try_confirm().await;
             }
+            let answered = self.bench.progress.snapshot().asked;
             self.converse(&mut session, &mut jobs, &mut are_over).await;
+            // One that takes connections and ends each at once is not asked without a pause.
+            if !self.again.is_empty() && !self.wants_proof && self.bench.progress.snapshot().asked == answered {
+                self.wait(AGAIN_AFTER).await;
+            }
         }
         if let Some(reason) = self.gave_up.clone() {
-            self.bench.halt.store(true, Ordering::Relaxed);
-            self.end_rest(&mut jobs, &reason).await;
+            // Whoever waits for a clamd that is away may be told to stop: that is why then.
+            let reason = Some(reason.as_str()).filter(|_| !self.is_stopped());
+            self.end_rest(&mut jobs, reason).await;
         }
         while let Some(handled) = self.handling.join_next().await {
             self.take(handled);
@@ -54,6 +62,7 @@ impl<S: Sink> Judge<S> {
         Ended {
             sink: self.sink,
             gave_up: self.gave_up,
+            cut_off: self.cut_off,
             version: self.version,
         }
     }
@@ -79,18 +88,31 @@ impl<S: Sink> Judge<S> {
         }
     }
 
-    /// What was to be asked is told as failed.
-    async fn end_rest(&mut self, jobs: &mut mpsc::Receiver<Sent>, reason: &str) {
+    /// What was to be asked is told as failed; without a reason, since the scan was stopped.
+    async fn end_rest(&mut self, jobs: &mut mpsc::Receiver<Sent>, reason: Option<&str>) {
         self.bench.halt.store(true, Ordering::Relaxed);
         while let Some(job) = self.again.pop_front() {
-            self.end(&job, End::Failed, Some(reason));
+            self.end_unasked(&job, reason);
         }
         while let Some(sent) = jobs.recv().await {
             match sent {
-                Sent::Ask(job) => self.end(&job, End::Failed, Some(reason)),
+                Sent::Ask(job) => self.end_unasked(&job, reason),
                 ended @ Sent::Ended { .. } => self.hear(ended),
             }
         }
+    }
+
+    fn end_unasked(&mut self, job: &Job, reason: Option<&str>) {
+        match reason {
+            Some(_) => self.end(job, End::Failed, reason),
+            None => self.cut(job),
+        }
+    }
+
+    /// A file that is not asked about, since the scan was stopped.
+    pub(super) fn cut(&mut self, job: &Job) {
+        self.cut_off += 1;
+        self.end(job, End::Failed, Some("the scan was stopped"));
     }
 
     /// A file that ended without clamd is told.

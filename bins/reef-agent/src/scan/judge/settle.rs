@@ -1,5 +1,5 @@
 //! What an answer means for a file.
-use super::{Answer, Judge, Sink, handle::Handling};
+use super::{Answer, HANDLED_MOST, Judge, Sink, handle::Handling};
 use crate::scan::{
     account::End,
     job::{Job, facts},
@@ -10,7 +10,8 @@ use clamd_proto::Verdict;
 use core_model::chain;
 use fsscan::FileStat;
 use state_sqlite::{Judged, Judgement};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+use tokio::task::JoinError;
 
 /// So often one file is asked about before it counts as failed: one that ends clamd each time must not do so for ever.
 const TRIES: u8 = 5;
@@ -20,10 +21,12 @@ impl<S: Sink> Judge<S> {
     pub(super) fn settle(&mut self, mut job: Box<Job>, answer: Answer, under_way: usize) {
         match answer {
             Err(error) if error.is_passing() && job.tries + 1 < TRIES => {
+                self.note_loss(&error);
                 job.tries += 1;
                 self.again.push_back(job);
             }
             Err(error) => {
+                self.note_loss(&error);
                 self.end(&job, End::Failed, Some(&chain(&error)));
             }
             Ok(verdict) => {
@@ -45,6 +48,21 @@ impl<S: Sink> Judge<S> {
                     let reason = format!("it became longer than {} bytes while it was scanned", job.by.most);
                     self.end(&job, End::OverLimit, Some(&reason));
                     return;
+                }
+                let longest = after.map_or(job.stat.size, |after| after.size.max(job.stat.size));
+                match self.looks_at(longest) {
+                    Some(most) if longest > most => {
+                        let reason =
+                            format!("longer than {most} bytes: clamd looks at no more, and calls it clean unread");
+                        self.end(&job, End::OverLimit, Some(&reason));
+                        return;
+                    }
+                    Some(_) => {}
+                    None => {
+                        self.again.push_back(job);
+                        self.wants_proof = true;
+                        return;
+                    }
                 }
                 let judged = self.to_remember(&job, after, Judgement::Clean);
                 self.end_judged(&job, End::Clean, None, judged);
@@ -128,12 +146,22 @@ impl<S: Sink> Judge<S> {
             signatures,
             time,
         };
-        self.handling.spawn_blocking(move || handling.run());
+        let hands = Arc::clone(&self.hands);
+        self.handling.spawn(async move {
+            // It is never closed.
+            let _hand = hands.acquire().await.ok();
+            tokio::task::spawn_blocking(move || handling.run()).await
+        });
+    }
+
+    /// Whether so much malware waits to be taken away that no more is to be found for now.
+    pub(super) fn is_handling_enough(&self) -> bool {
+        self.handling.len() >= HANDLED_MOST
     }
 
     /// What was to be done about malware was done.
-    pub(super) fn take(&mut self, handled: Result<super::Handled, tokio::task::JoinError>) {
-        match handled {
+    pub(super) fn take(&mut self, handled: Result<Result<super::Handled, JoinError>, JoinError>) {
+        match handled.flatten() {
             Ok(detections) => {
                 for detection in detections {
                     self.bench.progress.detections.fetch_add(1, Relaxed);

@@ -1,7 +1,10 @@
 //! The engine against a real clamd, on a real file system.
 mod ageing;
+mod ending;
+mod limits;
 mod malware;
 mod steered;
+mod taking;
 mod watched;
 
 use super::{Detection, Engine, EngineSettings, How, Progress, Report, Wanted};
