@@ -38,7 +38,7 @@ struct Row {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let programs = process::build_programs("release")?;
+    let programs = process::programs("release")?;
     let home = tempfile::Builder::new()
         .prefix("shoal-bench-")
         .tempdir_in(programs.parent().unwrap_or(&programs))?;
