@@ -5,7 +5,7 @@ use crate::state::{
 };
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use core_model::{EventId, Queue as _, Run};
+use core_model::{Queue as _, Run};
 use fleet_wire::{MalwareRecord, MalwareScan, SnapshotBegin, SnapshotEnd, SnapshotReason, malware_kind, snapshot_kind};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -38,36 +38,16 @@ impl Teller {
     pub(crate) fn happened(&self, records: &[(DateTime<Utc>, MalwareRecord)], has_server: bool) -> anyhow::Result<()> {
         let mut entries = Vec::with_capacity(records.len());
         for (at, record) in records {
-            let (kind, id, body) = match record {
-                MalwareRecord::Detected(found) => {
-                    (malware_kind::DETECTED, Some(found.id), serde_json::to_string(found))
-                }
-                MalwareRecord::Handled(handled) => {
-                    (malware_kind::HANDLED, handled.detection, serde_json::to_string(handled))
-                }
-                // It has a table of its own.
-                MalwareRecord::ScanEnded(scan) => {
-                    self.scan_ended(scan, has_server)?;
-                    continue;
-                }
-            };
-            let id = id.unwrap_or(EventId::from_uuid(uuid::Uuid::nil()));
-            entries.push((kind, id, *at, body?));
+            match record {
+                MalwareRecord::ScanEnded(scan) => self.scan_ended(scan, has_server)?,
+                other => entries.extend(Entry::of(*at, other)?),
+            }
         }
-        let written: Vec<Entry<'_>> = entries
-            .iter()
-            .map(|(kind, id, at, body)| Entry {
-                kind,
-                id: *id,
-                at: *at,
-                body,
-            })
-            .collect();
-        let numbers = detections::put(&self.database, &written)?;
+        let numbers = detections::put(&self.database, &entries)?;
         if has_server {
             let mut runs = Vec::with_capacity(entries.len());
-            for (kind, _, at, body) in &entries {
-                runs.push(line(kind, *at, raw(body)?)?);
+            for entry in &entries {
+                runs.push(line(entry.kind, entry.at, raw(&entry.body)?)?);
             }
             self.outbox.enqueue(&runs, Utc::now())?;
         }

@@ -1,15 +1,14 @@
 //! What is in quarantine, and what was done with it, for whoever is to hear of it.
 use super::{Item, ItemId, Quarantine, Restored, Target};
 use crate::{
-    news::{Reporter, bell},
-    state::detections::{self, Entry},
+    news::Reporter,
+    state::{by_hand, detections},
 };
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use core_model::{EventId, chain};
-use daemon_kit::bell::ring;
-use fleet_wire::{Detection, Handled, MalwareRecord, Outcome, WirePath, malware_kind};
-use state_sqlite::{Database, OpenOptions};
+use fleet_wire::{Detection, Handled, MalwareRecord, Outcome, WirePath};
+use state_sqlite::Database;
 use std::path::Path;
 
 /// Brings back what lies in quarantine under an id that begins like this.
@@ -87,10 +86,9 @@ pub(crate) fn by_hand(
     outcome: Outcome,
     now: DateTime<Utc>,
 ) -> anyhow::Result<()> {
-    if !state.exists() {
+    let Some(database) = by_hand::open(state)? else {
         return Ok(());
-    }
-    let database = Database::open(state, OpenOptions { check: false })?;
+    };
     let detection = detections::of_item(&database, &id.to_string())?.map(|detection| detection.id);
     let handled = Handled {
         detection,
@@ -99,16 +97,5 @@ pub(crate) fn by_hand(
         outcome,
         detail: Some("by hand, on the machine".to_owned()),
     };
-    let entry = Entry {
-        kind: malware_kind::HANDLED,
-        id: detection.unwrap_or(EventId::from_uuid(id.as_uuid())),
-        at: now,
-        body: &serde_json::to_string(&handled)?,
-    };
-    detections::put(&database, &[entry])?;
-    // Unheard, it is seen all the same at the next start.
-    if let Err(error) = ring(&bell(state)) {
-        tracing::debug!(%error, "the agent's bell could not be rung");
-    }
-    Ok(())
+    by_hand::write(&database, &[(now, MalwareRecord::Handled(handled))])
 }

@@ -1,36 +1,50 @@
-//! What was scanned by hand, for the agent that runs beside or will: it tells as it tells what it found itself.
+//! What was done by hand beside the agent, for the one that runs or will: it tells as it tells what it found itself.
 use super::{
     detections::{self, Entry},
     scans,
 };
 use crate::{news::bell, scan::Report};
+use chrono::{DateTime, Utc};
 use daemon_kit::bell::ring;
-use fleet_wire::{Detection, ScanCause, malware_kind};
+use fleet_wire::{MalwareRecord, ScanCause};
 use state_sqlite::{Database, OpenOptions};
 use std::path::Path;
 
-/// Writes down a scan by a rule. Nothing where there is no agent's state.
-pub(crate) fn scanned(state: &Path, report: &Report) -> anyhow::Result<()> {
-    if !state.exists() {
-        return Ok(());
+/// The state of the agent; nothing where there is none.
+pub(crate) fn open(state: &Path) -> anyhow::Result<Option<Database>> {
+    let database = state
+        .exists()
+        .then(|| Database::open(state, OpenOptions { check: false }));
+    Ok(database.transpose()?)
+}
+
+/// Writes all of it down, and rings for whoever runs.
+pub(crate) fn write(database: &Database, records: &[(DateTime<Utc>, MalwareRecord)]) -> anyhow::Result<()> {
+    let entries = records.iter().map(|(at, record)| Entry::of(*at, record));
+    let entries = entries
+        .filter_map(Result::transpose)
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    detections::put(database, &entries)?;
+    for (_, record) in records {
+        if let MalwareRecord::ScanEnded(scan) = record {
+            scans::end(database, scan)?;
+        }
     }
-    let database = Database::open(state, OpenOptions { check: false })?;
-    let bodies = report.detections.iter().map(|found| {
-        let detection = Detection::from(found);
-        anyhow::Ok((detection.id, found.time, serde_json::to_string(&detection)?))
-    });
-    let bodies = bodies.collect::<anyhow::Result<Vec<_>>>()?;
-    let entries = bodies.iter().map(|(id, at, body)| Entry {
-        kind: malware_kind::DETECTED,
-        id: *id,
-        at: *at,
-        body,
-    });
-    detections::put(&database, &entries.collect::<Vec<_>>())?;
-    scans::end(&database, &report.to_wire(ScanCause::Local))?;
     // Unheard, it is seen all the same at the next start.
-    if let Err(error) = ring(&bell(state)) {
+    if let Err(error) = ring(&bell(database.path())) {
         tracing::debug!(%error, "the agent's bell could not be rung");
     }
     Ok(())
+}
+
+/// Writes down a scan by a rule.
+pub(crate) fn scanned(state: &Path, report: &Report) -> anyhow::Result<()> {
+    let Some(database) = open(state)? else { return Ok(()) };
+    let detections = report.detections.iter();
+    let mut records: Vec<_> = detections
+        .map(|found| (found.time, MalwareRecord::Detected(found.into())))
+        .collect();
+    let ended = report.to_wire(ScanCause::Local);
+    records.push((ended.ended_at, MalwareRecord::ScanEnded(ended)));
+    write(&database, &records)
 }

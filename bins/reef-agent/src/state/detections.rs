@@ -2,7 +2,7 @@
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use core_model::EventId;
-use fleet_wire::{Detection, MalwareRecord, malware_kind};
+use fleet_wire::{Detection, Handled, MalwareRecord, malware_kind};
 use state_sqlite::{Database, rusqlite};
 use std::collections::HashSet;
 
@@ -30,16 +30,34 @@ impl Event {
 }
 
 /// Something about malware that is to be written down.
-pub(crate) struct Entry<'a> {
+pub(crate) struct Entry {
     pub(crate) kind: &'static str,
-    pub(crate) id: EventId,
+    id: EventId,
     pub(crate) at: DateTime<Utc>,
     /// The record's body.
-    pub(crate) body: &'a str,
+    pub(crate) body: String,
+}
+
+impl Entry {
+    /// A record; none for a scan, which has a table of its own.
+    pub(crate) fn of(at: DateTime<Utc>, record: &MalwareRecord) -> anyhow::Result<Option<Self>> {
+        let (kind, id, body) = match record {
+            MalwareRecord::Detected(found) => (malware_kind::DETECTED, found.id, serde_json::to_string(found)?),
+            MalwareRecord::Handled(handled) => (malware_kind::HANDLED, id(handled), serde_json::to_string(handled)?),
+            MalwareRecord::ScanEnded(_) => return Ok(None),
+        };
+        Ok(Some(Self { kind, id, at, body }))
+    }
+}
+
+/// That of the detection; where nobody knows it, the item's own tells it from others of the same instant.
+fn id(handled: &Handled) -> EventId {
+    let item = || EventId::from_uuid(handled.quarantine_id.parse().unwrap_or_default());
+    handled.detection.unwrap_or_else(item)
 }
 
 /// Writes all of it down, in one transaction.
-pub(crate) fn put(database: &Database, entries: &[Entry<'_>]) -> anyhow::Result<Vec<EventNumber>> {
+pub(crate) fn put(database: &Database, entries: &[Entry]) -> anyhow::Result<Vec<EventNumber>> {
     database
         .with_writer(|connection| -> rusqlite::Result<Vec<EventNumber>> {
             let transaction = connection.transaction()?;
@@ -63,7 +81,7 @@ pub(crate) fn put(database: &Database, entries: &[Entry<'_>]) -> anyhow::Result<
                                 entry.id.to_string(),
                                 entry.kind,
                                 entry.at.timestamp_millis(),
-                                entry.body,
+                                &entry.body,
                             ),
                             |row| row.get(0),
                         )
@@ -164,4 +182,26 @@ fn read(database: &Database, which: &str, values: impl rusqlite::Params) -> anyh
             rows.collect()
         })
         .context("could not read what was found")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet_wire::{Outcome, WirePath};
+
+    #[test]
+    fn what_was_done_to_two_items_at_once_is_two_things_also_where_nobody_knows_their_detections() {
+        let handled = |item: uuid::Uuid, detection| Handled {
+            detection,
+            quarantine_id: item.to_string(),
+            path: WirePath::from_bytes(b"/a"),
+            outcome: Outcome::Restored,
+            detail: None,
+        };
+        let (one, other) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+        assert_eq!(id(&handled(one, None)), EventId::from_uuid(one));
+        assert_ne!(id(&handled(one, None)), id(&handled(other, None)));
+        let known = EventId::from_uuid(other);
+        assert_eq!(id(&handled(one, Some(known))), known);
+    }
 }
