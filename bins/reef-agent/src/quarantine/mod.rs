@@ -46,7 +46,7 @@ use error::Change;
 use recent::Recent;
 use serde::Serialize;
 use std::{io, path::Path, time::Duration};
-use store::{Part, Store};
+use store::Store;
 
 /// A quarantine. Several processes may use the same.
 pub(crate) struct Quarantine {
@@ -139,11 +139,7 @@ impl Quarantine {
     /// # Errors
     /// When the directory cannot be read.
     pub(crate) fn ids(&self) -> Result<Vec<ItemId>, Failed> {
-        let is_item = |part| matches!(part, Part::Manifest | Part::Removing);
-        let parts = self.store.parts()?.into_iter();
-        let mut ids: Vec<ItemId> = parts.filter_map(|(id, part)| is_item(part).then_some(id)).collect();
-        ids.dedup();
-        Ok(ids)
+        self.store.ids()
     }
 
     /// One item.

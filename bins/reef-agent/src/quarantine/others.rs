@@ -1,9 +1,5 @@
 //! What another process has just taken away: it was scanned by both, and one of them came second.
-use super::{
-    Item,
-    store::{Part, Store},
-    take::Taken,
-};
+use super::{Item, store::Store, take::Taken};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -17,15 +13,9 @@ const MOST: usize = 256;
 pub(super) fn find(store: &Store, taken: &Taken<'_>, now: DateTime<Utc>) -> Option<Item> {
     let sha256 = taken.sha256?;
     let earliest = now - WITHIN;
-    let parts = store.parts().ok()?;
+    let ids = store.ids().ok()?;
     // An id begins with its time: the newest come last.
-    let newest = parts
-        .iter()
-        .rev()
-        .filter(|(_, part)| matches!(part, Part::Manifest | Part::Removing))
-        .map(|(id, _)| id)
-        .take_while(|id| id.made_at() >= earliest)
-        .take(MOST);
+    let newest = ids.iter().rev().take_while(|id| id.made_at() >= earliest).take(MOST);
     newest.filter_map(|id| store.item(id).ok()).find(|item| {
         let manifest = &item.manifest;
         manifest.path.bytes() == taken.path.as_os_str().as_bytes()

@@ -168,6 +168,24 @@ impl Store {
         Ok(parts)
     }
 
+    /// The items that there are, sorted.
+    pub(super) fn ids(&self) -> Result<Vec<ItemId>, Failed> {
+        let parts = self.parts()?;
+        let mut ids = Vec::new();
+        for of_one in parts.chunk_by(|(one, _), (other, _)| one == other) {
+            let is_listed = |wanted| of_one.iter().any(|(_, part)| *part == wanted);
+            let id = of_one[0].0;
+            // A listing may miss a name that is changed meanwhile, under the old one and under the new one.
+            if is_listed(Part::Manifest)
+                || is_listed(Part::Removing)
+                || (is_listed(Part::Data) && self.open_item(&id).is_ok())
+            {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
     /// Holds the lock together with others: while somebody does, nobody puts in order what seems left behind.
     pub(super) fn hold(&self) -> Result<Held, Failed> {
         self.lock(FlockOperation::LockShared)

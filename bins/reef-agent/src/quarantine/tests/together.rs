@@ -1,7 +1,13 @@
 //! Several scans that take files away at the same time.
 use super::*;
-use crate::quarantine::{error::Change, recent::Recent};
-use std::{sync::mpsc, thread};
+use crate::quarantine::{ItemId, error::Change, recent::Recent, store::Part};
+use std::{
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+};
 
 #[test]
 fn a_file_that_two_scans_meet_is_taken_once_and_both_know_the_item() {
@@ -101,6 +107,34 @@ fn a_file_that_another_process_has_just_taken_is_that_item() {
         "{gone:?}"
     );
     assert_eq!(there.ids().unwrap().len(), 1);
+}
+
+#[test]
+fn no_item_is_missed_while_the_name_of_its_manifest_changes() {
+    let site = site();
+    let quarantine = site.open();
+    let scanned: Vec<_> = (0..40).map(|n| scan(&site.write(&format!("f{n}"), b"bad"))).collect();
+    let ids: Vec<_> = scanned
+        .iter()
+        .map(|scanned| scanned.take(&quarantine).unwrap().manifest.id)
+        .collect();
+    let rename = |id: &ItemId, from: Part, to: Part| {
+        let dir = &quarantine.store.dir;
+        rustix::fs::renameat(dir, from.name(id), dir, to.name(id)).unwrap();
+    };
+    for _ in 0..100 {
+        ids.iter().for_each(|id| rename(id, Part::Manifest, Part::Removing));
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                ids.iter().for_each(|id| rename(id, Part::Removing, Part::Manifest));
+                is_over.store(true, Relaxed);
+            });
+            while !is_over.load(Relaxed) {
+                assert_eq!(quarantine.ids().unwrap().len(), ids.len());
+            }
+        });
+    }
 }
 
 /// The same file as another scan has it.
