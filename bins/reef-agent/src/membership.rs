@@ -44,7 +44,7 @@ pub(crate) fn leave(context: &Context, args: &LeaveArgs) -> anyhow::Result<Exit>
         forget: args.forget,
         discard: args.discard,
     };
-    daemon_kit::run(RuntimeSettings::default(), async {
+    daemon_kit::run(RuntimeSettings::of_command(), async {
         let said = fleet_link::agent::leave(context.agent(), &file, leaving).await?;
         to_stdout(format_args!("{said}\n"))?;
         Ok(Exit::Done)

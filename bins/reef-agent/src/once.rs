@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(context: Context, join: &JoinArgs) -> anyhow::Result<Exit> {
-    daemon_kit::run(RuntimeSettings::default(), work(Arc::new(context), join))
+    daemon_kit::run(RuntimeSettings::of_command(), work(Arc::new(context), join))
 }
 
 async fn work(context: Arc<Context>, join: &JoinArgs) -> anyhow::Result<Exit> {

@@ -81,7 +81,7 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
         damaged,
     };
     let daemon = Daemon::new(live.clamd.endpoint.parse()?);
-    daemon_kit::run(RuntimeSettings::default(), async {
+    daemon_kit::run(RuntimeSettings::of_command(), async {
         let status = Status {
             state_file: database.path().display().to_string(),
             is_running: RunLock::is_held(database.path()),

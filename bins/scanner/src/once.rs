@@ -43,7 +43,7 @@ pub(crate) fn resume(context: Context, join: &JoinArgs) -> anyhow::Result<Exit> 
 
 fn round(context: Context, join: &JoinArgs, state: AgentState, scans: bool) -> anyhow::Result<Exit> {
     let work = work(Arc::new(context), join, Arc::new(state), scans);
-    daemon_kit::run(RuntimeSettings::default(), work)
+    daemon_kit::run(RuntimeSettings::of_command(), work)
 }
 
 async fn work(context: Arc<Context>, join: &JoinArgs, state: Arc<AgentState>, scans: bool) -> anyhow::Result<Exit> {

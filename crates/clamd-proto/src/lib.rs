@@ -49,6 +49,7 @@ mod reply;
 mod sending;
 mod session;
 mod stats;
+mod unix;
 mod verdict;
 mod version;
 

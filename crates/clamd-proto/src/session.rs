@@ -169,6 +169,11 @@ impl<T> Session<T> {
         self.waiting.len() + self.done.len()
     }
 
+    /// How many tags [`next`](Self::next) gives back without waiting.
+    pub fn answered(&self) -> usize {
+        self.done.len()
+    }
+
     /// Takes a request. Whatever becomes of it, [`next`](Self::next) will give the tag back.
     ///
     /// # Errors
@@ -232,6 +237,12 @@ impl<T> Session<T> {
             self.state = State::Ending;
             self.send_end();
         }
+    }
+
+    /// What clamd answers wakes nobody until [`next`](Self::next) is asked for again: for a pause in which several answers
+    /// gather, since being woken for each costs more than reading it. Over TCP it changes nothing.
+    pub fn unwatch(&mut self) {
+        self.connection.unwatch();
     }
 
     /// The next tag that is given back, with its verdict or why there is none; `None` when all have been. Nothing is lost

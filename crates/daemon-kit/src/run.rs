@@ -11,13 +11,25 @@ use tracing::warn;
 /// The threads that the asynchronous part of a program runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuntimeSettings {
-    /// Threads for what does not block.
+    /// Threads for what does not block, beside the calling one. With none the calling one does all of it, and no thread has
+    /// to be woken for what comes in: a command that waits for one thing after the other costs less so.
     pub workers: usize,
     /// The most threads for what blocks: scans, SQLite, name resolution.
     pub blocking: usize,
     /// How long blocking work may go on after everything else has ended. What then hangs is left to the end of the
     /// process.
     pub last_wait: Duration,
+}
+
+impl RuntimeSettings {
+    /// For a command that ends by itself: all that does not block is done by the calling thread.
+    #[must_use]
+    pub fn of_command() -> Self {
+        Self {
+            workers: 0,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for RuntimeSettings {
@@ -44,8 +56,15 @@ impl Default for RuntimeSettings {
 /// assert_eq!(exit, Exit::Done);
 /// ```
 pub fn run(settings: RuntimeSettings, main: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.workers.max(1))
+    let mut builder = match settings.workers {
+        0 => tokio::runtime::Builder::new_current_thread(),
+        workers => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(workers);
+            builder
+        }
+    };
+    let runtime = builder
         .max_blocking_threads(settings.blocking.max(1))
         .enable_all()
         .build()

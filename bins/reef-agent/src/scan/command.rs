@@ -55,7 +55,7 @@ pub(crate) fn by(context: &Context, wanted: Wanted, args: &HowArgs) -> anyhow::R
         return Ok(report);
     }
     let mut made = None;
-    daemon_kit::run(RuntimeSettings::default(), async {
+    daemon_kit::run(RuntimeSettings::of_command(), async {
         let report = scan(context, &engine, wanted, how).await?;
         print(context, &report)?;
         let exit = report.exit();

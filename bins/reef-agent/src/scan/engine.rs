@@ -6,6 +6,7 @@ use super::{
     collect::{self, ForScan},
     detection::{Detection, event_id},
     error::ScanError,
+    handing::{self, Hand, InHand},
     job::By,
     judge::{Bench, Judge},
     links::Links,
@@ -250,6 +251,7 @@ impl Engine {
         };
         let (plan, taking, verdicts) = spawn_blocking(prepare).await??;
         let halt = Halt::default();
+        let in_hand = InHand::default();
         let links: Arc<Links> = Arc::default();
         let bench = Bench {
             settings: self.subscribe(),
@@ -257,6 +259,7 @@ impl Engine {
             links: Arc::clone(&links),
             proofs: self.proofs(),
             progress: Arc::clone(&progress),
+            in_hand: InHand::clone(&in_hand),
             throttle: {
                 let wanted = Arc::clone(&wanted);
                 Box::new(move |settings| settings.throttle_of(&wanted))
@@ -269,8 +272,8 @@ impl Engine {
         let mut judge = Judge::new(bench, ForScan::new(found, Arc::clone(&plan.named)))?;
         judge.prepare().await?;
         tracing::debug!(version = ?judge.version(), window = judge.window(), "clamd answers");
-        // Each job holds a descriptor: as many wait as are under way, and no more.
-        let (jobs, asked) = mpsc::channel(judge.window() * 2);
+        let (jobs, asked) = mpsc::channel(handing::room(judge.window()));
+        let hand = Hand::new(jobs, in_hand, judge.window());
         let ageing = ageing(&self.settings().recheck, verdicts.clone().filter(|_| !how.is_fresh)).await;
         let most = plan.most;
         let walk = Walk {
@@ -288,7 +291,7 @@ impl Engine {
             halt: Arc::clone(&halt.0),
             is_background,
         };
-        let walking = spawn_blocking(move || walk.run(&jobs));
+        let walking = spawn_blocking(move || walk.run(hand));
         let judging = judge.run(asked);
         tokio::pin!(judging);
         let ended = tokio::select! {

@@ -10,6 +10,7 @@ mod dry;
 mod engine;
 mod error;
 mod failures;
+mod handing;
 mod job;
 mod judge;
 mod links;

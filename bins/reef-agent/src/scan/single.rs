@@ -2,17 +2,16 @@
 use super::{
     account::End,
     collect::is_unjudged,
+    handing::{Hand, Refused},
     job::{By, Job, in_words, now_ns, too_long},
-    judge::Sent,
     walk::Met,
 };
 use fsscan::{FileKind, FileStat, Tally};
 use rustix::fs::{Mode, OFlags, open};
 use std::{fs::File, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
-use tokio::sync::mpsc;
 
 /// Sends a file to clamd, or counts why not. A link that was named is followed: that is what was asked for.
-pub(super) fn send(path: &Path, by: &Arc<By>, jobs: &mpsc::Sender<Sent>, met: &mut Met) -> Tally {
+pub(super) fn send(path: &Path, by: &Arc<By>, judge: &mut Hand, met: &mut Met) -> Tally {
     let bytes = path.as_os_str().as_bytes();
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let began_ns = now_ns();
@@ -44,7 +43,8 @@ pub(super) fn send(path: &Path, by: &Arc<By>, jobs: &mpsc::Sender<Sent>, met: &m
         FileKind::File if stat.size > by.most => end(End::OverLimit, stat.size, Some(too_long(by.most))),
         FileKind::File => match Job::new(file, stat, bytes.into(), None, None, by, began_ns) {
             Ok(job) => {
-                if jobs.blocking_send(Sent::Ask(Box::new(job))).is_err() {
+                // At once: there are few, and each is about to be forgotten here.
+                if let Err(Refused(_)) = judge.give(Box::new(job)).and_then(|()| judge.give_all()) {
                     end(End::Failed, stat.size, Some("clamd was given up".to_owned()));
                 }
             }

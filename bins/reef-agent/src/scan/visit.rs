@@ -3,8 +3,8 @@ use super::{
     account::{Account, End},
     ageing::Ageing,
     failures::Failures,
+    handing::{Hand, Refused},
     job::{By, end_of, job, told, too_long},
-    judge::Sent,
     links::{Claim, Links, Other},
     plan::{Named, TRAP},
     progress::Progress,
@@ -16,7 +16,6 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
-use tokio::sync::mpsc;
 
 /// What the threads of a walk share.
 #[derive(Clone, Copy)]
@@ -37,7 +36,7 @@ pub(super) struct Shared<'s> {
 
 /// One thread's part of a walk.
 pub(super) struct Visit<'s> {
-    jobs: mpsc::Sender<Sent>,
+    judge: Hand,
     shared: Shared<'s>,
     reader: Option<VerdictReader>,
     is_begun: bool,
@@ -49,9 +48,9 @@ pub(super) struct Visit<'s> {
 }
 
 impl<'s> Visit<'s> {
-    pub(super) fn new(jobs: mpsc::Sender<Sent>, shared: Shared<'s>) -> Self {
+    pub(super) fn new(judge: Hand, shared: Shared<'s>) -> Self {
         Self {
-            jobs,
+            judge,
             shared,
             reader: shared.verdicts.filter(|_| shared.ageing.is_some()).and_then(reader),
             is_begun: false,
@@ -94,20 +93,30 @@ impl<'s> Visit<'s> {
             }
             job.is_shared = claim == Claim::First;
         }
-        // Nobody takes jobs any more where clamd is given up: what is met then is told as failed.
-        if let Err(refused) = self.jobs.blocking_send(Sent::Ask(Box::new(job)))
-            && let Sent::Ask(job) = refused.0
-        {
+        let given = self.judge.give(Box::new(job));
+        self.expect_taken(given);
+    }
+
+    /// Nobody takes files any more where clamd is given up: what is met then is told as failed.
+    fn expect_taken(&mut self, given: Result<(), Refused>) {
+        let Err(Refused(jobs)) = given else { return };
+        for job in jobs {
             let others = if job.is_shared {
                 self.shared.links.settle(&job.stat, End::Failed, Some(GIVEN_UP), None)
             } else {
                 Vec::new()
             };
-            self.fail(End::Failed, size, &job.path, GIVEN_UP);
-            for other in others {
-                self.fail(End::Failed, size, &other.path, GIVEN_UP);
+            let paths = std::iter::once(&job.path).chain(others.iter().map(|other| &other.path));
+            for path in paths {
+                self.fail(End::Failed, job.stat.size, path, GIVEN_UP);
             }
         }
+    }
+
+    /// Gives what is left to the judge, when there is nothing more to be met.
+    pub(super) fn end(&mut self) {
+        let given = self.judge.give_all();
+        self.expect_taken(given);
     }
 
     /// What is to be done with a name of a file that has several. `opened` is how it looks when it is open.
@@ -207,6 +216,8 @@ impl Visitor for Visit<'_> {
             tracing::debug!(%error, "that a directory was seen could not be written down");
         }
         self.reader = reader;
+        let given = self.judge.give_if_wanted();
+        self.expect_taken(given);
     }
 
     fn not_walked(&mut self, dir: &NotWalked<'_>) {

@@ -5,8 +5,8 @@ use super::{
     dry::Dry,
     error::ScanError,
     failures::Failures,
+    handing::Hand,
     job::{By, too_long},
-    judge::Sent,
     links::Links,
     plan::Plan,
     progress::Progress,
@@ -19,7 +19,6 @@ use std::{
     os::unix::ffi::OsStrExt as _,
     sync::{Arc, atomic::AtomicBool},
 };
-use tokio::sync::mpsc;
 
 /// What the walk and the files that were named came to.
 #[derive(Default)]
@@ -47,10 +46,10 @@ pub(super) struct Walk {
 
 impl Walk {
     /// Walks, and sends what is to be judged. Blocks.
-    pub(super) fn run(self, jobs: &mpsc::Sender<Sent>) -> Result<Met, ScanError> {
+    pub(super) fn run(self, mut judge: Hand) -> Result<Met, ScanError> {
         let mut met = Met::default();
         for path in &self.plan.singles {
-            let tally = single::send(path, &self.by, jobs, &mut met);
+            let tally = single::send(path, &self.by, &mut judge, &mut met);
             self.progress.met(tally.bytes);
             met.singles.add(tally);
         }
@@ -65,10 +64,11 @@ impl Walk {
             is_background: self.is_background,
         };
         let visitors = (0..self.plan.threads)
-            .map(|_| Visit::new(jobs.clone(), shared))
+            .map(|_| Visit::new(judge.another(), shared))
             .collect();
         let (walked, visitors) = walk(&self.plan.request, visitors, &self.halt)?;
-        for visit in visitors {
+        for mut visit in visitors {
+            visit.end();
             met.coverage.merge(visit.coverage);
             met.account.merge(visit.account);
             met.failures.merge(visit.failures);

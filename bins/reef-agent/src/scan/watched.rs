@@ -5,6 +5,7 @@ use super::{
     detection::Detection,
     engine::Engine,
     error::ScanError,
+    handing::{Batch, InHand},
     job::{By, Job, end_of, now_ns, open_now, told, too_long},
     judge::{Bench, Judge, Sent, Sink},
     plan,
@@ -60,6 +61,7 @@ impl Engine {
             links: Arc::default(),
             proofs: self.proofs(),
             progress: Arc::clone(&progress),
+            in_hand: InHand::default(),
             // What is written now is judged now.
             throttle: Box::new(|_| ThrottleSettings::default().over(&ThrottleSettings::default())),
             patience: None,
@@ -67,7 +69,7 @@ impl Engine {
             stop: stop.clone(),
         };
         let judge = Judge::new(bench, ForWatched { found, ended })?;
-        let (jobs, asked) = mpsc::channel(OPENED);
+        let (jobs, asked) = mpsc::channel(OPENED / BATCH);
         let opener = Opener {
             engine: self.clone(),
             reader: None,
@@ -82,7 +84,7 @@ impl Engine {
 /// Opens what is told of, and sends it.
 async fn pump(
     files: &mut WatchedFiles,
-    jobs: mpsc::Sender<Sent>,
+    jobs: mpsc::Sender<Batch>,
     mut opener: Opener,
     stop: &CancellationToken,
 ) -> Result<(), ScanError> {
@@ -97,16 +99,14 @@ async fn pump(
             return Ok(());
         }
         let open = move || {
-            let opened: Vec<Sent> = batch.iter().map(|watched| opener.open(watched)).collect();
+            let opened: Batch = batch.iter().map(|watched| opener.open(watched)).collect();
             (opener, opened)
         };
         let opened;
         (opener, opened) = spawn_blocking(open).await?;
-        for sent in opened {
-            // The judge takes all there is until this ends.
-            if jobs.send(sent).await.is_err() {
-                return Ok(());
-            }
+        // The judge takes all there is until this ends.
+        if jobs.send(opened).await.is_err() {
+            return Ok(());
         }
     }
 }

@@ -1,8 +1,13 @@
 //! One session with clamd.
-use super::{Judge, Sent, Sink};
-use crate::scan::{job::Job, throttle::Leave};
+use super::{Judge, Sink};
+use crate::scan::{handing::Batch, job::Job, throttle::Leave};
 use clamd_proto::{Content, Endpoint, Request, Session};
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::{
     sync::mpsc::{self, error::TryRecvError},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -26,7 +31,7 @@ impl<S: Sink> Judge<S> {
     pub(super) async fn converse(
         &mut self,
         session: &mut Session<Box<Job>>,
-        jobs: &mut mpsc::Receiver<Sent>,
+        jobs: &mut mpsc::Receiver<Batch>,
         are_over: &mut bool,
     ) {
         let mut confirm = interval(CONFIRM_EVERY);
@@ -36,13 +41,18 @@ impl<S: Sink> Judge<S> {
         let mut asked_at = Instant::now();
         let mut under_way_then = 0;
         let mut idle_since: Option<Instant> = None;
+        let mut gather_until: Option<Instant> = None;
+        // Only what came is followed by a pause, so that after one it is always looked.
+        let mut has_answered = false;
         loop {
             let leave = self.fill(session, jobs, are_over);
+            let in_hand = session.outstanding() + self.queue.len();
+            self.bench.in_hand.store(in_hand, Relaxed);
             let is_idle = session.outstanding() == 0;
             if !session.is_open() && is_idle {
                 return;
             }
-            if is_idle && *are_over && self.again.is_empty() {
+            if is_idle && *are_over && self.queue.is_empty() {
                 session.end();
                 return;
             }
@@ -69,16 +79,22 @@ impl<S: Sink> Judge<S> {
             let is_stopped = self.is_stopped();
             let may_ask = is_stopped || (session.has_room() && leave == Leave::Now);
             let is_full = self.is_handling_enough();
-            let is_hungry = may_ask && self.again.is_empty() && !*are_over;
+            let is_hungry = may_ask && self.queue.is_empty() && !*are_over;
+            if has_answered && session.answered() == 0 && leave == Leave::AfterAnAnswer {
+                has_answered = false;
+                gather_until = self.gather(session);
+            }
             tokio::select! {
-                ended = session.next(), if !is_idle => {
+                () = sleep_until(gather_until.unwrap_or(since)), if gather_until.is_some() => gather_until = None,
+                ended = session.next(), if !is_idle && gather_until.is_none() => {
                     if let Some((job, answer)) = ended {
+                        has_answered = true;
                         let under_way = session.outstanding() + 1;
                         self.settle(job, answer, under_way);
                     }
                 }
-                sent = jobs.recv(), if is_hungry => match sent {
-                    Some(sent) => self.hear(sent),
+                batch = jobs.recv(), if is_hungry => match batch {
+                    Some(batch) => self.hear(batch),
                     None => *are_over = true,
                 },
                 () = sleep_until(ready.unwrap_or(since)), if ready.is_some() && session.has_room() => {}
@@ -109,8 +125,21 @@ impl<S: Sink> Judge<S> {
         }
     }
 
+    /// Until when answers are let gather, while clamd has enough to do.
+    fn gather(&self, session: &mut Session<Box<Job>>) -> Option<Instant> {
+        let spare = session.outstanding().saturating_sub(self.busy);
+        let pause = self.pace.pause(spare)?;
+        session.unwatch();
+        Some(Instant::now() + pause)
+    }
+
     /// Sends what may be sent, and says when more may.
-    fn fill(&mut self, session: &mut Session<Box<Job>>, jobs: &mut mpsc::Receiver<Sent>, are_over: &mut bool) -> Leave {
+    fn fill(
+        &mut self,
+        session: &mut Session<Box<Job>>,
+        jobs: &mut mpsc::Receiver<Batch>,
+        are_over: &mut bool,
+    ) -> Leave {
         loop {
             let leave = if self.is_stopped() {
                 Leave::Now
@@ -126,12 +155,11 @@ impl<S: Sink> Judge<S> {
             if leave != Leave::Now || !(session.has_room() || self.is_stopped()) {
                 return leave;
             }
-            let job = match self.again.pop_front() {
+            let job = match self.queue.pop_front() {
                 Some(job) => job,
                 None => match jobs.try_recv() {
-                    Ok(Sent::Ask(job)) => job,
-                    Ok(ended) => {
-                        self.hear(ended);
+                    Ok(batch) => {
+                        self.hear(batch);
                         continue;
                     }
                     Err(TryRecvError::Disconnected) => {
@@ -144,7 +172,7 @@ impl<S: Sink> Judge<S> {
             if self.is_stopped() {
                 self.cut(&job);
             } else if self.looks_at(job.stat.size).is_none() {
-                self.again.push_front(job);
+                self.queue.push_front(job);
                 self.wants_proof = true;
             } else if !self.submit(session, job) {
                 return leave;
@@ -155,7 +183,7 @@ impl<S: Sink> Judge<S> {
     /// Whether a file that is suspected to end clamd keeps others from being asked about, or waits for them.
     fn is_to_wait_alone(&mut self, under_way: usize) -> bool {
         self.is_alone &= under_way > 0;
-        self.is_alone || (under_way > 0 && self.again.front().is_some_and(|job| is_suspect(job)))
+        self.is_alone || (under_way > 0 && self.queue.front().is_some_and(|job| is_suspect(job)))
     }
 
     /// Whether it was taken.
@@ -173,7 +201,7 @@ impl<S: Sink> Judge<S> {
                 true
             }
             Err((job, _)) => {
-                self.again.push_front(job);
+                self.queue.push_front(job);
                 false
             }
         }

@@ -7,8 +7,15 @@ mod run;
 mod settle;
 
 use super::{
-    account::End, engine::EngineSettings, error::ScanError, job::Job, links::Links, progress::Progress, proof::Proofs,
-    throttle::Governor,
+    account::End,
+    engine::EngineSettings,
+    error::ScanError,
+    handing::InHand,
+    job::Job,
+    links::Links,
+    progress::Progress,
+    proof::Proofs,
+    throttle::{Governor, Pace},
 };
 use crate::settings::Throttle;
 use clamd_proto::{ClamError, Daemon, Endpoint, Session, SessionOptions, Timeouts, Version};
@@ -36,6 +43,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(200);
 const WINDOW: usize = 32;
 /// Files under way for each thread of clamd.
 const FOR_EACH_THREAD: usize = 4;
+/// As long as so many are under way for each thread, clamd has something to do.
+const BUSY: usize = 2;
 /// So much malware is read and taken away at once: what takes long is the disk, which writes several as quickly as one.
 const HANDS: usize = 8;
 /// So much may wait for that, each with an open file; then clamd is asked about no more.
@@ -95,6 +104,8 @@ pub(super) struct Bench {
     pub(super) proofs: Arc<Proofs>,
     /// Counters.
     pub(super) progress: Arc<Progress>,
+    /// How many files it has in hand.
+    pub(super) in_hand: InHand,
     /// How much of the machine it may take: asked again whenever the settings change.
     pub(super) throttle: Box<dyn Fn(&EngineSettings) -> Throttle + Send + Sync>,
     /// How long it waits for a clamd that went away; for ever without.
@@ -117,6 +128,9 @@ pub(super) struct Judge<S> {
     sink: S,
     window: usize,
     governor: Governor,
+    pace: Pace,
+    /// So many files keep clamd busy.
+    busy: usize,
     /// It is known what clamd judges by, and how much at a time.
     is_prepared: bool,
     /// By the settings to come, clamd is elsewhere: the session at hand is the last one there.
@@ -126,7 +140,8 @@ pub(super) struct Judge<S> {
     /// Judged since the basis was last confirmed.
     unconfirmed: BTreeMap<DirKey, Vec<Judged>>,
     confirmed_at: Option<Instant>,
-    again: VecDeque<Box<Job>>,
+    /// To be asked about: what was handed over, and what was asked about in vain.
+    queue: VecDeque<Box<Job>>,
     /// A file is under way that nothing else is to be asked about with.
     is_alone: bool,
     /// A file waits until it is known up to which length clamd looks at files.
@@ -153,6 +168,8 @@ impl<S: Sink> Judge<S> {
         Ok(Self {
             governor: Governor::new(throttle, window, threads, Arc::clone(&bench.progress)),
             bench,
+            pace: Pace::new(),
+            busy: threads * BUSY,
             now,
             next: None,
             endpoint,
@@ -165,7 +182,7 @@ impl<S: Sink> Judge<S> {
             version: None,
             unconfirmed: BTreeMap::new(),
             confirmed_at: None,
-            again: VecDeque::new(),
+            queue: VecDeque::new(),
             is_alone: false,
             wants_proof: false,
             cut_off: 0,
@@ -184,6 +201,7 @@ impl<S: Sink> Judge<S> {
         let (window, threads) = window(&self.daemon, &self.now).await;
         let throttle = (self.bench.throttle)(&self.now);
         self.window = window;
+        self.busy = threads * BUSY;
         self.governor = Governor::new(throttle, window, threads, Arc::clone(&self.bench.progress));
         match self.confirm().await {
             Err(error @ ScanError::Clamd(_)) => return Err(error),

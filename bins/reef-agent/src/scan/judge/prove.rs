@@ -20,7 +20,7 @@ impl<S: Sink> Judge<S> {
     /// # Errors
     /// When clamd is away, or does not come to it.
     pub(super) async fn prove(&mut self) -> Result<(), ScanError> {
-        let is_waited_for = self.again.iter().any(|job| self.looks_at(job.stat.size).is_none());
+        let is_waited_for = self.queue.iter().any(|job| self.looks_at(job.stat.size).is_none());
         if !std::mem::take(&mut self.wants_proof) && !is_waited_for {
             return Ok(());
         }

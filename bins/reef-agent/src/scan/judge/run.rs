@@ -1,6 +1,6 @@
 //! From the first job to the last.
 use super::{AGAIN_AFTER, Judge, Sent, Sink};
-use crate::scan::{account::End, job::Job};
+use crate::scan::{account::End, handing::Batch, job::Job};
 use clamd_proto::Version;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
@@ -26,10 +26,10 @@ enum Next {
 impl<S: Sink> Judge<S> {
     /// Asks about every job until there are no more. While there is nothing to ask, no connection is held. That a verdict
     /// cannot be remembered costs nobody the report: the file is judged again the next time.
-    pub(in crate::scan) async fn run(mut self, mut jobs: mpsc::Receiver<Sent>) -> Ended<S> {
+    pub(in crate::scan) async fn run(mut self, mut jobs: mpsc::Receiver<Batch>) -> Ended<S> {
         let mut are_over = false;
-        while !are_over || !self.again.is_empty() {
-            if self.again.is_empty() && matches!(self.next_job(&mut jobs).await, Next::Over) {
+        while !are_over || !self.queue.is_empty() {
+            if self.queue.is_empty() && matches!(self.next_job(&mut jobs).await, Next::Over) {
                 break;
             }
             if self.is_stopped() {
@@ -46,7 +46,7 @@ impl<S: Sink> Judge<S> {
             let answered = self.bench.progress.snapshot().asked;
             self.converse(&mut session, &mut jobs, &mut are_over).await;
             // One that takes connections and ends each at once is not asked without a pause.
-            if !self.again.is_empty() && !self.wants_proof && self.bench.progress.snapshot().asked == answered {
+            if !self.queue.is_empty() && !self.wants_proof && self.bench.progress.snapshot().asked == answered {
                 self.wait(AGAIN_AFTER).await;
             }
         }
@@ -68,37 +68,32 @@ impl<S: Sink> Judge<S> {
     }
 
     /// Waits for a job where none is left.
-    async fn next_job(&mut self, jobs: &mut mpsc::Receiver<Sent>) -> Next {
+    async fn next_job(&mut self, jobs: &mut mpsc::Receiver<Batch>) -> Next {
         // What was judged is remembered before it is waited for long.
         if !self.unconfirmed.is_empty() {
             self.try_confirm().await;
         }
-        loop {
+        while self.queue.is_empty() {
             tokio::select! {
-                sent = jobs.recv() => match sent {
-                    Some(Sent::Ask(job)) => {
-                        self.again.push_back(job);
-                        return Next::Job;
-                    }
-                    Some(ended) => self.hear(ended),
+                batch = jobs.recv() => match batch {
+                    Some(batch) => self.hear(batch),
                     None => return Next::Over,
                 },
                 Some(handled) = self.handling.join_next() => self.take(handled),
             }
         }
+        Next::Job
     }
 
     /// What was to be asked is told as failed; without a reason, since the scan was stopped.
-    async fn end_rest(&mut self, jobs: &mut mpsc::Receiver<Sent>, reason: Option<&str>) {
+    async fn end_rest(&mut self, jobs: &mut mpsc::Receiver<Batch>, reason: Option<&str>) {
         self.bench.halt.store(true, Ordering::Relaxed);
-        while let Some(job) = self.again.pop_front() {
-            self.end_unasked(&job, reason);
-        }
-        while let Some(sent) = jobs.recv().await {
-            match sent {
-                Sent::Ask(job) => self.end_unasked(&job, reason),
-                ended @ Sent::Ended { .. } => self.hear(ended),
+        loop {
+            while let Some(job) = self.queue.pop_front() {
+                self.end_unasked(&job, reason);
             }
+            let Some(batch) = jobs.recv().await else { return };
+            self.hear(batch);
         }
     }
 
@@ -115,16 +110,18 @@ impl<S: Sink> Judge<S> {
         self.end(job, End::Failed, Some("the scan was stopped"));
     }
 
-    /// A file that ended without clamd is told.
-    pub(super) fn hear(&mut self, sent: Sent) {
-        match sent {
-            Sent::Ended {
-                path,
-                end,
-                bytes,
-                reason,
-            } => self.sink.ended(&path, end, bytes, reason.as_deref()),
-            Sent::Ask(job) => self.again.push_back(job),
+    /// Files were handed over: those that ended without clamd are told, the others queued.
+    pub(super) fn hear(&mut self, batch: Batch) {
+        for sent in batch {
+            match sent {
+                Sent::Ended {
+                    path,
+                    end,
+                    bytes,
+                    reason,
+                } => self.sink.ended(&path, end, bytes, reason.as_deref()),
+                Sent::Ask(job) => self.queue.push_back(job),
+            }
         }
     }
 }

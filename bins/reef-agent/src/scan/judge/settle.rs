@@ -23,7 +23,7 @@ impl<S: Sink> Judge<S> {
             Err(error) if error.is_passing() && job.tries + 1 < TRIES => {
                 self.note_loss(&error);
                 job.tries += 1;
-                self.again.push_back(job);
+                self.queue.push_back(job);
             }
             Err(error) => {
                 self.note_loss(&error);
@@ -33,6 +33,7 @@ impl<S: Sink> Judge<S> {
                 if let Some(sent) = job.sent_at {
                     self.governor.answered(sent, job.stat.size, under_way);
                 }
+                self.pace.answered();
                 self.bench.progress.asked(job.stat.size);
                 self.judged(job, verdict);
             }
@@ -59,7 +60,7 @@ impl<S: Sink> Judge<S> {
                     }
                     Some(_) => {}
                     None => {
-                        self.again.push_back(job);
+                        self.queue.push_back(job);
                         self.wants_proof = true;
                         return;
                     }
