@@ -3,6 +3,7 @@ use crate::settings::Action;
 use clap::{Args, Parser, Subcommand};
 use core_model::{ByteSize, Period};
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
+use fleet_link::agent::Leaving;
 use std::path::PathBuf;
 
 pub(crate) use crate::cli_quarantine::QuarantineCommand;
@@ -110,6 +111,15 @@ pub(crate) struct LeaveArgs {
     /// Leave although records wait that the controller was not told of.
     #[arg(long)]
     pub(crate) discard: bool,
+}
+
+impl From<&LeaveArgs> for Leaving {
+    fn from(args: &LeaveArgs) -> Self {
+        Self {
+            forget: args.forget,
+            discard: args.discard,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

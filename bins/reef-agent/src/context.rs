@@ -2,21 +2,13 @@
 use crate::{
     cli::{Common, Output},
     membership::PRODUCT,
-    settings::{Boot, Live, ReefConfig},
-    state,
+    settings::{Boot, ReefConfig},
 };
 use anyhow::Context as _;
-use chrono::Utc;
-use daemon_kit::{
-    ConfigFinder, ConfigSpec, LoggingSettings, Surroundings,
-    cli::{Product, Started},
-    live::Reloader,
-};
-use fleet_link::agent::{AgentContext, AgentState};
+use daemon_kit::{ConfigFinder, ConfigSpec, LoggingSettings, Surroundings, cli::Product, live::Reloader};
+use fleet_link::agent::AgentProcess;
 use state_sqlite::{Database, OpenError};
-use std::{path::PathBuf, sync::Arc};
-use telemetry_otel::Telemetry;
-use tokio::sync::watch;
+use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 impl Product for ReefConfig {
     const SPEC: ConfigSpec = ConfigSpec {
@@ -44,15 +36,22 @@ impl Product for ReefConfig {
     }
 }
 
-/// What every command begins with.
+/// What every command begins with: the process of an agent, and how its results are printed.
 pub(crate) struct Context {
     /// What takes effect at a start.
     pub(crate) boot: Boot,
-    reloader: Reloader<ReefConfig>,
-    agent: AgentContext<ReefConfig>,
+    pub(crate) process: Arc<AgentProcess<ReefConfig>>,
     pub(crate) output: Output,
     pub(crate) quiet: bool,
-    started: Started<ReefConfig>,
+}
+
+// Whoever has a command's context asks it for what is the process's, too.
+impl Deref for Context {
+    type Target = AgentProcess<ReefConfig>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.process
+    }
 }
 
 impl Context {
@@ -60,80 +59,24 @@ impl Context {
     pub(crate) fn new(common: &Common, default_level: &'static str) -> anyhow::Result<Self> {
         let started = common.begin::<ReefConfig>(default_level, &[])?;
         let reloader = Reloader::begin(common, default_level, &[], &started)?;
-        let boot = reloader.handle().boot().clone();
         Ok(Self {
-            agent: AgentContext::new(&PRODUCT, &boot.agent, &started, reloader.handle()),
-            boot,
-            reloader,
+            boot: reloader.handle().boot().clone(),
+            process: Arc::new(AgentProcess::new(&PRODUCT, started, reloader)),
             output: common.output,
             quiet: common.quiet,
-            started,
         })
-    }
-
-    /// What keeps the configuration current while an agent stays up.
-    pub(crate) fn reloader(&self) -> &Reloader<ReefConfig> {
-        &self.reloader
-    }
-
-    /// What is in force now. To be asked for at the beginning of each round, and kept for that round only.
-    pub(crate) fn live(&self) -> Arc<Live> {
-        self.agent.live()
-    }
-
-    /// The same for who waits for changes.
-    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Live>> {
-        self.agent.changes()
-    }
-
-    /// The log.
-    pub(crate) fn telemetry(&self) -> &Telemetry {
-        &self.started.telemetry
-    }
-
-    /// Who this agent is.
-    pub(crate) fn agent(&self) -> &AgentContext<ReefConfig> {
-        &self.agent
-    }
-
-    /// Where credentials lie, and the state unless the configuration says otherwise.
-    pub(crate) fn data_dir(&self) -> &PathBuf {
-        &self.started.data_dir.path
-    }
-
-    /// The agent's name.
-    pub(crate) fn agent_name(&self) -> String {
-        self.agent.name.clone()
     }
 
     /// Where the quarantine lies.
     pub(crate) fn quarantine(&self) -> PathBuf {
         let configured = self.boot.quarantine.path.as_deref();
-        self.started.path("quarantine.path", configured, "quarantine")
+        self.path("quarantine.path", configured, "quarantine")
     }
 
     /// Where verdicts are remembered: in a file of their own, which may be lost.
     pub(crate) fn verdict_file(&self) -> PathBuf {
         let configured = self.boot.verdicts.path.as_deref();
-        self.started.path("verdicts.path", configured, "verdicts.db")
-    }
-
-    /// The state file of `run`.
-    pub(crate) fn state_file(&self) -> PathBuf {
-        let configured = self.boot.database.path.as_deref();
-        self.started.path("database.path", configured, "state.db")
-    }
-
-    /// Opens the state of `run` for writing.
-    pub(crate) fn own_state(&self) -> anyhow::Result<AgentState> {
-        let live = self.live();
-        AgentState::open(
-            &self.state_file(),
-            &live.database,
-            &live.outbox,
-            &[state::COMPONENT],
-            Utc::now(),
-        )
+        self.path("verdicts.path", configured, "verdicts.db")
     }
 
     /// Opens the state for reading; the error says how to make one.

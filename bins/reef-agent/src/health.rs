@@ -61,8 +61,7 @@ impl Health {
         keeper: &KeeperHandle,
         webhook: Webhook,
     ) -> anyhow::Result<Self> {
-        let otlp = &context.boot.telemetry.otlp;
-        let agent = AgentHealth::start(context.agent(), state, otlp, context.telemetry())?;
+        let agent = context.health(state)?;
         let metrics = ReefMetrics::new(agent.metrics());
         let shown: Arc<Mutex<Shown>> = Arc::default();
         metrics.agent_is(env!("CARGO_PKG_VERSION"), &context.agent().hostname);
@@ -148,11 +147,6 @@ impl Health {
         self.shown().oldest_verdict = at;
     }
 
-    /// Whether a scan has ended since the start.
-    pub(crate) fn has_scanned(&self) -> bool {
-        !self.shown().last.is_empty()
-    }
-
     /// Counts what lies in quarantine. Blocks.
     pub(crate) fn look_into_quarantine(&self) {
         let count = || -> anyhow::Result<(u64, u64)> {
@@ -217,7 +211,7 @@ fn detections_block(shown: &Shown) -> (Status, Map<String, Value>) {
 
 impl Listener for Health {
     fn has_server(&self) -> bool {
-        self.live.borrow().server.base_url.is_some()
+        self.live.borrow().common.server.base_url.is_some()
     }
 
     fn happened(&self, at: DateTime<Utc>, record: &MalwareRecord) {

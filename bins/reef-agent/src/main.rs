@@ -49,7 +49,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rules(command) => rules::run(&context("warn")?, command),
         Command::Quarantine(command) => cli_quarantine::run(&context("warn")?, command),
         Command::Doctor(args) => doctor::run(&cli.common, args),
-        Command::Leave(args) => membership::leave(&context("warn")?, args),
+        Command::Leave(args) => context("warn")?.leave(args.into()),
         Command::Config(command) => daemon_kit::cli::config_of_daemon::<settings::ReefConfig, _>(&cli.common, command),
         Command::Completions(args) => Ok(args.run(Cli::command()).map(|()| Exit::Done)?),
         Command::Man(args) => man(args),

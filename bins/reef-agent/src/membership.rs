@@ -1,16 +1,8 @@
 //! reef-agent as an agent of a fleet: what it is there, and what the server hears of its work.
-use crate::{
-    cli::{JoinArgs, LeaveArgs},
-    context::Context,
-    health::Health,
-    parts::Parts,
-    settings::ReefConfig,
-    verbs,
-};
-use daemon_kit::{Exit, RuntimeSettings, to_stdout};
+use crate::{cli::JoinArgs, health::Health, parts::Parts, settings::ReefConfig, state, verbs};
 use fleet_link::{
     Refusal,
-    agent::{Agent, AgentHooks, AgentParts, Leaving, Product, Pulse},
+    agent::{Agent, AgentHooks, AgentParts, Product, Pulse},
 };
 use std::sync::Arc;
 
@@ -21,6 +13,7 @@ pub(crate) const PRODUCT: Product = Product {
     version: env!("CARGO_PKG_VERSION"),
     capabilities: &["malware"],
     port: 7601,
+    components: &[state::COMPONENT],
 };
 
 /// The server's side of this agent.
@@ -34,20 +27,6 @@ pub(crate) fn agent(parts: &Parts, join: &JoinArgs) -> Agent<ReefConfig> {
         document: None,
         linked: parts.linked.clone(),
         join_token_file: join.join_token_file.clone(),
-    })
-}
-
-/// `reef-agent leave`: this agent goes from its fleet for good.
-pub(crate) fn leave(context: &Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
-    let file = context.state_file();
-    let leaving = Leaving {
-        forget: args.forget,
-        discard: args.discard,
-    };
-    daemon_kit::run(RuntimeSettings::of_command(), async {
-        let said = fleet_link::agent::leave(context.agent(), &file, leaving).await?;
-        to_stdout(format_args!("{said}\n"))?;
-        Ok(Exit::Done)
     })
 }
 

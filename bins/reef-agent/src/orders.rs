@@ -6,24 +6,20 @@ use crate::{
     settings::Live,
 };
 use daemon_kit::real_path;
-use fleet_link::{CommandContext, CommandError};
+use fleet_link::{
+    CommandContext, CommandError,
+    agent::{Ended, Reply, reply},
+};
 use fleet_wire::ScanCause;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
-use tokio::{
-    sync::{Notify, oneshot},
-    time,
-};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
-
-/// How often it is told how far a scan is.
-const TELL: Duration = Duration::from_secs(1);
 
 /// So many detections are in the answer to a command; all of them are records of their own.
 const SHOWN: usize = 100;
@@ -39,20 +35,13 @@ pub(crate) struct Asked {
     pub(crate) cancel: CancellationToken,
     /// Shown while it lasts.
     pub(crate) progress: Arc<Progress>,
-    answer: Option<oneshot::Sender<Result<Ended, String>>>,
-}
-
-/// How a scan ended, for whoever asked.
-#[derive(Debug)]
-struct Ended {
-    was_stopped: bool,
-    report: Value,
+    reply: Option<Reply>,
 }
 
 impl Asked {
     /// Tells whoever asked how it ended.
     pub(crate) fn ended(self, made: &Made) {
-        let Some(answer) = self.answer else { return };
+        let Some(reply) = self.reply else { return };
         let ended = match made {
             Made::Report(report, was_stopped) => Ok(Ended {
                 was_stopped: *was_stopped,
@@ -60,8 +49,7 @@ impl Asked {
             }),
             Made::Failed(why) => Err(why.clone()),
         };
-        // Nobody waits any longer where the link ended meanwhile: the journal knows.
-        let _ = answer.send(ended);
+        reply.ended(ended);
     }
 }
 
@@ -133,7 +121,7 @@ impl Orders {
         let mut asked = self.asked();
         let same = asked
             .iter_mut()
-            .find(|asked| asked.cause == cause && asked.answer.is_none() && asked.wanted.rule == wanted.rule);
+            .find(|asked| asked.cause == cause && asked.reply.is_none() && asked.wanted.rule == wanted.rule);
         if let Some(same) = same {
             let paths = &mut same.wanted.paths;
             for path in wanted.paths {
@@ -152,7 +140,7 @@ impl Orders {
             span: Span::current(),
             cancel: CancellationToken::new(),
             progress: Arc::default(),
-            answer: None,
+            reply: None,
         });
     }
 
@@ -187,7 +175,7 @@ impl Orders {
     }
 
     async fn scan_one(&self, wanted: Wanted, how: How, context: &CommandContext) -> Result<Value, CommandError> {
-        let (answer, mut wait) = oneshot::channel();
+        let (reply, awaited) = reply();
         let progress = Arc::<Progress>::default();
         let rule = wanted.rule.clone();
         self.push(Asked {
@@ -197,34 +185,17 @@ impl Orders {
             span: Span::current(),
             cancel: context.cancel.clone(),
             progress: Arc::clone(&progress),
-            answer: Some(answer),
+            reply: Some(reply),
         });
-        let mut tell = time::interval(TELL);
-        loop {
-            tokio::select! {
-                ended = &mut wait => return match ended {
-                    Ok(Ok(Ended { was_stopped: true, report })) if context.cancel.is_cancelled() => {
-                        Err(CommandError::Cancelled { body: report })
-                    }
-                    Ok(Ok(Ended { was_stopped: true, report })) => Err(CommandError::Failed {
-                        code: "stopped".to_owned(),
-                        detail: "the scan was stopped before its end".to_owned(),
-                        body: report,
-                    }),
-                    Ok(Ok(Ended { report, .. })) => Ok(report),
-                    Ok(Err(why)) => Err(CommandError::failed("scan_failed", why)),
-                    // It was not begun, or the agent ends.
-                    Err(_) => Err(CommandError::cancelled()),
-                },
-                _ = tell.tick() => {
-                    let now = progress.snapshot();
-                    if now.files > 0 {
-                        let text = format!("files looked at by `{rule}`");
-                        context.progress.tell(now.files, now.expected, text);
-                    }
+        awaited
+            .end(context, "scan_failed", "the scan was stopped before its end", || {
+                let now = progress.snapshot();
+                if now.files > 0 {
+                    let text = format!("files looked at by `{rule}`");
+                    context.progress.tell(now.files, now.expected, text);
                 }
-            }
-        }
+            })
+            .await
     }
 }
 

@@ -1,6 +1,6 @@
 //! `reef-agent run`: stay up, scan when rules are due and files are written, tell; every task under one supervisor.
 use crate::{
-    cli::{JoinArgs, RunArgs},
+    cli::RunArgs,
     context::Context,
     health::Health,
     keeper::Keeper,
@@ -13,66 +13,48 @@ use crate::{
     rounds, watching,
     webhook::{Sender, Webhook},
 };
-use anyhow::Context as _;
-use core_model::Backoff;
-use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor, blocking, start_again};
-use fleet_link::agent::{AgentOrders, AgentState, Linked, upkeep};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use daemon_kit::Exit;
+use fleet_link::agent::{AgentOrders, AgentState, Daemon, Linked, daemon};
+use std::sync::Arc;
 use tokio::sync::Notify;
-
-/// So long tasks get to end; systemd's own limit is 90 seconds.
-const GRACE: Duration = Duration::from_secs(20);
-
-const AGAIN: Restart = Restart::Backoff(Backoff {
-    first: Duration::from_secs(1),
-    longest: Duration::from_secs(60),
-});
 
 pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
     if args.once {
         return once::run(context, &args.join);
     }
-    let wants_restart = Arc::new(AtomicBool::new(false));
-    let serve = serve(Arc::new(context), args.join.clone(), Arc::clone(&wants_restart));
-    let exit = daemon_kit::run(RuntimeSettings::default(), serve)?;
-    // Everything is closed and unlocked by now.
-    if wants_restart.load(Ordering::Relaxed) {
-        return Err(start_again());
-    }
-    Ok(exit)
-}
-
-async fn serve(context: Arc<Context>, join: JoinArgs, wants_restart: Arc<AtomicBool>) -> anyhow::Result<Exit> {
-    // Taken first: checking or restoring a large state takes a while, and ends well when it is cut off.
-    let mut signals = Signals::take().context("could not take over the signals of this process")?;
-    let own = Arc::clone(&context);
-    let state = tokio::select! {
-        state = blocking(move || own.own_state()) => Arc::new(state?),
-        signal = signals.next() => {
-            tracing::info!(%signal, "stopping before everything had started");
-            return Ok(Exit::Done);
-        }
-    };
-    let mut agent = Supervisor::new(GRACE);
-    let orders = AgentOrders::new(env!("CARGO_PKG_VERSION"), agent.stop());
-    let assembled = assemble(&context, state, orders.clone())?;
-    let health = Arc::clone(&assembled.parts.health);
-    health.agent.watch_tasks(&agent.states());
-    spawn(&mut agent, assembled, &join);
-    health.agent.ready();
-    tracing::info!(rules = context.live().rules.len(), "reef-agent is up");
-    let stopped = agent.join(signals).await?;
-    if !stopped.aborted.is_empty() {
-        tracing::warn!(tasks = ?stopped.aborted, "ended without them; what they had not stored is scanned again");
-    }
-    wants_restart.store(orders.wants_restart(), Ordering::Relaxed);
-    Ok(Exit::Done)
+    let (context, join) = (Arc::new(context), args.join.clone());
+    daemon(Arc::clone(&context.process), move |state, orders| {
+        let Assembled {
+            parts,
+            desk,
+            keeper,
+            followers,
+            webhook,
+        } = assemble(&context, state, orders)?;
+        let agent = membership::agent(&parts, &join);
+        let is_up = move || tracing::info!(rules = context.live().rules.len(), "reef-agent is up");
+        let heard = (desk, Arc::clone(&parts.health));
+        let followed = (parts.clone(), followers);
+        Ok(Daemon::new(agent, is_up, "what they had not stored is scanned again")
+            .task("settings", followed, |(parts, followers), stop| {
+                keeping::follow(parts, followers, stop)
+            })
+            .task("clamd", keeper, |keeper, stop| async move {
+                keeper.run(stop).await;
+                Ok(())
+            })
+            .task("signatures", parts.clone(), keeping::signatures)
+            .task("detections", heard, |(desk, health), stop| async move {
+                desk.run(health, stop).await
+            })
+            .task("webhook", webhook, |webhook, stop| async move {
+                webhook.run(stop).await;
+                Ok(())
+            })
+            .task("scan", parts.clone(), rounds::run)
+            .task("watch", parts.clone(), watching::run)
+            .task("catch up", parts, rounds::run_lost))
+    })
 }
 
 /// What is made for the tasks.
@@ -124,93 +106,4 @@ pub(crate) fn assemble(
         followers: Arc::new(made.followers),
         webhook,
     })
-}
-
-fn spawn(agent: &mut Supervisor, assembled: Assembled, join: &JoinArgs) {
-    let Assembled {
-        parts,
-        desk,
-        keeper,
-        followers,
-        webhook,
-    } = assembled;
-    agent.spawn("configuration", AGAIN, {
-        let context = Arc::clone(&parts.context);
-        move |stop| {
-            let context = Arc::clone(&context);
-            async move { context.reloader().run(stop).await }
-        }
-    });
-    agent.spawn("settings", AGAIN, {
-        let parts = parts.clone();
-        move |stop| keeping::follow(parts.clone(), Arc::clone(&followers), stop)
-    });
-    agent.spawn("health", AGAIN, {
-        let parts = parts.clone();
-        move |stop| {
-            let parts = parts.clone();
-            async move { parts.health.agent.serve(parts.context.agent(), stop).await }
-        }
-    });
-    agent.spawn("telemetry", AGAIN, {
-        let health = Arc::clone(&parts.health);
-        move |stop| {
-            let health = Arc::clone(&health);
-            async move { health.agent.export(stop).await }
-        }
-    });
-    agent.spawn("clamd", AGAIN, move |stop| {
-        let keeper = Arc::clone(&keeper);
-        async move {
-            keeper.run(stop).await;
-            anyhow::Ok(())
-        }
-    });
-    agent.spawn("signatures", AGAIN, {
-        let parts = parts.clone();
-        move |stop| keeping::signatures(parts.clone(), stop)
-    });
-    agent.spawn("detections", AGAIN, {
-        let health = Arc::clone(&parts.health);
-        move |stop| {
-            let (desk, health) = (Arc::clone(&desk), Arc::clone(&health));
-            async move { desk.run(health, stop).await }
-        }
-    });
-    agent.spawn("webhook", AGAIN, move |stop| {
-        let webhook = webhook.clone();
-        async move {
-            webhook.run(stop).await;
-            anyhow::Ok(())
-        }
-    });
-    agent.spawn("link", AGAIN, {
-        let link = membership::agent(&parts, join);
-        move |stop| {
-            let link = link.clone();
-            async move { link.run(stop).await }
-        }
-    });
-    agent.spawn("scan", AGAIN, {
-        let parts = parts.clone();
-        move |stop| rounds::run(parts.clone(), stop)
-    });
-    agent.spawn("watch", AGAIN, {
-        let parts = parts.clone();
-        move |stop| watching::run(parts.clone(), stop)
-    });
-    agent.spawn("catch up", AGAIN, {
-        let parts = parts.clone();
-        move |stop| rounds::run_lost(parts.clone(), stop)
-    });
-    agent.spawn("upkeep", AGAIN, move |stop| {
-        let health = Arc::clone(&parts.health);
-        upkeep(
-            parts.context.agent().clone(),
-            Arc::clone(&parts.state),
-            Arc::clone(&parts.health.agent),
-            move || health.has_scanned(),
-            stop,
-        )
-    });
 }

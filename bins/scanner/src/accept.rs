@@ -15,7 +15,7 @@ use std::{ffi::OsString, path::Path};
 
 pub(crate) fn run(context: &Context, args: &AcceptArgs) -> anyhow::Result<Exit> {
     let which = context.which(args.state.state);
-    let file = context.state_file(which);
+    let file = context.state_file_of(which);
     let path = request::absolute(&args.path)?;
     let bytes = path.as_os_str().as_encoded_bytes().to_vec();
     // Opened for reading first, so that a mistyped directory is not given a state.
@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, args: &AcceptArgs) -> anyhow::Result<Exit> 
 pub(crate) fn release(context: &Context, database: &Database, path: &[u8]) -> anyhow::Result<String> {
     let path = path_of(path);
     let asked_for = request::of_settings(&context.live().scanner, 0)?;
-    let has_server = context.live().server.base_url.is_some();
+    let has_server = context.live().common.server.base_url.is_some();
     release_from(context, database, Path::new(&path), &asked_for, has_server)
 }
 

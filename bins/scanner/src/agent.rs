@@ -1,17 +1,11 @@
 //! The scanner as an agent of a fleet: what it is there, and what the server hears of its scans.
 use crate::{
-    answers,
-    cli::{JoinArgs, LeaveArgs, Which},
-    context::Context,
-    document::DOCUMENT,
-    health::Health,
-    settings::ScannerConfig,
+    answers, cli::JoinArgs, context::Context, document::DOCUMENT, health::Health, session, settings::ScannerConfig,
 };
 use chrono::Utc;
-use daemon_kit::{Exit, RuntimeSettings, to_stdout};
 use fleet_link::{
     Refusal, Verbs,
-    agent::{Agent, AgentHooks, AgentParts, AgentState, Leaving, Linked, Product, Pulse},
+    agent::{Agent, AgentHooks, AgentParts, AgentState, Linked, Product, Pulse},
 };
 use fsscan::Summary;
 use state_sqlite::Database;
@@ -24,6 +18,7 @@ pub(crate) const PRODUCT: Product = Product {
     version: env!("CARGO_PKG_VERSION"),
     capabilities: &["files"],
     port: 7604,
+    components: &[session::COMPONENT],
 };
 
 /// The server's side of this agent. `verbs` is what a controller can have it do.
@@ -48,20 +43,6 @@ pub(crate) fn agent(
         document: Some(DOCUMENT),
         linked,
         join_token_file: join.join_token_file.clone(),
-    })
-}
-
-/// `scanner leave`: this agent goes from its fleet for good.
-pub(crate) fn leave(context: &Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
-    let file = context.state_file(Which::Run);
-    let leaving = Leaving {
-        forget: args.forget,
-        discard: args.discard,
-    };
-    daemon_kit::run(RuntimeSettings::of_command(), async {
-        let said = fleet_link::agent::leave(context.agent(), &file, leaving).await?;
-        to_stdout(format_args!("{said}\n"))?;
-        Ok(Exit::Done)
     })
 }
 

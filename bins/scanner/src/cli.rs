@@ -1,6 +1,7 @@
 //! The command line.
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
+use fleet_link::agent::Leaving;
 use std::path::PathBuf;
 
 pub(crate) use daemon_kit::cli::RowOutput as Output;
@@ -138,6 +139,15 @@ pub(crate) struct LeaveArgs {
     /// Leave although records wait that the controller was not told of.
     #[arg(long)]
     pub(crate) discard: bool,
+}
+
+impl From<&LeaveArgs> for Leaving {
+    fn from(args: &LeaveArgs) -> Self {
+        Self {
+            forget: args.forget,
+            discard: args.discard,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

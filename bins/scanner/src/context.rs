@@ -2,20 +2,12 @@
 use crate::{
     agent::PRODUCT,
     cli::{Common, Output, Which},
-    session,
-    settings::{Boot, Live, MEANINGLESS, OTHER_NAMES, SHORT_NAMES, ScannerConfig},
+    settings::{MEANINGLESS, OTHER_NAMES, SHORT_NAMES, ScannerConfig},
 };
-use chrono::Utc;
-use daemon_kit::{
-    ConfigFinder, ConfigSpec, Loaded, LoggingSettings, Surroundings,
-    cli::{Product, Started},
-    live::Reloader,
-};
-use fleet_link::agent::{AgentContext, AgentState};
+use daemon_kit::{ConfigFinder, ConfigSpec, LoggingSettings, Surroundings, cli::Product, live::Reloader};
+use fleet_link::agent::AgentProcess;
 use state_sqlite::{Database, OpenError};
-use std::{path::PathBuf, sync::Arc};
-use telemetry_otel::Telemetry;
-use tokio::sync::watch;
+use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 impl Product for ScannerConfig {
     const SPEC: ConfigSpec = ConfigSpec {
@@ -38,15 +30,20 @@ impl Product for ScannerConfig {
     }
 }
 
-/// What every command begins with.
+/// What every command begins with: the process of an agent, and how its results are printed.
 pub(crate) struct Context {
-    /// What takes effect at a start.
-    pub(crate) boot: Boot,
-    reloader: Reloader<ScannerConfig>,
-    agent: AgentContext<ScannerConfig>,
+    pub(crate) process: Arc<AgentProcess<ScannerConfig>>,
     pub(crate) output: Output,
     pub(crate) quiet: bool,
-    started: Started<ScannerConfig>,
+}
+
+// Whoever has a command's context asks it for what is the process's, too.
+impl Deref for Context {
+    type Target = AgentProcess<ScannerConfig>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.process
+    }
 }
 
 impl Context {
@@ -54,78 +51,25 @@ impl Context {
     pub(crate) fn new(common: &Common, default_level: &'static str) -> anyhow::Result<Self> {
         let started = common.begin::<ScannerConfig>(default_level, &[])?;
         let reloader = Reloader::begin(common, default_level, &[], &started)?;
-        let boot = reloader.handle().boot().clone();
         Ok(Self {
-            agent: AgentContext::new(&PRODUCT, &boot.agent, &started, reloader.handle()),
-            boot,
-            reloader,
+            process: Arc::new(AgentProcess::new(&PRODUCT, started, reloader)),
             output: common.output,
             quiet: common.quiet,
-            started,
         })
     }
 
-    /// What keeps the configuration current while an agent stays up.
-    pub(crate) fn reloader(&self) -> &Reloader<ScannerConfig> {
-        &self.reloader
-    }
-
-    /// What is in force now. To be asked for at the beginning of each round, and kept for that round only.
-    pub(crate) fn live(&self) -> Arc<Live> {
-        self.agent.live()
-    }
-
-    /// The same for who waits for changes.
-    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Live>> {
-        self.agent.changes()
-    }
-
-    /// The configuration with the origin of each value.
-    pub(crate) fn loaded(&self) -> &Loaded<ScannerConfig> {
-        &self.started.loaded
-    }
-
-    /// The log.
-    pub(crate) fn telemetry(&self) -> &Telemetry {
-        &self.started.telemetry
-    }
-
-    /// Who this agent is.
-    pub(crate) fn agent(&self) -> &AgentContext<ScannerConfig> {
-        &self.agent
-    }
-
-    /// Where credentials lie, and the state unless the configuration says otherwise.
-    pub(crate) fn data_dir(&self) -> &PathBuf {
-        &self.started.data_dir.path
-    }
-
-    /// The agent's name.
-    pub(crate) fn agent_name(&self) -> String {
-        self.agent.name.clone()
-    }
-
-    /// The state file of `run` or of `scan`. A path in the configuration wins over the default directory, not over one
-    /// that was named for this call.
-    pub(crate) fn state_file(&self, which: Which) -> PathBuf {
-        let configured = self.boot.database.path.as_deref();
+    /// The state file of `run` or of `scan`.
+    pub(crate) fn state_file_of(&self, which: Which) -> PathBuf {
         match which {
-            Which::Run => self.started.path("database.path", configured, "state.db"),
+            Which::Run => self.process.state_file(),
             Which::Scan => self.data_dir().join("scan.db"),
         }
     }
 
     /// The state that a reading command reads: the one asked for, else that of `run` where it exists, else of `scan`.
     pub(crate) fn which(&self, asked: Option<Which>) -> Which {
-        let run_exists = || self.state_file(Which::Run).exists();
+        let run_exists = || self.state_file_of(Which::Run).exists();
         asked.unwrap_or_else(|| if run_exists() { Which::Run } else { Which::Scan })
-    }
-
-    /// Opens the state of `run` for writing.
-    pub(crate) fn own_state(&self) -> anyhow::Result<AgentState> {
-        let live = self.live();
-        let file = self.state_file(Which::Run);
-        AgentState::open(&file, &live.database, &live.outbox, &[session::COMPONENT], Utc::now())
     }
 
     /// Opens a state for reading; the error says how to make one.
@@ -135,7 +79,7 @@ impl Context {
             Which::Run => "nothing was scanned yet; `scanner run --once` does",
             Which::Scan => "nothing was scanned yet; `scanner scan PATH` or `scanner run --once` does",
         };
-        let opened = Database::open_read_only(&self.state_file(which));
+        let opened = Database::open_read_only(&self.state_file_of(which));
         opened.map_err(|error| match &error {
             OpenError::Missing { .. } => anyhow::Error::new(error).context(hint),
             _ if error.is_damage() => anyhow::Error::new(error).context(mended_by(which)),

@@ -5,31 +5,14 @@ use daemon_kit::{
     cli::{Checkup, DoctorArgs},
     doctor::Finding,
 };
-use fleet_link::agent::doctor::{self, StateCheck};
-use state_sqlite::RunLock;
+use fleet_link::agent::doctor;
 use std::fs;
 
 pub(crate) fn run(common: &Common, args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut checkup = common.check_up::<ScannerConfig>();
     if let Some(config) = checkup.settings().cloned() {
         scan_paths(&mut checkup, &config);
-        let file = checkup.path("database.path", config.database.path.as_deref(), "state.db");
-        let mut is_running = false;
-        if let Some(file) = file {
-            is_running = RunLock::is_held(&file);
-            let state = StateCheck {
-                product: &PRODUCT,
-                file: &file,
-                database: &config.database,
-                outbox: &config.outbox,
-                given_up: "the server is told everything anew",
-            };
-            state.examine(&mut checkup.report);
-        }
-        if let Some(finding) = doctor::health(&PRODUCT, &config.health, is_running) {
-            checkup.report.add(finding);
-        }
-        doctor::server(&mut checkup, &PRODUCT, &config.server)?;
+        doctor::examine(&mut checkup, &PRODUCT, "the server is told everything anew")?;
     }
     let version = concat!("scanner ", env!("CARGO_PKG_VERSION"));
     checkup.finish(args, version, common.output.into())

@@ -103,7 +103,7 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result<Exit>
         explained.last_scan = session::history(database, 1)?.pop();
         explained.server = last_answer(database)?;
     }
-    explained.summary = summary(&explained, context.live().server.base_url.is_some());
+    explained.summary = summary(&explained, context.live().common.server.base_url.is_some());
     match context.output {
         Output::Csv => anyhow::bail!("explain has no CSV form: ask for table, json or jsonl"),
         Output::Table => to_stdout(text(&explained))?,

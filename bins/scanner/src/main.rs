@@ -63,7 +63,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Completions(args) => args.run(Cli::command()).map(|()| Exit::Done).map_err(Into::into),
         Command::Man(args) => man(args),
         Command::Doctor(args) => doctor::run(&cli.common, args),
-        Command::Leave(args) => agent::leave(&context("warn")?, args),
+        Command::Leave(args) => context("warn")?.leave(args.into()),
         Command::State(command) => state_file::run(&context("warn")?, command),
         Command::Config(command) => {
             daemon_kit::cli::config_of_daemon::<settings::ScannerConfig, _>(&cli.common, command)

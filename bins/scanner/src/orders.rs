@@ -1,37 +1,22 @@
 //! What a fleet controller can have this agent do: `scan`, `stop`, `restart`. It can name no path and no program.
-use crate::{agent::PRODUCT, health::Health, report::Report};
+use crate::{health::Health, report::Report};
 use fleet_link::{
     CommandContext, CommandError, Verb, Verbs,
-    agent::{AgentOrders, Work},
+    agent::{AgentOrders, Ended, Reply, Work, reply},
 };
 use fsscan::Summary;
 use serde_json::Value;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    sync::{Notify, oneshot, watch},
-    time,
-};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
-
-/// How often it is told how far a scan is.
-const TELL: Duration = Duration::from_secs(1);
 
 /// A scan that was asked for.
 pub(crate) struct Asked {
     /// The command's, whose trace the scan belongs to.
     span: Span,
     cancel: CancellationToken,
-    ended: oneshot::Sender<Result<Ended, String>>,
-}
-
-#[derive(Clone)]
-struct Ended {
-    was_stopped: bool,
-    report: Value,
+    reply: Reply,
 }
 
 /// Where commands and the loop of scans meet. Clones are the same.
@@ -48,19 +33,14 @@ struct Inner {
 }
 
 impl Orders {
-    /// `wake` wakes the loop of scans, `stop_agent` ends the agent.
-    pub(crate) fn new(wake: Arc<Notify>, stop_agent: CancellationToken) -> Self {
+    /// `wake` wakes the loop of scans, `every` is what every agent can be told.
+    pub(crate) fn new(wake: Arc<Notify>, every: AgentOrders) -> Self {
         Self(Arc::new(Inner {
             asked: Mutex::default(),
             wake,
             last: watch::Sender::new(None),
-            every: AgentOrders::new(PRODUCT.version, stop_agent),
+            every,
         }))
-    }
-
-    /// Whether the agent ends in order to be started again.
-    pub(crate) fn wants_restart(&self) -> bool {
-        self.0.every.wants_restart()
     }
 
     /// The scans that were asked for since the last call and are still wanted.
@@ -116,39 +96,27 @@ impl Orders {
         if let Some(done) = self.done_since_the_start(&context).await {
             return done;
         }
-        let (ended, mut wait) = oneshot::channel();
+        let (reply, awaited) = reply();
         let asked = Asked {
             span: Span::current(),
             cancel: context.cancel.clone(),
-            ended,
+            reply,
         };
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         self.0.wake.notify_one();
-        let mut tell = time::interval(TELL);
-        loop {
-            tokio::select! {
-                ended = &mut wait => return match ended {
-                    Ok(Ok(Ended { was_stopped: true, report })) if context.cancel.is_cancelled() => {
-                        Err(CommandError::Cancelled { body: report })
-                    }
-                    Ok(Ok(Ended { was_stopped: true, report })) => Err(CommandError::Failed {
-                        code: "stopped".to_owned(),
-                        detail: "the scan was stopped before its end; the next one goes on from there".to_owned(),
-                        body: report,
-                    }),
-                    Ok(Ok(Ended { report, .. })) => Ok(report),
-                    Ok(Err(why)) => Err(CommandError::failed("scan_failed", why)),
-                    // It was not begun, or the agent ends.
-                    Err(_) => Err(CommandError::cancelled()),
-                },
-                _ = tell.tick() => {
-                    if let Some((files, before)) = health.files_so_far().filter(|_| self.0.every.is_working()) {
-                        let text = if before.is_some() { "files looked at, of those of the last scan" } else { "files looked at" };
-                        context.progress.tell(files, before, text);
-                    }
+        let stopped = "the scan was stopped before its end; the next one goes on from there";
+        awaited
+            .end(&context, "scan_failed", stopped, || {
+                if let Some((files, before)) = health.files_so_far().filter(|_| self.0.every.is_working()) {
+                    let text = if before.is_some() {
+                        "files looked at, of those of the last scan"
+                    } else {
+                        "files looked at"
+                    };
+                    context.progress.tell(files, before, text);
                 }
-            }
-        }
+            })
+            .await
     }
 
     /// The result of a scan since the start, for a command that was begun before it: the scan that a restart cut off goes on
@@ -193,7 +161,6 @@ impl Asked {
 
     /// Tells whoever asked how the scan ended.
     pub(crate) fn ended(self, scanned: &anyhow::Result<Summary>) {
-        // Nobody waits any longer where the link ended meanwhile: the journal knows.
-        let _ = self.ended.send(outcome(scanned));
+        self.reply.ended(outcome(scanned));
     }
 }

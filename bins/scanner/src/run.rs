@@ -9,25 +9,18 @@ use crate::{
     request, requests,
     scanning::{self, Scanning},
     session,
+    settings::ScannerConfig,
 };
-use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use core_model::Backoff;
-use daemon_kit::{Exit, Restart, RuntimeSettings, Signals, Supervisor, Timing, bell::Bell, blocking, start_again};
-use fleet_link::agent::{Linked, upkeep};
+use daemon_kit::{Exit, Timing, bell::Bell, blocking};
+use fleet_link::agent::{AgentOrders, AgentState, Daemon, Linked, daemon};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
-
-/// So long tasks get to end; systemd's own limit is 90 seconds.
-const GRACE: Duration = Duration::from_secs(20);
 
 /// How often it is looked, besides, whether something is due or asked for: a clock may be set, a ring unheard.
 const LOOK: Duration = Duration::from_secs(30);
@@ -38,114 +31,51 @@ const SHORTEST_REST: Duration = Duration::from_millis(10);
 /// The same while a scan lasts; delivery takes what was found meanwhile as often.
 const LOOK_WHILE_SCANNING: Duration = Duration::from_secs(2);
 
-const AGAIN: Restart = Restart::Backoff(Backoff {
-    first: Duration::from_secs(1),
-    longest: Duration::from_secs(60),
-});
-
 pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
     if args.once {
         return once::run(context, &args.join);
     }
     // What cannot be scanned at all should be known before anything starts.
     request::of_settings(&context.live().scanner, 0)?;
-    let wants_restart = Arc::new(AtomicBool::new(false));
-    let serve = serve(Arc::new(context), args.join.clone(), Arc::clone(&wants_restart));
-    let exit = daemon_kit::run(RuntimeSettings::default(), serve)?;
-    // Everything is closed and unlocked by now.
-    if wants_restart.load(Ordering::Relaxed) {
-        return Err(start_again());
-    }
-    Ok(exit)
+    let (context, join) = (Arc::new(context), args.join.clone());
+    daemon(Arc::clone(&context.process), move |state, orders| {
+        assemble(context, &join, state, orders)
+    })
 }
 
-async fn serve(context: Arc<Context>, join: JoinArgs, wants_restart: Arc<AtomicBool>) -> anyhow::Result<Exit> {
-    // Taken first: checking or restoring a large state takes a while, and ends well when it is cut off.
-    let mut signals = Signals::take().context("could not take over the signals of this process")?;
-    let own = Arc::clone(&context);
-    let state = tokio::select! {
-        state = blocking(move || own.own_state()) => Arc::new(state?),
-        signal = signals.next() => {
-            tracing::info!(%signal, "stopping before everything had started");
-            return Ok(Exit::Done);
-        }
-    };
-    let mut agent = Supervisor::new(GRACE);
+fn assemble(
+    context: Arc<Context>,
+    join: &JoinArgs,
+    state: Arc<AgentState>,
+    orders: AgentOrders,
+) -> anyhow::Result<Daemon<ScannerConfig>> {
     let health = Arc::new(Health::start(&context, &state)?);
-    health.agent.watch_tasks(&agent.states());
     let linked = Linked::default();
-    let orders = Orders::new(linked.wake(), agent.stop());
+    let orders = Orders::new(linked.wake(), orders);
+    let verbs = orders.verbs(&health);
+    let agent = agent::agent(&context, join, &state, &health, linked.clone(), verbs);
     let parts = Parts {
-        orders: orders.clone(),
         scanning: Scanning {
             context: Arc::clone(&context),
-            state: Arc::clone(&state),
-            health: Arc::clone(&health),
+            state,
+            health,
             flag: Arc::new(AtomicBool::new(false)),
             prints: false,
         },
-        linked: linked.clone(),
+        linked,
+        orders,
     };
-    agent.spawn("configuration", AGAIN, {
-        let context = Arc::clone(&context);
-        move |stop| {
-            let context = Arc::clone(&context);
-            async move { context.reloader().run(stop).await }
-        }
-    });
-    agent.spawn("health", AGAIN, {
-        let (health, context) = (Arc::clone(&health), Arc::clone(&context));
-        move |stop| {
-            let (health, context) = (Arc::clone(&health), Arc::clone(&context));
-            async move { health.agent.serve(context.agent(), stop).await }
-        }
-    });
-    agent.spawn("telemetry", AGAIN, {
-        let health = Arc::clone(&health);
-        move |stop| {
-            let health = Arc::clone(&health);
-            async move { health.agent.export(stop).await }
-        }
-    });
-    agent.spawn("link", AGAIN, {
-        let link = agent::agent(&context, &join, &state, &health, linked, orders.verbs(&health));
-        move |stop| {
-            let link = link.clone();
-            async move { link.run(stop).await }
-        }
-    });
-    agent.spawn("scan", AGAIN, {
-        let parts = parts.clone();
-        move |stop| scan_loop(parts.clone(), stop)
-    });
-    agent.spawn("upkeep", AGAIN, {
-        let (context, scanned) = (context.agent().clone(), Arc::clone(&health));
-        move |stop| {
-            let has_scanned = {
-                let scanned = Arc::clone(&scanned);
-                move || scanned.has_scanned()
-            };
-            upkeep(
-                context.clone(),
-                Arc::clone(&state),
-                Arc::clone(&scanned.agent),
-                has_scanned,
-                stop,
-            )
-        }
-    });
-    health.agent.ready();
+    let is_up = move || say_up(&context);
+    let daemon = Daemon::new(agent, is_up, "what they had not stored is scanned again");
+    Ok(daemon.task("scan", parts, scan_loop))
+}
+
+fn say_up(context: &Context) {
     let live = context.live();
     match &live.scanner.schedule.when {
         Some(schedule) => tracing::info!(%schedule, zone = %live.scanner.schedule.zone, "scanner is up"),
         None => tracing::info!(interval = %live.scanner.scan_interval, "scanner is up"),
     }
-    let stopped = agent.join(signals).await?;
-    if !stopped.aborted.is_empty() {
-        tracing::warn!(tasks = ?stopped.aborted, "ended without them; what they had not stored is scanned again");
-    }
-    wants_restart.store(orders.wants_restart(), Ordering::Relaxed);
-    Ok(Exit::Done)
 }
 
 /// What the tasks share.
@@ -248,7 +178,7 @@ async fn scan_loop(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> 
 
 /// Whether everything has to be told anew, and can be.
 fn wants_resync(scanning: &Scanning, is_answering: bool) -> anyhow::Result<bool> {
-    if scanning.context.live().server.base_url.is_none() || !is_answering {
+    if scanning.context.live().common.server.base_url.is_none() || !is_answering {
         return Ok(false);
     }
     Ok(scanning.state.outbox.resync()?.is_some())

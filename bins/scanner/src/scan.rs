@@ -19,7 +19,7 @@ pub(crate) fn run(context: &Context, args: &ScanArgs) -> anyhow::Result<Exit> {
     let file = args
         .state_file
         .clone()
-        .unwrap_or_else(|| context.state_file(Which::Scan));
+        .unwrap_or_else(|| context.state_file_of(Which::Scan));
     let _lock = RunLock::acquire(&file)?;
     if args.fresh {
         forget(&file)?;

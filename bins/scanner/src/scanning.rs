@@ -57,7 +57,7 @@ impl Scanning {
         let span = tracing::info_span!(target: telemetry_otel::RUN, "scan", session = tracing::field::Empty);
         let _entered = span.enter();
         let live = context.live();
-        let has_server = live.server.base_url.is_some();
+        let has_server = live.common.server.base_url.is_some();
         let owes = if has_server {
             snapshot::prepare(state, is_answering, started)?
         } else {
@@ -70,7 +70,7 @@ impl Scanning {
         let session = session::begin(&state.database, &paths, started)?;
         span.record("session", session);
         self.health.scan_started(started, Arc::clone(&request.progress));
-        let mut bounds = live.outbox.bounds();
+        let mut bounds = live.common.outbox.bounds();
         if owes != Owes::Changes {
             // A snapshot that loses records to the bound would have to be told again, and would lose them again.
             bounds.when_full = WhenFull::Block;

@@ -13,7 +13,7 @@ use state_sqlite::{Backup, Database, OpenOptions, Outbox, RunLock, restore_from}
 use std::path::Path;
 
 pub(crate) fn run(context: &Context, command: &StateCommand) -> anyhow::Result<Exit> {
-    let file = context.state_file(Which::Run);
+    let file = context.state_file_of(Which::Run);
     match command {
         StateCommand::Check => check(context, &file),
         StateCommand::Backup => backup(context, &file),
@@ -90,14 +90,19 @@ impl From<&Backup> for Shown {
 fn backup(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     // Backups go on beside a running agent: they read one instant of the state.
     let database = context.open_state(Some(Which::Run))?;
-    let taken = context.live().database.backups(file).take(&database, Utc::now())?;
+    let taken = context
+        .live()
+        .common
+        .database
+        .backups(file)
+        .take(&database, Utc::now())?;
     let text = format!("{} ({})", taken.path.display(), ByteSize::new(taken.bytes).human());
     print(context, &text, &Shown::from(&taken))?;
     Ok(Exit::Done)
 }
 
 fn backups(context: &Context, file: &Path) -> anyhow::Result<Exit> {
-    let backups = context.live().database.backups(file).list()?;
+    let backups = context.live().common.database.backups(file).list()?;
     let mut table = Table::new(&["TAKEN", "SIZE", "FILE"]).right(1);
     for backup in &backups {
         table.row([
@@ -119,11 +124,11 @@ fn restore(context: &Context, file: &Path, wanted: Option<&Path>) -> anyhow::Res
     let _lock = RunLock::acquire(file).context("stop the agent first: it works on the state that is to be replaced")?;
     let wanted = match wanted {
         Some(wanted) => wanted.to_owned(),
-        None => match context.live().database.backups(file).newest_sound()? {
+        None => match context.live().common.database.backups(file).newest_sound()? {
             Some(backup) => backup.path,
             None => bail!(
                 "there is no sound backup in `{}`",
-                context.live().database.backups(file).dir().display()
+                context.live().common.database.backups(file).dir().display()
             ),
         },
     };

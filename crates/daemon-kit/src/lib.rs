@@ -81,9 +81,9 @@ pub use redact::Redactor;
 pub use run::{RuntimeSettings, run};
 pub use serving::{HealthServer, ServingError};
 pub use settings::{
-    AgentBoot, AgentLive, AgentSettings, BackupSettings, BodyCompression, CircuitBreakerSettings, DatabaseBoot,
-    DatabaseSettings, Dialect, HealthSettings, LogFormat, LoggingBoot, LoggingLive, LoggingSettings, OutboxSettings,
-    ScheduleSettings, ServerSettings, WhenFull,
+    AgentBoot, AgentLive, AgentSettings, BackupSettings, BodyCompression, CircuitBreakerSettings, CommonBoot,
+    CommonLive, CommonSettings, DatabaseBoot, DatabaseSettings, Dialect, HealthSettings, LogFormat, LoggingBoot,
+    LoggingLive, LoggingSettings, OutboxSettings, ScheduleSettings, ServerSettings, WhenFull,
 };
 pub use signal::{Signal, Signals};
 pub use supervisor::{Cause, Stopped, SuperviseError, Supervisor};

@@ -1,7 +1,7 @@
 //! An agent's side of a fleet: enrolment and claims, the credentials they give and the renewal of their key, delivery of
 //! what lies in the outbox, heartbeats, and the link for commands and configuration, to a fleet controller or a server of
-//! the file-scanner document. Each is a part of its own; [`agent`] puts them together, with the state and the health of
-//! a process, for a product that is an agent.
+//! the file-scanner document. Each is a part of its own; [`agent`] puts them together, with the state, the health
+//! and the life of a process, for a product that is an agent.
 //!
 //! It makes no records: what is told to the server was put into a [`core_model::Queue`] by the product, and the product
 //! hears of what was refused. Its parts keep no state but the credentials, the token of a claim and the journal of

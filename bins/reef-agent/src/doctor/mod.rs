@@ -17,16 +17,16 @@ use daemon_kit::{
     cli::{Checkup, DoctorArgs},
     doctor::Finding,
 };
-use fleet_link::agent::doctor::{self, StateCheck};
+use fleet_link::agent::doctor;
 use rights::Rights;
-use state_sqlite::RunLock;
 use std::{fs, path::Path};
 
 pub(crate) fn run(common: &Common, args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut checkup = common.check_up::<ReefConfig>();
     if let Some(config) = checkup.settings().cloned() {
         work(&mut checkup, &config)?;
-        agent(&mut checkup, &config)?;
+        let given_up = "detections stay written down here (`reef-agent detections`)";
+        doctor::examine(&mut checkup, &PRODUCT, given_up)?;
     }
     let version = concat!("reef-agent ", env!("CARGO_PKG_VERSION"));
     checkup.finish(args, version, common.output.into())
@@ -45,26 +45,6 @@ fn work(checkup: &mut Checkup<ReefConfig>, config: &ReefConfig) -> anyhow::Resul
     }
     checkup.report.add(pressure(Path::new("/proc/pressure")));
     Ok(())
-}
-
-/// What every agent of a fleet needs.
-fn agent(checkup: &mut Checkup<ReefConfig>, config: &ReefConfig) -> anyhow::Result<()> {
-    let mut is_running = false;
-    if let Some(file) = checkup.path("database.path", config.database.path.as_deref(), "state.db") {
-        is_running = RunLock::is_held(&file);
-        let state = StateCheck {
-            product: &PRODUCT,
-            file: &file,
-            database: &config.database,
-            outbox: &config.outbox,
-            given_up: "detections stay written down here (`reef-agent detections`)",
-        };
-        state.examine(&mut checkup.report);
-    }
-    if let Some(finding) = doctor::health(&PRODUCT, &config.health, is_running) {
-        checkup.report.add(finding);
-    }
-    Ok(doctor::server(checkup, &PRODUCT, &config.server)?)
 }
 
 /// Whether the kernel tells how scarce memory, storage and processors are.

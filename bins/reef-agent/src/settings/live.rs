@@ -4,30 +4,23 @@ use super::{
     ThrottleSettings, VerdictBoot, VerdictLive, WatchSettings, WebhookSettings,
     remote::{allowed_roots, exceeds},
 };
-use daemon_kit::{
-    AgentBoot, AgentLive, BackupSettings, DatabaseBoot, HealthSettings, LoggingBoot, LoggingLive, OutboxSettings,
-    ServerSettings, live::Reload, telemetry::TelemetrySettings,
-};
-use fleet_link::agent::LiveSettings;
+use daemon_kit::{CommonBoot, CommonLive, CommonSettings, live::Reload};
+use fleet_link::agent::{BootSettings, LiveSettings};
 use serde::Serialize;
 use std::path::PathBuf;
 
 /// What takes effect at the next start.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Boot {
-    pub(crate) agent: AgentBoot,
     pub(crate) quarantine: QuarantineBoot,
     pub(crate) verdicts: VerdictBoot,
-    pub(crate) database: DatabaseBoot,
-    pub(crate) logging: LoggingBoot,
-    pub(crate) telemetry: TelemetrySettings,
+    #[serde(flatten)]
+    pub(crate) common: CommonBoot,
 }
 
 /// What takes effect at once: at the next scan, file, heartbeat, request or backup.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Live {
-    pub(crate) server: ServerSettings,
-    pub(crate) agent: AgentLive,
     pub(crate) clamd: ClamdSettings,
     pub(crate) rules: Vec<RuleSettings>,
     pub(crate) throttle: ThrottleSettings,
@@ -39,10 +32,8 @@ pub(crate) struct Live {
     pub(crate) webhook: WebhookSettings,
     pub(crate) allowed_roots: Option<Vec<PathBuf>>,
     pub(crate) allow_remote_quarantine: Option<bool>,
-    pub(crate) database: BackupSettings,
-    pub(crate) outbox: OutboxSettings,
-    pub(crate) logging: LoggingLive,
-    pub(crate) health: HealthSettings,
+    #[serde(flatten)]
+    pub(crate) common: CommonLive,
 }
 
 impl Live {
@@ -52,25 +43,15 @@ impl Live {
     }
 }
 
+impl BootSettings for Boot {
+    fn common(&self) -> &CommonBoot {
+        &self.common
+    }
+}
+
 impl LiveSettings for Live {
-    fn server(&self) -> &ServerSettings {
-        &self.server
-    }
-
-    fn agent(&self) -> &AgentLive {
-        &self.agent
-    }
-
-    fn database(&self) -> &BackupSettings {
-        &self.database
-    }
-
-    fn outbox(&self) -> &OutboxSettings {
-        &self.outbox
-    }
-
-    fn health(&self) -> &HealthSettings {
-        &self.health
+    fn common(&self) -> &CommonLive {
+        &self.common
     }
 }
 
@@ -119,18 +100,22 @@ impl Reload for ReefConfig {
             health,
             telemetry,
         } = self;
-        let (agent_boot, agent) = agent.split();
+        let common = CommonSettings {
+            server,
+            agent,
+            database,
+            outbox,
+            logging,
+            health,
+            telemetry,
+        };
+        let (common_boot, common) = common.split();
         let (quarantine_boot, quarantine) = quarantine.split();
         let (verdict_boot, verdicts) = verdicts.split();
-        let (database_boot, database) = database.split();
-        let (logging_boot, logging) = logging.split();
         let boot = Boot {
-            agent: agent_boot,
             quarantine: quarantine_boot,
             verdicts: verdict_boot,
-            database: database_boot,
-            logging: logging_boot,
-            telemetry,
+            common: common_boot,
         };
         let live = Live {
             clamd,
@@ -144,12 +129,7 @@ impl Reload for ReefConfig {
             webhook,
             allowed_roots,
             allow_remote_quarantine,
-            server,
-            agent,
-            database,
-            outbox,
-            logging,
-            health,
+            common,
         };
         (boot, live)
     }

@@ -22,8 +22,7 @@ pub(crate) struct Health {
 impl Health {
     /// Registers what is known from the start, and binds the endpoint where it is switched on.
     pub(crate) fn start(context: &Context, state: &Arc<AgentState>) -> anyhow::Result<Self> {
-        let otlp = &context.boot.telemetry.otlp;
-        let agent = AgentHealth::start(context.agent(), state, otlp, context.telemetry())?;
+        let agent = context.health(state)?;
         Ok(Self {
             scan: ScanMetrics::new(&agent),
             agent: Arc::new(agent),

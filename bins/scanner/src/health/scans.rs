@@ -84,11 +84,6 @@ impl Health {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether a scan has ended since the start.
-    pub(crate) fn has_scanned(&self) -> bool {
-        self.last_scan().ended_at.is_some()
-    }
-
     /// A scan ended.
     pub(crate) fn scan_ended(&self, summary: &Summary, started: DateTime<Utc>, ended: DateTime<Utc>) {
         let is_whole = summary.roots.iter().all(|root| root.outcome == RootOutcome::Scanned);

@@ -1,54 +1,22 @@
 //! What of the configuration takes effect at the next start, and what at once.
 use super::{JournalSettings, ScannerConfig, ScannerSettings};
-use daemon_kit::{
-    AgentBoot, AgentLive, BackupSettings, DatabaseBoot, HealthSettings, LoggingBoot, LoggingLive, OutboxSettings,
-    ServerSettings, live::Reload, real_path, telemetry::TelemetrySettings,
-};
+use daemon_kit::{CommonBoot, CommonLive, CommonSettings, live::Reload, real_path};
 use fleet_link::agent::LiveSettings;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// What takes effect at the next start.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Boot {
-    pub(crate) agent: AgentBoot,
-    pub(crate) database: DatabaseBoot,
-    pub(crate) logging: LoggingBoot,
-    pub(crate) telemetry: TelemetrySettings,
-}
-
 /// What takes effect at once: at the next scan, heartbeat, request or backup.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Live {
-    pub(crate) server: ServerSettings,
-    pub(crate) agent: AgentLive,
     pub(crate) scanner: ScannerSettings,
-    pub(crate) database: BackupSettings,
-    pub(crate) outbox: OutboxSettings,
     pub(crate) journal: JournalSettings,
-    pub(crate) logging: LoggingLive,
-    pub(crate) health: HealthSettings,
+    #[serde(flatten)]
+    pub(crate) common: CommonLive,
 }
 
 impl LiveSettings for Live {
-    fn server(&self) -> &ServerSettings {
-        &self.server
-    }
-
-    fn agent(&self) -> &AgentLive {
-        &self.agent
-    }
-
-    fn database(&self) -> &BackupSettings {
-        &self.database
-    }
-
-    fn outbox(&self) -> &OutboxSettings {
-        &self.outbox
-    }
-
-    fn health(&self) -> &HealthSettings {
-        &self.health
+    fn common(&self) -> &CommonLive {
+        &self.common
     }
 
     fn batch_size(&self) -> usize {
@@ -61,7 +29,7 @@ impl LiveSettings for Live {
 }
 
 impl Reload for ScannerConfig {
-    type Boot = Boot;
+    type Boot = CommonBoot;
     type Live = Live;
 
     // Where it reports and by which key, what it may read, and where on this machine it writes or listens.
@@ -76,7 +44,7 @@ impl Reload for ScannerConfig {
         "telemetry",
     ];
 
-    fn split(self) -> (Boot, Live) {
+    fn split(self) -> (CommonBoot, Live) {
         let Self {
             server,
             agent,
@@ -88,24 +56,20 @@ impl Reload for ScannerConfig {
             health,
             telemetry,
         } = self;
-        let (agent_boot, agent) = agent.split();
-        let (database_boot, database) = database.split();
-        let (logging_boot, logging) = logging.split();
-        let boot = Boot {
-            agent: agent_boot,
-            database: database_boot,
-            logging: logging_boot,
-            telemetry,
-        };
-        let live = Live {
+        let common = CommonSettings {
             server,
             agent,
-            scanner,
             database,
             outbox,
-            journal,
             logging,
             health,
+            telemetry,
+        };
+        let (boot, common) = common.split();
+        let live = Live {
+            scanner,
+            journal,
+            common,
         };
         (boot, live)
     }

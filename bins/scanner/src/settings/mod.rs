@@ -4,7 +4,6 @@ mod live;
 mod scanner;
 
 pub(crate) use journal::JournalSettings;
-pub(crate) use live::{Boot, Live};
 pub(crate) use scanner::{ChangeDetection, HashAlgorithm, ScanPath, ScannerSettings};
 
 use conf::{Check, Settings};

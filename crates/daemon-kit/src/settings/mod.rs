@@ -3,6 +3,7 @@
 //! Each section has a `check` that a product calls from its own [`conf::Settings::check`] with the section's key.
 
 mod agent;
+mod common;
 mod database;
 mod health;
 mod logging;
@@ -12,6 +13,7 @@ mod server;
 
 pub use self::schedule::ScheduleSettings;
 pub use agent::{AgentBoot, AgentLive, AgentSettings};
+pub use common::{CommonBoot, CommonLive, CommonSettings};
 pub use database::{BackupSettings, DatabaseBoot, DatabaseSettings};
 pub use health::HealthSettings;
 pub use logging::{LogFormat, LoggingBoot, LoggingLive, LoggingSettings};

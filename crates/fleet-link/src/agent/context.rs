@@ -1,15 +1,16 @@
 //! Who an agent is, and by which configuration it goes.
 use crate::{CredentialFile, DeliverySettings, Introduction, machine_id};
 use daemon_kit::{
-    AgentBoot, AgentLive, BackupSettings, HealthSettings, OutboxSettings, ServerSettings,
+    CommonBoot, CommonLive,
     cli::Started,
     live::{Reload, ReloaderHandle},
 };
+use state_sqlite::Component;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 /// What is the same for every agent of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Product {
     /// Its name, as its program is called: the kind that it enrols as.
     pub name: &'static str,
@@ -23,24 +24,27 @@ pub struct Product {
     pub capabilities: &'static [&'static str],
     /// Its port for health and metrics.
     pub port: u16,
+    /// Its own tables in the state.
+    pub components: &'static [Component],
+}
+
+/// What of a product's settings the agent in it is started with.
+pub trait BootSettings {
+    /// The sections that every agent has.
+    fn common(&self) -> &CommonBoot;
+}
+
+// Of a product that has none besides.
+impl BootSettings for CommonBoot {
+    fn common(&self) -> &CommonBoot {
+        self
+    }
 }
 
 /// What of a product's live settings the agent in it goes by. All of it is read anew at each round.
 pub trait LiveSettings {
-    /// The section `server`: another one has the link begin anew.
-    fn server(&self) -> &ServerSettings;
-
-    /// The section `agent`.
-    fn agent(&self) -> &AgentLive;
-
-    /// The section `database`.
-    fn database(&self) -> &BackupSettings;
-
-    /// The section `outbox`.
-    fn outbox(&self) -> &OutboxSettings;
-
-    /// The section `health`.
-    fn health(&self) -> &HealthSettings;
+    /// The sections that every agent has. Another `server` has the link begin anew.
+    fn common(&self) -> &CommonLive;
 
     /// Records a request; held to 1 … 1,000.
     fn batch_size(&self) -> usize {
@@ -53,10 +57,10 @@ pub trait LiveSettings {
     }
 }
 
-/// The configuration of a product that is an agent: every one whose live settings say what the agent needs.
-pub trait AgentConfig: Reload<Live: LiveSettings> + 'static {}
+/// The configuration of a product that is an agent: every one whose settings say what the agent needs.
+pub trait AgentConfig: Reload<Boot: BootSettings, Live: LiveSettings> + Send + Sync + 'static {}
 
-impl<C: Reload<Live: LiveSettings> + 'static> AgentConfig for C {}
+impl<C: Reload<Boot: BootSettings, Live: LiveSettings> + Send + Sync + 'static> AgentConfig for C {}
 
 /// Who this agent is, and by which configuration it goes.
 pub struct AgentContext<C: AgentConfig> {
@@ -88,17 +92,12 @@ impl<C: AgentConfig> Clone for AgentContext<C> {
 }
 
 impl<C: AgentConfig> AgentContext<C> {
-    /// As this process was started; `agent` has the configured name.
-    pub fn new(
-        product: &'static Product,
-        agent: &AgentBoot,
-        started: &Started<C>,
-        reloader: ReloaderHandle<C>,
-    ) -> Self {
+    /// As this process was started.
+    pub fn new(product: &'static Product, started: &Started<C>, reloader: ReloaderHandle<C>) -> Self {
         let hostname = started.around.hostname.clone();
         Self {
             product,
-            name: agent.name(&hostname, product.name),
+            name: reloader.boot().common().agent.name(&hostname, product.name),
             hostname,
             data_dir: started.data_dir.path.clone(),
             variables: started.loaded.variables.clone(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// How the product's work goes, for heartbeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {
-    /// When the last scan ended.
+    /// When the last scan ended; until one has, nothing is there that a backup would be worth.
     pub last_scan_time: Option<DateTime<Utc>>,
     /// Files that it looked at.
     pub files: u64,

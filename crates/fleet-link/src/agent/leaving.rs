@@ -62,7 +62,7 @@ fn owed(state_file: &Path) -> u64 {
 
 fn client<C: AgentConfig>(context: &AgentContext<C>, credentials: &CredentialFile) -> anyhow::Result<Client> {
     let live = context.live();
-    let server = live.server();
+    let server = &live.common().server;
     let (Some(base_url), Some(mut settings)) = (&server.base_url, server.client_settings()) else {
         anyhow::bail!("no server is configured (`server.base_url`): there is nothing to leave");
     };

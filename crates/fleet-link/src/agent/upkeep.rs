@@ -1,5 +1,5 @@
 //! What the state needs while the agent is up: backups, an end to what has waited too long, space given back.
-use super::{AgentConfig, AgentContext, AgentHealth, AgentState, LiveSettings};
+use super::{AgentConfig, AgentHealth, AgentParts, AgentState, LiveSettings as _};
 use chrono::{DateTime, TimeDelta, Utc};
 use daemon_kit::{BackupSettings, blocking};
 use std::{sync::Arc, time::Duration};
@@ -12,35 +12,30 @@ const ROUND: Duration = Duration::from_secs(60);
 /// How often it is looked whether a full disk has room again.
 const WHILE_FULL: Duration = Duration::from_secs(5);
 
-/// Keeps the state in order until `stop`. The first backup is taken once `is_worth_it`: an empty state is quicker made
+/// Keeps the state in order until `stop`. The first backup is taken once a scan has ended: an empty state is quicker made
 /// anew than restored.
 ///
 /// # Errors
 /// When the state fails; to begin again later is right then.
-pub async fn upkeep<C: AgentConfig>(
-    context: AgentContext<C>,
-    state: Arc<AgentState>,
-    health: Arc<AgentHealth>,
-    is_worth_it: impl Fn() -> bool + Clone + Send + 'static,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut changes = context.changes();
+pub(super) async fn upkeep<C: AgentConfig>(agent: Arc<AgentParts<C>>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut changes = agent.context.changes();
     let mut due = time::Instant::now();
     loop {
         let is_due = time::Instant::now() >= due;
         if is_due {
             due = time::Instant::now() + ROUND;
         }
-        let (state_there, health, is_worth_it) = (Arc::clone(&state), Arc::clone(&health), is_worth_it.clone());
-        let live = context.live();
+        let of = Arc::clone(&agent);
         blocking(move || {
             if is_due {
-                look_after(&state_there, &health, live.database(), is_worth_it, Utc::now())?;
+                let live = of.context.live();
+                let is_worth_it = || of.hooks.pulse().last_scan_time.is_some();
+                look_after(&of.state, &of.health, &live.common().database, is_worth_it, Utc::now())?;
             }
-            Ok(state_there.database.tidy()?)
+            Ok(of.state.database.tidy()?)
         })
         .await?;
-        let is_full = state.database.is_disk_short();
+        let is_full = agent.state.database.is_disk_short();
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = time::sleep(if is_full { WHILE_FULL } else { ROUND }) => {}

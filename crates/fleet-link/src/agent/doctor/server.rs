@@ -21,7 +21,7 @@ const RENEWED_BEFORE: TimeDelta = TimeDelta::days(2);
 ///
 /// # Errors
 /// When no task can be run at all.
-pub fn server<T: cli::Product>(
+pub(super) fn server<T: cli::Product>(
     checkup: &mut Checkup<T>,
     product: &Product,
     settings: &ServerSettings,

@@ -3,33 +3,29 @@ use crate::agent::Product;
 use chrono::{TimeDelta, Utc};
 use core_model::{ByteSize, chain};
 use daemon_kit::{
-    DatabaseSettings, OutboxSettings,
+    BackupSettings, OutboxSettings,
     doctor::{self, Finding, Report},
 };
-use state_sqlite::{Backups, Database, OpenError, Outbox};
+use state_sqlite::{Database, OpenError, Outbox};
 use std::path::{Path, PathBuf};
 
 /// From this share on the outbox is nearly full.
 const NEARLY_FULL: f64 = 0.8;
 
 /// The state of an agent, which is to be looked at.
-#[derive(Clone, Copy, Debug)]
-pub struct StateCheck<'a> {
-    /// Whose.
-    pub product: &'a Product,
+pub(super) struct StateCheck<'a> {
+    pub(super) product: &'a Product,
     /// The state file.
-    pub file: &'a Path,
-    /// The section `database`.
-    pub database: &'a DatabaseSettings,
-    /// The section `outbox`.
-    pub outbox: &'a OutboxSettings,
+    pub(super) file: &'a Path,
+    pub(super) backups: &'a BackupSettings,
+    pub(super) outbox: &'a OutboxSettings,
     /// What becomes of what the outbox has given up, for people: it ends a sentence.
-    pub given_up: &'a str,
+    pub(super) given_up: &'a str,
 }
 
 impl StateCheck<'_> {
     /// Adds what there is to say of it: whether an agent works on it, whether it is sound, what waits in it, its backups.
-    pub fn examine(&self, report: &mut Report) {
+    pub(super) fn examine(&self, report: &mut Report) {
         let mut lock = self.file.as_os_str().to_owned();
         lock.push(".lock");
         report.add(doctor::other_process(&PathBuf::from(lock)));
@@ -104,12 +100,12 @@ impl StateCheck<'_> {
 
     fn backups(&self, report: &mut Report) {
         const CHECK: &str = "backups";
-        let settings = self.database;
+        let settings = self.backups;
         if !settings.backup_enabled {
             let why = "switched off (`database.backup_enabled`): a damaged state is begun anew";
             return report.add(Finding::skipped(CHECK, why));
         }
-        let backups = Backups::new(settings.backup_dir(self.file), settings.max_backups as usize);
+        let backups = settings.backups(self.file);
         let (name, shown) = (self.product.name, backups.dir().display().to_string());
         let list = match backups.list() {
             Ok(list) => list,

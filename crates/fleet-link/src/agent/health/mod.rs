@@ -2,12 +2,12 @@
 mod blocks;
 mod server;
 
-use super::{AgentConfig, AgentContext, AgentState, LiveSettings, Product};
+use super::{AgentConfig, AgentContext, AgentState, BootSettings as _, LiveSettings as _, Product};
 use blocks::BackupState;
 use chrono::{DateTime, Utc};
 use daemon_kit::{
     HealthServer, TaskStates,
-    telemetry::{Counter, Metrics, OtlpSettings, Recorded, Recording, Telemetry},
+    telemetry::{Counter, Metrics, Recorded, Recording, Telemetry},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,6 @@ impl AgentHealth {
     pub fn start<C: AgentConfig>(
         context: &AgentContext<C>,
         state: &Arc<AgentState>,
-        otlp: &OtlpSettings,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Self> {
         let product = context.product;
@@ -45,12 +44,13 @@ impl AgentHealth {
             agent_id: Some(&context.name),
             data_dir: &context.data_dir,
         };
-        let recording = Recording::start(of, otlp, telemetry, &registry)?;
+        let boot = context.reloader.boot().common();
+        let recording = Recording::start(of, &boot.telemetry.otlp, telemetry, &registry)?;
         let metrics = recording.metrics.clone();
         metrics.observe_process(product.metrics);
         blocks::observe_state(&metrics, product.metrics, state);
         let live = context.live();
-        let newest = live.database().backups(&state.file).list().unwrap_or_default();
+        let newest = live.common().database.backups(&state.file).list().unwrap_or_default();
         let newest = newest.into_iter().map(|backup| backup.taken_at);
         let backups = Arc::new(Mutex::new(BackupState {
             last: newest.max(),
@@ -63,13 +63,13 @@ impl AgentHealth {
         registry.ask("outbox", {
             let (outbox, live) = (state.outbox.clone(), context.changes());
             move || {
-                let most = live.borrow().outbox().max_bytes.bytes();
+                let most = live.borrow().common().outbox.max_bytes.bytes();
                 blocks::outbox(&outbox, most)
             }
         });
         let reports = context.reloader.report();
         registry.ask("configuration", move || reports.borrow().health());
-        let server = HealthServer::bind(registry.clone(), metrics.clone(), live.health(), product.port)?;
+        let server = HealthServer::bind(registry.clone(), metrics.clone(), &live.common().health, product.port)?;
         let errors = metrics.counter(
             format!("{}_errors_total", product.metrics),
             "Paths that could not be scanned, requests that failed, records that were refused, by kind.",
@@ -95,7 +95,10 @@ impl AgentHealth {
         context: &AgentContext<C>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        Ok(self.server.run(context.changes(), |live| live.health(), stop).await?)
+        Ok(self
+            .server
+            .run(context.changes(), |live| &live.common().health, stop)
+            .await?)
     }
 
     /// Sends metrics, traces and the log until `stop`; where no receiver is configured, it only waits.

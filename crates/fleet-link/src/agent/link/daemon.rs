@@ -27,11 +27,11 @@ impl<C: AgentConfig> Agent<C> {
     pub async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut live = self.0.context.changes();
         while !stop.is_cancelled() {
-            let key = |live: &C::Live| (live.server().clone(), live.concurrent_api_calls());
+            let key = |live: &C::Live| (live.common().server.clone(), live.concurrent_api_calls());
             let of = key(&live.borrow_and_update());
             let until = stop.child_token();
             // Begun before the files are read for the link, so that no renewal falls in between.
-            let identity = live.borrow().server().identity();
+            let identity = live.borrow().common().server.identity();
             let mut renewal = match identity {
                 Some(identity) => Some(blocking(move || Ok(identity.watch())).await?),
                 None => None,

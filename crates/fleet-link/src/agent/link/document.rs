@@ -184,7 +184,7 @@ impl<C: AgentConfig> DocumentServer<C> {
 }
 
 fn interval(live: &impl LiveSettings) -> Duration {
-    live.agent().heartbeat_interval.get()
+    live.common().agent.heartbeat_interval.get()
 }
 
 fn sha256(text: &str) -> String {

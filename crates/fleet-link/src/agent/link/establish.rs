@@ -26,6 +26,11 @@ impl<C: AgentConfig> Agent<C> {
         Self(Arc::new(parts))
     }
 
+    /// What it is made of.
+    pub(in crate::agent) fn parts(&self) -> &Arc<AgentParts<C>> {
+        &self.0
+    }
+
     /// Finds out who we are at the configured server, for a run that ends by itself; `None` where none is configured.
     /// That a server which should enrol us is away is no error: everything then waits in the outbox.
     ///
@@ -45,7 +50,7 @@ impl<C: AgentConfig> Membership<C> {
         let AgentParts { context, health, .. } = &**agent;
         let product = context.product;
         let live = context.live();
-        let server = live.server();
+        let server = &live.common().server;
         let (Some(base_url), Some(mut settings)) = (&server.base_url, server.client_settings()) else {
             tracing::info!("no server is configured (`server.base_url`): what happens is kept here and told to nobody");
             return Ok(None);

@@ -36,9 +36,9 @@ impl<C: AgentConfig> Membership<C> {
 }
 
 fn profile(live: &impl LiveSettings, host: Host) -> Profile {
-    let labels = live.agent().labels.iter();
+    let labels = live.common().agent.labels.iter();
     Profile {
-        site: live.agent().site.as_ref().map(ToString::to_string),
+        site: live.common().agent.site.as_ref().map(ToString::to_string),
         labels: labels
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .collect(),

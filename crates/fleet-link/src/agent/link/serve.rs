@@ -51,7 +51,7 @@ impl<C: AgentConfig> Membership<C> {
                     connected
                         .settings
                         .send_replace(delivery_settings(&*now, connected.look_every));
-                    let interval = now.agent().heartbeat_interval.get().max(Duration::from_secs(1));
+                    let interval = now.common().agent.heartbeat_interval.get().max(Duration::from_secs(1));
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = news.notified() => {

@@ -104,7 +104,7 @@ impl Guard {
         let health = host.health(&state);
         let (work, linked) = (Arc::<Work>::default(), Linked::default());
         let agent = Agent::new(AgentParts {
-            context: host.context.clone(),
+            context: host.context().clone(),
             state: Arc::clone(&state),
             health: Arc::clone(&health),
             hooks: work.clone(),
@@ -243,7 +243,7 @@ async fn whoever_leaves_must_not_run_and_keeps_no_credentials() {
     let mut server = Server::start().await;
     let guard = Guard::at(&server);
     guard.agent.establish().await.unwrap().unwrap();
-    let (file, context) = (guard.state.file.clone(), guard.host.context.clone());
+    let (file, context) = (guard.state.file.clone(), guard.host.context().clone());
     let credentials = context.credentials();
     let error = leave(&context, &file, Leaving::default())
         .await

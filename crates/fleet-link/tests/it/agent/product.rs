@@ -2,16 +2,15 @@
 use crate::rig::noon;
 use conf::Check;
 use daemon_kit::{
-    AgentBoot, AgentLive, AgentSettings, BackupSettings, ConfigFinder, ConfigSpec, DataDir, DatabaseBoot,
-    DatabaseSettings, HealthSettings, LoggingBoot, LoggingLive, LoggingSettings, OutboxSettings, ServerSettings,
-    Surroundings,
+    AgentSettings, CommonBoot, CommonLive, CommonSettings, ConfigFinder, ConfigSpec, DataDir, DatabaseSettings,
+    HealthSettings, LoggingSettings, OutboxSettings, ServerSettings, Surroundings,
     cli::{CommonArgs, Output, Product as _, Started},
     live::{Reload, Reloader},
     telemetry::TelemetrySettings,
 };
 use fleet_link::{
     Refusal,
-    agent::{AgentContext, AgentHealth, AgentHooks, AgentState, LiveSettings, Product, Pulse},
+    agent::{AgentContext, AgentHealth, AgentHooks, AgentProcess, AgentState, LiveSettings, Product, Pulse},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +27,7 @@ pub(super) const GUARD: Product = Product {
     version: "1.2.3",
     capabilities: &["watching"],
     port: 0,
+    components: &[],
 };
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -39,23 +39,15 @@ pub(super) struct Config {
     outbox: OutboxSettings,
     health: HealthSettings,
     logging: LoggingSettings,
-}
-
-#[derive(Serialize)]
-pub(super) struct Boot {
-    agent: AgentBoot,
-    database: DatabaseBoot,
-    logging: LoggingBoot,
+    telemetry: TelemetrySettings,
+    gates: Vec<String>,
 }
 
 #[derive(PartialEq, Serialize)]
 pub(super) struct Live {
-    server: ServerSettings,
-    agent: AgentLive,
-    database: BackupSettings,
-    outbox: OutboxSettings,
-    health: HealthSettings,
-    logging: LoggingLive,
+    gates: Vec<String>,
+    #[serde(flatten)]
+    common: CommonLive,
 }
 
 impl conf::Settings for Config {
@@ -82,61 +74,37 @@ impl daemon_kit::cli::Product for Config {
 }
 
 impl Reload for Config {
-    type Boot = Boot;
+    type Boot = CommonBoot;
     type Live = Live;
 
     const LOCAL_ONLY: &'static [&'static str] = &["server"];
 
-    fn split(self) -> (Boot, Live) {
-        let (boot_agent, agent) = self.agent.split();
-        let (boot_database, database) = self.database.split();
-        let (boot_logging, logging) = self.logging.split();
-        let boot = Boot {
-            agent: boot_agent,
-            database: boot_database,
-            logging: boot_logging,
-        };
-        let live = Live {
+    fn split(self) -> (CommonBoot, Live) {
+        let common = CommonSettings {
             server: self.server,
-            agent,
-            database,
+            agent: self.agent,
+            database: self.database,
             outbox: self.outbox,
+            logging: self.logging,
             health: self.health,
-            logging,
+            telemetry: self.telemetry,
         };
-        (boot, live)
+        let (boot, common) = common.split();
+        let gates = self.gates;
+        (boot, Live { gates, common })
     }
 }
 
 impl LiveSettings for Live {
-    fn server(&self) -> &ServerSettings {
-        &self.server
-    }
-
-    fn agent(&self) -> &AgentLive {
-        &self.agent
-    }
-
-    fn database(&self) -> &BackupSettings {
-        &self.database
-    }
-
-    fn outbox(&self) -> &OutboxSettings {
-        &self.outbox
-    }
-
-    fn health(&self) -> &HealthSettings {
-        &self.health
+    fn common(&self) -> &CommonLive {
+        &self.common
     }
 }
 
 /// An installation of the product.
 pub(super) struct Host {
-    pub(super) dir: TempDir,
-    pub(super) context: AgentContext<Config>,
-    started: Started<Config>,
-    // The configuration is current as long as it lives.
-    _reloader: Reloader<Config>,
+    pub(super) process: Arc<AgentProcess<Config>>,
+    _dir: TempDir,
 }
 
 impl Host {
@@ -173,24 +141,20 @@ impl Host {
             telemetry: telemetry_otel::subscriber(logging).unwrap().1,
         };
         let reloader = Reloader::begin(&common, "info", &[], &started).unwrap();
-        let handle = reloader.handle();
-        let context = AgentContext::new(&GUARD, &reloader.handle().boot().agent, &started, handle);
-        Self {
-            dir,
-            context,
-            started,
-            _reloader: reloader,
-        }
+        let process = Arc::new(AgentProcess::new(&GUARD, started, reloader));
+        Self { _dir: dir, process }
+    }
+
+    pub(super) fn context(&self) -> &AgentContext<Config> {
+        self.process.agent()
     }
 
     pub(super) fn state(&self) -> Arc<AgentState> {
-        let (file, live) = (self.dir.path().join("state.db"), self.context.live());
-        Arc::new(AgentState::open(&file, live.database(), live.outbox(), &[], noon()).unwrap())
+        Arc::new(self.process.own_state().unwrap())
     }
 
     pub(super) fn health(&self, state: &Arc<AgentState>) -> Arc<AgentHealth> {
-        let otlp = TelemetrySettings::default().otlp;
-        Arc::new(AgentHealth::start(&self.context, state, &otlp, &self.started.telemetry).unwrap())
+        Arc::new(self.process.health(state).unwrap())
     }
 }
 
