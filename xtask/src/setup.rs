@@ -85,6 +85,12 @@ const BENCH: &[Need] = &[
         required: false,
     },
     Need {
+        programs: &["clamscan"],
+        packages: &["clamav"],
+        why: PEER,
+        required: false,
+    },
+    Need {
         programs: &["aide"],
         packages: &["aide"],
         why: PEER,

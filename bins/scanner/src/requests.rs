@@ -37,7 +37,13 @@ pub(crate) fn lock_or_ask(file: &Path) -> Result<Option<RunLock>, LockError> {
 
 /// Asks the running agent and waits for its answer.
 pub(crate) fn ask(file: &Path, request: &Request) -> anyhow::Result<(Exit, String)> {
-    let database = Database::open(file, OpenOptions { check: false })?;
+    let database = Database::open(
+        file,
+        OpenOptions {
+            check: false,
+            ..OpenOptions::default()
+        },
+    )?;
     let (what, path) = match request {
         Request::Accept(path) => ("accept", Some(path.as_slice())),
         Request::Snapshot => ("snapshot", None),

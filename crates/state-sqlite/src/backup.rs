@@ -218,5 +218,5 @@ pub(crate) fn check(path: &Path) -> Result<(), BackupError> {
 
 /// Opens what was just copied, for what is to be changed in it before it takes the place of a state.
 pub(crate) fn open_copy(path: &Path) -> Result<Database, OpenError> {
-    Database::open(path, OpenOptions { check: true })
+    Database::open(path, OpenOptions::default())
 }

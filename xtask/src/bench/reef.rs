@@ -148,6 +148,7 @@ impl Bench<'_> {
     /// What it costs to find that nothing has changed, beside a bare walk by the same system calls.
     fn tiny(&self, files: usize, xtask: &Path, markdown: bool) -> Result<()> {
         let cold = self.row("reef-agent scan, cold", 1, || Ok(self.scan_by(&["--no-memory"], 0)))?;
+        let first = self.row("reef-agent scan, remembering", 1, || Ok(self.scan_by(&[], 0)))?;
         self.settle(files)?;
         let walk = self.row("bare walk, 2 threads", self.runs, || {
             let mut command = Command::new(xtask);
@@ -157,12 +158,12 @@ impl Bench<'_> {
         let again = self.row("reef-agent scan, unchanged", self.runs, || {
             Ok(self.scan_by(&["--threads", "2"], 0))
         })?;
-        let rows = [walk, cold, again];
+        let rows = [walk, cold, first, again];
         print("tiny", files, files as u64 * 8, &rows, markdown);
-        let [walk, cold, again] = &rows;
+        let [walk, _, first, again] = &rows;
         let times = again.cost.cpu / walk.cost.cpu.max(1e-6);
         println!("unchanged: {times:.2} x the bare walk's CPU");
-        limit("memory <= 24 MB", cold.cost.memory.max(again.cost.memory), 24.0, false);
+        limit("memory <= 24 MB", first.cost.memory.max(again.cost.memory), 24.0, false);
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! How long a changed configuration takes from its writing to its effect, at a scanner and a controller that run.
+//! How long a changed configuration takes from its writing to its effect, at a scanner, a reef-agent and a controller
+//! that run.
 use super::{
     measure::share,
     procfs::rest,
@@ -47,15 +48,18 @@ enum By {
     Signalled,
     /// `fleet-controller agent-config set`.
     Pushed,
+    /// A new file put in the place of a reef-agent's, with a rule more or less.
+    OfReef,
     /// A new file put in the place of the controller's own.
     OfController,
 }
 
-const ALL: [By; 5] = [
+const ALL: [By; 6] = [
     By::Replaced,
     By::Overwritten,
     By::Signalled,
     By::Pushed,
+    By::OfReef,
     By::OfController,
 ];
 
@@ -66,6 +70,7 @@ impl By {
             Self::Overwritten => "file written over",
             Self::Signalled => "file replaced, and SIGHUP",
             Self::Pushed => "set at the controller",
+            Self::OfReef => "reef-agent's file replaced",
             Self::OfController => "the controller's own file replaced",
         }
     }
@@ -87,6 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     stop(running.scanner)?;
+    stop(running.reef)?;
     stop(running.own)?;
     stop(controller)?;
     for times in &mut times {
@@ -105,6 +111,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 struct Running {
     site: Site,
     scanner: Daemon,
+    /// A reef-agent, and the two ports that its health is at in turns, now at the first.
+    reef: Daemon,
+    reef_ports: [u16; 2],
     /// A controller with a file, where it listens, and how many links it lets in.
     own: Daemon,
     own_port: u16,
@@ -122,6 +131,11 @@ impl Running {
         let args = ["run", "--config", "scanner.yaml", "--data-dir", "scanner"];
         let program = site.program("scanner").args(args);
         let (scanner, _) = start_ready(program, loopback(ports[0]))?;
+        let reef_ports = [free_loopback_port()?, free_loopback_port()?];
+        fs::write(site.home().join(REEF), rules(&site, reef_ports[0]))?;
+        let args = ["run", "--config", REEF, "--data-dir", "reef"];
+        let program = site.program("reef-agent").args(args);
+        let (reef, _) = start_ready(program, loopback(reef_ports[0]))?;
         let own_port = free_loopback_port()?;
         fs::write(site.home().join(OWN), links(1))?;
         let listen = format!("127.0.0.1:{own_port}");
@@ -130,6 +144,8 @@ impl Running {
         Ok(Self {
             site,
             scanner,
+            reef,
+            reef_ports,
             own,
             own_port,
             links: 1,
@@ -146,6 +162,7 @@ impl Running {
     fn change(&mut self, by: By) -> Result<Duration> {
         match by {
             By::Pushed => return self.push(),
+            By::OfReef => return self.change_reef(),
             By::OfController => return self.change_own(),
             _ => {}
         }
@@ -170,6 +187,17 @@ impl Running {
             hang_up(self.scanner.id())?;
         }
         let address = self.address();
+        until(began, || Ok(is_ready(address)))
+    }
+
+    /// Its health answers at another port.
+    fn change_reef(&mut self) -> Result<Duration> {
+        self.reef_ports.swap(0, 1);
+        let (file, beside) = (self.site.home().join(REEF), self.site.home().join("reef.new"));
+        fs::write(&beside, rules(&self.site, self.reef_ports[0]))?;
+        let began = Instant::now();
+        fs::rename(beside, file)?;
+        let address = loopback(self.reef_ports[0]);
         until(began, || Ok(is_ready(address)))
     }
 
@@ -213,6 +241,19 @@ impl Running {
 
 /// The other controller's file.
 const OWN: &str = "own.yaml";
+
+/// The reef-agent's file.
+const REEF: &str = "reef.yaml";
+
+/// As many rules as a server has; none is due while this lasts.
+fn rules(site: &Site, health: u16) -> String {
+    let rule = |n: u16| {
+        let tree = site.tree.display();
+        format!("  - name: rule-{n}\n    paths: ['{tree}']\n    schedule: {{ when: '30 2 29 2 *' }}\n")
+    };
+    let rules: String = (0..20).map(rule).collect();
+    format!("health:\n  enabled: true\n  port: {health}\nlogging:\n  level: error\nrules:\n{rules}")
+}
 
 fn links(most: u64) -> String {
     format!("agents:\n  max_links: {most}\n")

@@ -36,7 +36,7 @@ pub(super) struct Hand {
 
 /// The judge has gone; these are nobody's.
 #[derive(Debug)]
-pub(super) struct Refused(pub(super) Vec<Box<Job>>);
+pub(super) struct Refused(pub(super) Vec<Job>);
 
 impl Hand {
     /// Leads to a judge that asks about up to `window` files at once.
@@ -89,10 +89,66 @@ impl Hand {
         let batch = mem::replace(&mut self.batch, Vec::with_capacity(TOGETHER));
         self.jobs.blocking_send(batch).map_err(|refused| {
             let jobs = refused.0.into_iter().filter_map(|sent| match sent {
-                Sent::Ask(job) => Some(job),
+                Sent::Ask(job) => Some(*job),
                 Sent::Ended { .. } => None,
             });
             Refused(jobs.collect())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::{job::By, wanted::Wanted};
+    use fsscan::FileStat;
+
+    const WINDOW: usize = 16;
+
+    fn job() -> Box<Job> {
+        let by = Arc::new(By {
+            wanted: Arc::new(Wanted::beside_rules("rule")),
+            scan: None,
+            quarantine: None,
+            most: u64::MAX,
+        });
+        let file = tempfile::tempfile().unwrap();
+        let stat = FileStat::of(&file).unwrap();
+        Box::new(Job::new(file, stat, (*b"file").into(), None, None, &by, 0).unwrap())
+    }
+
+    #[test]
+    fn a_judge_that_runs_out_gets_each_file_at_once_and_others_get_several_together() {
+        let (jobs, mut judge) = mpsc::channel(room(WINDOW));
+        let in_hand = InHand::default();
+        let mut hand = Hand::new(jobs, Arc::clone(&in_hand), WINDOW);
+        hand.give(job()).unwrap();
+        assert_eq!(judge.try_recv().unwrap().len(), 1);
+        in_hand.store(WINDOW / 2, Relaxed);
+        for _ in 1..TOGETHER {
+            hand.give(job()).unwrap();
+            assert!(judge.try_recv().is_err(), "it has enough");
+        }
+        hand.give(job()).unwrap();
+        assert_eq!(judge.try_recv().unwrap().len(), TOGETHER);
+        // What is held back goes when the judge runs out, or at the end.
+        hand.give(job()).unwrap();
+        in_hand.store(0, Relaxed);
+        hand.give_if_wanted().unwrap();
+        assert_eq!(judge.try_recv().unwrap().len(), 1);
+        in_hand.store(WINDOW, Relaxed);
+        hand.give(job()).unwrap();
+        hand.give_all().unwrap();
+        assert_eq!(judge.try_recv().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_nobody_takes_is_given_back_whole() {
+        let (jobs, judge) = mpsc::channel(room(WINDOW));
+        let mut hand = Hand::new(jobs, Arc::new(AtomicUsize::new(WINDOW)), WINDOW);
+        (1..TOGETHER).for_each(|_| hand.give(job()).unwrap());
+        drop(judge);
+        assert_eq!(hand.give(job()).unwrap_err().0.len(), TOGETHER);
+        hand.give_all().unwrap();
     }
 }

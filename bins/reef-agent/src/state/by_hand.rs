@@ -12,9 +12,15 @@ use std::path::Path;
 
 /// The state of the agent; nothing where there is none.
 pub(crate) fn open(state: &Path) -> anyhow::Result<Option<Database>> {
-    let database = state
-        .exists()
-        .then(|| Database::open(state, OpenOptions { check: false }));
+    let database = state.exists().then(|| {
+        Database::open(
+            state,
+            OpenOptions {
+                check: false,
+                ..OpenOptions::default()
+            },
+        )
+    });
     Ok(database.transpose()?)
 }
 

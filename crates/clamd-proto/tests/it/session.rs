@@ -45,6 +45,33 @@ async fn the_test_file_is_found_by_each_way() {
 }
 
 #[tokio::test]
+async fn answers_that_gather_while_nobody_is_woken_are_all_there_afterwards() {
+    let clamd = clamd();
+    let mut session = Session::open(&unix(&clamd), patient()).await.unwrap();
+    let (clean, infected) = (file(b"nothing"), file(MARKER));
+    let mut given_back = [0; 200];
+    let mut next = 0;
+    while given_back.contains(&0) {
+        while next < given_back.len() && session.has_room() {
+            let about = if next % 3 == 0 { &infected } else { &clean };
+            session.submit(next, Request::File(Arc::clone(about))).unwrap();
+            next += 1;
+        }
+        session.unwatch();
+        let (tag, outcome) = guarded(session.next()).await.unwrap();
+        given_back[tag] += 1;
+        assert_eq!(outcome.unwrap().is_infected(), tag.is_multiple_of(3), "{tag}");
+        for _ in 0..session.answered() {
+            let (tag, outcome) = guarded(session.next()).await.unwrap();
+            given_back[tag] += 1;
+            assert_eq!(outcome.unwrap().is_infected(), tag.is_multiple_of(3), "{tag}");
+        }
+    }
+    assert_eq!(given_back, [1; 200]);
+    assert_eq!(session.outstanding(), 0);
+}
+
+#[tokio::test]
 async fn thousands_under_way_at_once_each_get_their_own_verdict() {
     let clamd = clamd();
     let options = SessionOptions {

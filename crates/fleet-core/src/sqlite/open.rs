@@ -93,7 +93,13 @@ impl SqliteStore {
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
         // A file that is not there yet cannot have gone back, whatever lies beside it.
         let story = if path.exists() { Story::Sound } else { Story::New };
-        let database = Database::open(path, OpenOptions { check: settings.check })?;
+        let database = Database::open(
+            path,
+            OpenOptions {
+                check: settings.check,
+                ..OpenOptions::default()
+            },
+        )?;
         database.migrate(&[COMPONENT])?;
         let (store, _) = Self::over(database, settings, story, Utc::now())?;
         Ok(store)

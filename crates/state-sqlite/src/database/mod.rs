@@ -28,16 +28,24 @@ const APPLICATION_ID: i32 = 0x5348_4f41;
 /// How long a connection waits for one of another process that is writing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A reader holds so much less in memory than the connection that writes.
+const READERS_PART: u32 = 4;
+
 /// How a state file is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
     /// Read every page for damage first: about 0.6 s a gigabyte from the page cache.
     pub check: bool,
+    /// How much of the file is held in memory by the connection that writes, in KiB; by each reader, a quarter of it.
+    pub cache_kib: u32,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { check: true }
+        Self {
+            check: true,
+            cache_kib: 8192,
+        }
     }
 }
 
@@ -54,6 +62,7 @@ pub struct Database {
 struct Inner {
     path: PathBuf,
     is_read_only: bool,
+    cache_kib: u32,
     connection: Mutex<Connection>,
     shared: Shared,
 }
@@ -104,7 +113,7 @@ impl Database {
         if !is_new {
             identify(&connection, path)?;
         }
-        configure(&connection, is_new).map_err(|error| damaged_or(path, "set up", error))?;
+        configure(&connection, is_new, options.cache_kib).map_err(|error| damaged_or(path, "set up", error))?;
         if options.check && !is_new {
             quick_check(&connection, path)?;
         }
@@ -113,6 +122,7 @@ impl Database {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
                 is_read_only: false,
+                cache_kib: options.cache_kib,
                 connection: Mutex::new(connection),
                 shared: Shared::new(path),
             }),
@@ -145,12 +155,13 @@ impl Database {
                 });
             }
         }
-        let connection = open_reader(path, Access::Look)?;
+        let connection = open_reader(path, Access::Look, OpenOptions::default().cache_kib / READERS_PART)?;
         identify(&connection, path)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
                 is_read_only: true,
+                cache_kib: OpenOptions::default().cache_kib,
                 connection: Mutex::new(connection),
                 shared: Shared::new(path),
             }),
@@ -205,22 +216,26 @@ impl Database {
         done
     }
 
+    fn reader(&self, access: Access) -> Result<Connection, OpenError> {
+        open_reader(&self.inner.path, access, self.inner.cache_kib / READERS_PART)
+    }
+
     /// A connection of its own that only reads, and sees what was committed.
     ///
     /// # Errors
     /// When SQLite cannot open the file again.
     pub fn read_connection(&self) -> Result<Connection, OpenError> {
-        open_reader(&self.inner.path, Access::Look)
+        self.reader(Access::Look)
     }
 
     /// The same, with temporary tables of its own that can be written.
     pub(crate) fn scratch_connection(&self) -> Result<Connection, OpenError> {
-        open_reader(&self.inner.path, Access::Scratch)
+        self.reader(Access::Scratch)
     }
 
     /// The same for copying the file, which a connection that may only query is not allowed to.
     pub(crate) fn copy_connection(&self) -> Result<Connection, OpenError> {
-        open_reader(&self.inner.path, Access::Scratch)
+        self.reader(Access::Scratch)
     }
 
     /// Whether the file has tables of an older version of any of `components`.
@@ -275,7 +290,7 @@ pub(crate) fn identify(connection: &Connection, path: &Path) -> Result<(), OpenE
     }
 }
 
-fn configure(connection: &Connection, is_new: bool) -> rusqlite::Result<()> {
+fn configure(connection: &Connection, is_new: bool, cache_kib: u32) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     if is_new {
         // Both hold only if set before the first page is written.
@@ -285,10 +300,11 @@ fn configure(connection: &Connection, is_new: bool) -> rusqlite::Result<()> {
     // million files were stored in the same time (0.64 to 0.71 s on an idle machine, either way).
     // A memory map would count as resident memory of the agent: 130 to 520 MB in trials with a million files.
     connection.execute_batch(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA mmap_size=0;
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;
          PRAGMA temp_store=FILE; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=256;
          PRAGMA journal_size_limit=16777216;",
     )?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.set_prepared_statement_cache_capacity(64);
     // Setting it, even to what it is, writes a page and waits for whoever is writing.
     let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;

@@ -164,7 +164,12 @@ impl Verdicts {
     /// # Errors
     /// When the file cannot be made or is no state file.
     pub fn open_file(path: &Path, options: VerdictOptions) -> Result<Self, OpenError> {
-        let open = || Self::open(&Database::open(path, OpenOptions::default())?, options);
+        // Each row is read once a scan: holding more of them would only take room.
+        let files = OpenOptions {
+            cache_kib: 2048,
+            ..OpenOptions::default()
+        };
+        let open = || Self::open(&Database::open(path, files)?, options);
         match open() {
             Err(error) if error.is_damage() || matches!(error, OpenError::TooNew { .. }) => {
                 tracing::warn!(path = %path.display(), %error, "the remembered verdicts cannot be used and begin anew");

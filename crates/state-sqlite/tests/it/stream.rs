@@ -182,7 +182,14 @@ fn a_damaged_numbering_is_never_counted_on() {
         database.with_writer(|c| c.execute_batch(&sql)).unwrap();
         outbox.enqueue(&[run(1, b"two")], now()).unwrap_err();
         // The check would find the last of them by itself.
-        let reopened = Database::open(&path, OpenOptions { check: false }).unwrap();
+        let reopened = Database::open(
+            &path,
+            OpenOptions {
+                check: false,
+                ..OpenOptions::default()
+            },
+        )
+        .unwrap();
         let reopened = Outbox::open(&reopened);
         if column == "id = 0" {
             assert_ne!(

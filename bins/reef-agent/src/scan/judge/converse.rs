@@ -155,19 +155,16 @@ impl<S: Sink> Judge<S> {
             if leave != Leave::Now || !(session.has_room() || self.is_stopped()) {
                 return leave;
             }
-            let job = match self.queue.pop_front() {
-                Some(job) => job,
-                None => match jobs.try_recv() {
+            let Some(job) = self.queue.pop_front() else {
+                match jobs.try_recv() {
                     Ok(batch) => {
                         self.hear(batch);
                         continue;
                     }
-                    Err(TryRecvError::Disconnected) => {
-                        *are_over = true;
-                        return leave;
-                    }
-                    Err(TryRecvError::Empty) => return leave,
-                },
+                    Err(TryRecvError::Disconnected) => *are_over = true,
+                    Err(TryRecvError::Empty) => {}
+                }
+                return leave;
             };
             if self.is_stopped() {
                 self.cut(&job);
