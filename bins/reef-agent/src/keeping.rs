@@ -1,7 +1,7 @@
 //! What follows the configuration for those that go by a part of it, and what looks after clamd's signatures.
 use crate::{
     context::Context,
-    keeper::{ClamdState, Keeper, KeeperHandle, KeeperSettings, Looked},
+    keeper::{CanaryOutcome, ClamdState, Keeper, KeeperHandle, KeeperSettings, Looked},
     parts::Parts,
     scan::{Engine, EngineSettings},
     settings::{Live, WebhookSettings},
@@ -121,6 +121,36 @@ impl Followers {
             .metrics
             .rules_are(live.rules.iter().map(|rule| rule.name.as_str()));
         Ok(())
+    }
+}
+
+/// Has the engine hear of every test file that the keeper sends, and the keeper of one that a scan has sent in vain, until
+/// `stop`.
+pub(crate) async fn sight(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut clamd = parts.keeper.state();
+    let mut sight = parts.engine.sight();
+    let mut heard = None;
+    loop {
+        let canary = clamd.borrow_and_update().canary.clone();
+        if let Some(canary) = canary.filter(|canary| heard != Some(canary.at)) {
+            heard = Some(canary.at);
+            match canary.outcome {
+                CanaryOutcome::Found => parts.engine.clamd_detects(),
+                CanaryOutcome::Missed { .. } => parts.engine.clamd_is_blind().await,
+                CanaryOutcome::NoVerdict { .. } => {}
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            changed = clamd.changed() => changed?,
+            changed = sight.changed() => {
+                changed?;
+                let is_news = sight.borrow_and_update().is_blind && !clamd.borrow().is_blind();
+                if is_news {
+                    parts.keeper.missed_elsewhere();
+                }
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     orders::Asked,
     parts::Parts,
     quarantine,
-    scan::{How, Progress, Report, ScanError, Wanted, event_id},
+    scan::{BLIND, How, Progress, Report, ScanError, Wanted, event_id},
     settings::{Live, RuleSettings},
     state::scans,
 };
@@ -60,6 +60,8 @@ struct Agenda {
     rules: BTreeMap<String, Timing>,
     /// Rules that go first as soon as clamd is there: their scan was cut off when the agent ended, or found no clamd.
     first: Vec<(String, ScanCause)>,
+    /// When each rule's last scan ended, of those during which clamd did not detect: they are due when it does.
+    blind: BTreeMap<String, DateTime<Utc>>,
     is_begun: bool,
 }
 
@@ -75,11 +77,12 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result
             () = stop.cancelled() => return Ok(()),
             () = parts.wake.notified() => {}
             Ok(()) = changes.changed() => {}
-            Ok(_) = clamd.wait_for(ClamdState::is_up), if !agenda.first.is_empty() => {}
+            Ok(_) = clamd.wait_for(|clamd| agenda.is_woken(clamd)) => {}
             () = time::sleep(rest.clamp(SHORTEST_REST, LOOK)) => {}
         }
         let live = parts.context.live();
         agenda.follow(&parts, &live).await?;
+        agenda.look_again(&parts.keeper.state().borrow());
         let now = Utc::now();
         let next = match parts.orders.take() {
             Some(asked) => Some(Next::of_asked(asked)),
@@ -212,6 +215,13 @@ async fn make(parts: &Parts, agenda: &mut Agenda, next: Next, stop: &Cancellatio
             }
         }
     }
+    if let (Some(rule), Ok(report)) = (&timing, &scanned) {
+        if report.blind.is_some() {
+            agenda.blind.insert(rule.clone(), ended);
+        } else {
+            agenda.blind.remove(rule);
+        }
+    }
     let made = match scanned {
         Ok(report) => Made::Report(Box::new(report), was_stopped),
         Err(error) => Made::Failed(chain(&error)),
@@ -299,12 +309,13 @@ impl Agenda {
         let is_there = |name: &str| live.rules.iter().any(|rule| rule.name == name);
         self.rules.retain(|name, _| is_there(name));
         self.first.retain(|(name, _)| is_there(name));
+        self.blind.retain(|name, _| is_there(name));
         for rule in &live.rules {
             if self.rules.contains_key(&rule.name) {
                 continue;
             }
             let (database, name, is_begun) = (parts.state.database.clone(), rule.name.clone(), self.is_begun);
-            let (last, is_cut_off) = blocking(move || {
+            let (last, is_cut_off, blind) = blocking(move || {
                 let now = Utc::now();
                 let since = scans::known_since(&database, &name, now).unwrap_or_else(|error| {
                     tracing::error!(error = format!("{error:#}"), "its first time counts from now");
@@ -312,17 +323,43 @@ impl Agenda {
                 });
                 let newest = scans::newest(&database, &name)?;
                 let is_cut_off = !is_begun && newest.as_ref().is_some_and(|scan| scan.ended.is_none());
-                Ok((newest.map_or(since, |scan| scan.started_at), is_cut_off))
+                let last = newest.as_ref().map_or(since, |scan| scan.started_at);
+                let ended = newest.and_then(|scan| scan.ended);
+                let blind = ended.filter(|scan| scan.error.as_deref() == Some(BLIND));
+                Ok((last, is_cut_off, blind.map(|scan| scan.ended_at)))
             })
             .await?;
             if is_cut_off {
                 self.first.push((rule.name.clone(), ScanCause::Resume));
+            }
+            if let Some(ended) = blind {
+                self.blind.insert(rule.name.clone(), ended);
             }
             let timing = rule.timing(&parts.context.agent_name(), last);
             self.rules.insert(rule.name.clone(), timing);
         }
         self.is_begun = true;
         Ok(())
+    }
+
+    /// Whether a rule can be scanned that waits for clamd: to be there, or to detect after a scan in which it did not.
+    fn is_woken(&self, clamd: &ClamdState) -> bool {
+        let sees_again = |ended: &DateTime<Utc>| clamd.detects_since(*ended);
+        (clamd.is_up() && !self.first.is_empty()) || self.blind.values().any(sees_again)
+    }
+
+    /// What was scanned while clamd did not detect goes first, once it does.
+    fn look_again(&mut self, clamd: &ClamdState) {
+        let again = self.blind.extract_if(.., |_, ended| clamd.detects_since(*ended));
+        for (rule, _) in again {
+            if !self.first.iter().any(|(name, _)| *name == rule) {
+                tracing::info!(
+                    rule,
+                    "clamd detects again: what it did not detect then is scanned again"
+                );
+                self.first.push((rule, ScanCause::CatchUp));
+            }
+        }
     }
 
     /// The rule that is due, the one of the highest priority first.

@@ -43,6 +43,7 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
                 keeper.run(stop).await;
                 Ok(())
             })
+            .task("sight", parts.clone(), keeping::sight)
             .task("signatures", parts.clone(), keeping::signatures)
             .task("detections", heard, |(desk, health), stop| async move {
                 desk.run(health, stop).await

@@ -2,6 +2,8 @@
 use crate::{
     cli::{DetectionsArgs, HistoryArgs, Output},
     context::Context,
+    keeper,
+    scan::BLIND,
     settings::RuleSettings,
     state::{
         detections::{self, Event},
@@ -9,13 +11,20 @@ use crate::{
     },
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use clamd_proto::{ClamError, Daemon, Version};
+use clamd_proto::{ClamError, Daemon, Endpoint, Version};
 use core_model::{ByteSize, QueueStats, chain};
 use daemon_kit::{Exit, RuntimeSettings, Table, printable, to_stdout};
 use fleet_wire::{Detection, MalwareRecord, ScanStatus};
 use serde::Serialize;
 use state_sqlite::{Database, Outbox, RunLock};
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// How long clamd may take over the test file: it waits behind whatever is scanned.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Status {
@@ -35,6 +44,9 @@ struct Clamd {
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     database_date: Option<String>,
+    /// Whether it finds the test file; none where that was not tried, or took too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detects: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -80,12 +92,15 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
         dropped,
         damaged,
     };
-    let daemon = Daemon::new(live.clamd.endpoint.parse()?);
+    let endpoint: Endpoint = live.clamd.endpoint.parse()?;
+    let daemon = Daemon::new(endpoint.clone());
     daemon_kit::run(RuntimeSettings::of_command(), async {
         let status = Status {
             state_file: database.path().display().to_string(),
             is_running: RunLock::is_held(database.path()),
-            clamd: Clamd::of(daemon.version().await),
+            clamd: Clamd::of(daemon.version().await)
+                .tried(&endpoint, live.canary.enabled)
+                .await,
             rules,
             detections_in_30_days: found(&database, now - chrono::TimeDelta::days(30), u32::MAX)?.len(),
             outbox,
@@ -94,8 +109,19 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
             Output::Table => to_stdout(text(&status))?,
             Output::Json | Output::Jsonl => to_stdout(serde_json::to_string(&status)? + "\n")?,
         }
-        Ok(Exit::Done)
+        Ok(status.exit())
     })
+}
+
+impl Status {
+    /// Nothing is protected where the agent does not run, or clamd is away or does not detect.
+    const fn exit(&self) -> Exit {
+        if self.is_running && self.clamd.is_usable() {
+            Exit::Done
+        } else {
+            Exit::Environment
+        }
+    }
 }
 
 fn rule_status(
@@ -122,15 +148,41 @@ impl Clamd {
                 is_up: true,
                 database_date: version.database.as_ref().map(|database| database.made.to_string()),
                 version: Some(version.to_string()),
+                detects: None,
                 error: None,
             },
             Err(error) => Self {
                 is_up: false,
                 version: None,
                 database_date: None,
+                detects: None,
                 error: Some(chain(&error)),
             },
         }
+    }
+
+    /// The same after it was sent a test file, where that is wanted.
+    async fn tried(mut self, endpoint: &Endpoint, is_wanted: bool) -> Self {
+        if !is_wanted || !self.is_up {
+            return self;
+        }
+        match timeout(PATIENCE, keeper::is_found(endpoint)).await {
+            Ok(Ok(is_found)) => {
+                self.detects = Some(is_found);
+                self.error = (!is_found).then(|| BLIND.to_owned());
+            }
+            Ok(Err(error)) => self.error = Some(format!("no verdict on the test file: {}", chain(&error))),
+            Err(_) => {
+                let secs = PATIENCE.as_secs();
+                self.error = Some(format!("no verdict on the test file within {secs} s: it is busy"));
+            }
+        }
+        self
+    }
+
+    /// Whether it answers, and was not found not to detect.
+    const fn is_usable(&self) -> bool {
+        self.is_up && !matches!(self.detects, Some(false))
     }
 }
 
@@ -149,7 +201,14 @@ fn write_text(out: &mut String, status: &Status) -> fmt::Result {
     };
     writeln!(out, "agent       {running}")?;
     match (&status.clamd.version, &status.clamd.error) {
-        (Some(version), _) => writeln!(out, "clamd       {version}")?,
+        (Some(version), _) if !status.clamd.is_usable() => {
+            writeln!(
+                out,
+                "clamd       {version}; answers and does NOT DETECT: {BLIND}; see `reef-agent doctor`"
+            )?;
+        }
+        (Some(version), Some(error)) => writeln!(out, "clamd       {version}; {error}")?,
+        (Some(version), None) => writeln!(out, "clamd       {version}")?,
         (None, error) => writeln!(out, "clamd       away: {}", error.as_deref().unwrap_or_default())?,
     }
     writeln!(out, "detections  {} in the last 30 days", status.detections_in_30_days)?;
@@ -232,11 +291,12 @@ pub(crate) fn history(context: &Context, args: &HistoryArgs) -> anyhow::Result<E
     let is_bad = |scan: &Written| {
         scan.ended
             .as_ref()
-            .is_some_and(|scan| scan.status == ScanStatus::Failed)
+            .is_some_and(|scan| scan.status == ScanStatus::Failed || scan.error.as_deref() == Some(BLIND))
     };
     if let (Output::Table, Some(failed)) = (context.output, scans.first().filter(|scan| is_bad(scan))) {
         let why = failed.ended.as_ref().and_then(|scan| scan.error.clone());
-        to_stdout(format_args!("the last one failed: {}\n", why.unwrap_or_default()))?;
+        let status = status_of(failed);
+        to_stdout(format_args!("the last one is {status}: {}\n", why.unwrap_or_default()))?;
     }
     Ok(Exit::Done)
 }

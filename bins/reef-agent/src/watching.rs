@@ -179,9 +179,20 @@ async fn tell(
     noticed: &Noticed,
 ) -> anyhow::Result<()> {
     let mut is_full = false;
+    let mut sight = parts.engine.sight();
+    let mut regained = sight.borrow_and_update().regained;
     loop {
         let watched = tokio::select! {
             watched = watch.next() => watched,
+            Ok(()) = sight.changed() => {
+                let now = sight.borrow_and_update().regained;
+                if std::mem::replace(&mut regained, now) != now {
+                    tracing::info!("clamd detects again: what is watched is scanned, for what was written meanwhile");
+                    let roots = wish.roots.iter().enumerate();
+                    roots.for_each(|(n, root)| scan(parts, wish, n, root.path.clone()));
+                }
+                continue;
+            }
             () = time::sleep(LOOK), if is_full => {
                 is_full = false;
                 scan_overflow(parts, wish, queue);

@@ -141,6 +141,80 @@ fn clamd_that_is_gone_is_said_and_what_was_due_is_scanned_when_it_is_back() {
 }
 
 #[test]
+fn what_was_judged_while_clamd_did_not_detect_is_scanned_again_as_soon_as_it_does() {
+    let rig = Rig::new();
+    let watched = rig.tree().join("in");
+    fs::create_dir(&watched).unwrap();
+    // It never becomes due.
+    rig.configure(&format!(
+        "schedule = {{ when = \"0 0 29 2 *\" }}\n[watch]\npaths = [\"{}\"]\n",
+        watched.display()
+    ));
+    for signatures in ["whole.hdb", "Shoal.Test.Eicar.ndb"] {
+        fs::remove_file(rig.clamd.database().join(signatures)).unwrap();
+    }
+    rig.clamd.reload_with("Shoal.Test.Other", b"ANOTHER-BAD-THING").unwrap();
+    rig.infect("bad.com");
+    rig.configured(&["run", "--once"]).run().unwrap().assert_code(5);
+    let history = rig.json(&["history"]);
+    let ended = &history[0]["ended"];
+    assert_eq!(
+        (&ended["status"], &ended["account"]["clean"]),
+        (&json!("partial"), &Value::Null),
+        "{history}"
+    );
+    assert!(
+        ended["error"]
+            .as_str()
+            .unwrap()
+            .contains("did not detect the test file"),
+        "{history}"
+    );
+    let daemon = rig.daemon();
+    let address = health_address(&daemon).unwrap();
+    wait_health(address, "blind", |health| {
+        (health["clamd"]["canary"]["result"] == "missed").then_some(())
+    })
+    .unwrap();
+    rig.infect("in/written.com");
+    let judged = r#"clamav_watch_latency_seconds_count{rule="tree""#;
+    eventually("it was judged", || {
+        Ok(metric(&daemon, judged).filter(|files| *files >= 1.0))
+    })
+    .unwrap();
+    assert!(detections(&rig).is_empty());
+    let status = rig
+        .configured(&["status", "--output", "json"])
+        .run()
+        .unwrap()
+        .assert_code(4);
+    let status: Value = status.json().unwrap();
+    assert_eq!(
+        (&status["is_running"], &status["clamd"]["detects"]),
+        (&json!(true), &json!(false))
+    );
+    let status = rig.configured(&["status"]).run().unwrap().assert_code(4);
+    assert!(status.stdout().contains("does NOT DETECT"), "{status}");
+    rig.clamd.reload_with("Shoal.Test.Eicar", &testkit::eicar()).unwrap();
+    until_found(&rig, 2);
+    // By the rule, and what is watched by itself: once when it was begun with, and once for what was written meanwhile.
+    eventually("both are scanned again", || {
+        let scans = rig.json(&["history"]);
+        let of = |cause: &str| {
+            let scans = scans.as_array().unwrap().iter();
+            scans
+                .filter(|scan| scan["cause"] == cause && scan["ended"].is_object())
+                .count()
+        };
+        Ok((of("catch_up") == 1 && of("watch") == 2).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(rig.json(&["status"])["clamd"]["detects"], true);
+    end(daemon, Signal::TERM).unwrap();
+    rig.configured(&["status"]).run().unwrap().assert_code(4);
+}
+
+#[test]
 fn a_changed_configuration_takes_effect_without_a_restart() {
     let rig = Rig::new();
     rig.infect("bad.com");
@@ -240,7 +314,7 @@ fn what_is_found_by_hand_is_told_by_the_agent_that_runs() {
         "{history}"
     );
     end(daemon, Signal::TERM).unwrap();
-    let status = rig.configured(&["status"]).run().unwrap().success().unwrap();
+    let status = rig.configured(&["status"]).run().unwrap().assert_code(4);
     assert!(status.stdout().contains("NOT running"), "{status}");
 }
 

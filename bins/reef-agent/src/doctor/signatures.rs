@@ -43,11 +43,27 @@ pub(super) fn examine(report: &mut Report, config: &ReefConfig, state: Option<&C
         None => Finding::skipped(CHECK, "clamd does not tell by which it judges"),
     });
     let version = state.and_then(|state| state.version.as_ref());
+    if let Some(version) = version {
+        report.add(official(version));
+    }
     report.add(match &config.clamd.database_directory {
         Some(directory) => database(directory, version),
         None => unwatched(Path::new(USUAL_DIRECTORY)),
     });
     report.add(updates(config, &others));
+}
+
+/// Whether clamd judges by ClamAV's own signatures at all: without them it finds what its administrators know, and no more.
+fn official(version: &Version) -> Finding {
+    const CHECK: &str = "official signatures";
+    match version.database {
+        Some(database) => Finding::ok(CHECK, format!("clamd judges by ClamAV's database {}", database.number)),
+        None => Finding::warning(
+            CHECK,
+            "clamd has no official database (`daily`): it finds only what its other signatures are for",
+            "have `freshclam` bring it into DatabaseDirectory of clamd.conf, beside signatures of your own",
+        ),
+    }
 }
 
 fn age(state: &ClamdState, max_age: Duration, others: &[String], now: DateTime<Utc>) -> Finding {
@@ -245,6 +261,17 @@ mod tests {
         assert!(old.remedy.unwrap().contains("why /etc/cron.d/clamav-freshclam"));
         let unknown = age(&state(None, now), week, &[], now);
         assert_eq!(unknown.verdict, Verdict::Warning);
+    }
+
+    #[test]
+    fn signatures_of_one_s_own_without_the_official_ones_are_warned_of() {
+        let of = |version: &[u8]| official(&Version::parse(version).unwrap());
+        let own = of(b"ClamAV 1.4.6");
+        assert_eq!(
+            (own.verdict, own.found.contains("no official database")),
+            (Verdict::Warning, true)
+        );
+        assert_eq!(of(b"ClamAV 1.4.6/27815/Wed Nov 18 08:20:00 2026").verdict, Verdict::Ok);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The canary: a harmless file that every scanner of malware finds. Where clamd calls it clean, all that it calls clean is
 //! worth nothing.
-use super::KeeperSettings;
+use super::{KeeperSettings, TIMEOUTS};
 use chrono::{DateTime, Utc};
-use clamd_proto::{ClamError, Content, Daemon, Request, SessionOptions, Verdict};
+use clamd_proto::{ClamError, Content, Daemon, Endpoint, Request, SessionOptions, Verdict};
 use core_model::chain;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::{
@@ -81,6 +81,20 @@ pub(super) async fn send(settings: &KeeperSettings) -> CanaryOutcome {
         Ok(false) => CanaryOutcome::Missed { by: "a stream" },
         Err(error) => CanaryOutcome::NoVerdict { why: chain(&error) },
     }
+}
+
+/// Sends one the way files are sent: by a passed descriptor where that can be, else as a stream. Whether it was found.
+///
+/// # Errors
+/// When clamd gives no verdict.
+pub(crate) async fn is_found(endpoint: &Endpoint) -> Result<bool, ClamError> {
+    let daemon = Daemon::new(endpoint.clone()).timeouts(TIMEOUTS);
+    let request = if endpoint.passes_descriptors() {
+        Request::File(in_memory(0).map_err(|error| ClamError::Input(Arc::new(error)))?)
+    } else {
+        Request::Stream(Content::Bytes(eicar().into()))
+    };
+    ask(&daemon, request).await
 }
 
 /// Whether clamd finds malware in it.

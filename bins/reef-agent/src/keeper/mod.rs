@@ -11,7 +11,7 @@ mod state;
 mod tests;
 mod watching;
 
-pub(crate) use canary::{Canary, CanaryOutcome};
+pub(crate) use canary::{Canary, CanaryOutcome, is_found};
 pub(crate) use database::DatabaseFiles;
 pub(crate) use health::{clamd_block, signatures_block};
 pub(crate) use limits::{Looked, MOST_PROVED, look, say, socket};
@@ -174,6 +174,11 @@ impl KeeperHandle {
     /// A connection to clamd failed elsewhere: it is looked at once, and whether it is still the same.
     pub(crate) fn connection_failed(&self) {
         self.shared.look.notify_one();
+    }
+
+    /// A test file that somebody else sent was not found: one is sent at once, and then often until it is.
+    pub(crate) fn missed_elsewhere(&self) {
+        self.shared.ask_canary();
     }
 
     /// Has clamd tried now, as after its signatures were loaded anew; what came of it. `None` where canaries are switched

@@ -79,10 +79,21 @@ impl ClamdState {
         matches!(self.presence, Presence::Up { .. })
     }
 
+    /// Whether it answers and does not detect, as far as is known.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.canary.as_ref().is_some_and(Canary::is_blind)
+    }
+
+    /// Whether it answers, and was found to detect after `at`.
+    pub(crate) fn detects_since(&self, at: DateTime<Utc>) -> bool {
+        let is_later = |canary: &Canary| canary.is_found() && canary.at > at;
+        self.is_up() && self.canary.as_ref().is_some_and(is_later)
+    }
+
     /// Whether it answers and detects.
     #[cfg(test)]
     pub(crate) fn is_guarding(&self) -> bool {
-        self.is_up() && !self.canary.as_ref().is_some_and(Canary::is_blind)
+        self.is_up() && !self.is_blind()
     }
 
     /// How old its signatures are; `None` where nobody can say.

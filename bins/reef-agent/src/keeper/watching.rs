@@ -19,6 +19,8 @@ use tracing::{debug, error, info};
 const EACH: Duration = Duration::from_secs(60);
 /// Between two STATS while something is.
 const BUSY_EACH: Duration = Duration::from_secs(10);
+/// After a canary that was not found: what waits for clamd to detect goes on soon, and clamd notes nothing of such a one.
+const BLIND_AGAIN: Duration = Duration::from_secs(10);
 /// After a canary without a verdict.
 const CANARY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -197,8 +199,9 @@ pub(super) async fn canaries(shared: &Shared, mut live: watch::Receiver<KeeperSe
             let at = Utc::now();
             let outcome = canary::send(&settings).await;
             wait = Some(match outcome {
+                CanaryOutcome::Missed { .. } => BLIND_AGAIN,
                 CanaryOutcome::NoVerdict { .. } => CANARY_AGAIN,
-                CanaryOutcome::Found | CanaryOutcome::Missed { .. } => settings.canary.every.get(),
+                CanaryOutcome::Found => settings.canary.every.get(),
             });
             let is_found = outcome == CanaryOutcome::Found;
             note_canary(shared, at, outcome);
@@ -233,6 +236,8 @@ fn note_canary(shared: &Shared, at: DateTime<Utc>, outcome: CanaryOutcome) {
                     info!("clamd detects again: it found the test file");
                 }
             }
+            // It is tried often, and said once.
+            CanaryOutcome::Missed { .. } if before.as_ref().is_some_and(Canary::is_blind) => {}
             CanaryOutcome::Missed { by } => error!(
                 by,
                 "clamd answers and does not detect: it called the test file of the antivirus industry (EICAR) clean; \

@@ -15,6 +15,7 @@ use super::{
     progress::Progress,
     proof::Proofs,
     report::{Report, Span},
+    sight::{BLIND, Sights},
     walk::{self, Walk},
     wanted::{How, Wanted},
 };
@@ -44,6 +45,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct EngineSettings {
     /// ClamAV's daemon.
     pub(crate) clamd: ClamdSettings,
+    /// Whether clamd is tried with a test file before what it calls clean is remembered.
+    pub(crate) canary: bool,
     /// Whether it is found out up to which length clamd looks at files.
     pub(crate) prove_limits: bool,
     /// When what is known of a file counts no longer.
@@ -68,6 +71,7 @@ impl EngineSettings {
         let rules = live.rules.iter();
         Self {
             clamd: live.clamd.clone(),
+            canary: live.canary.enabled,
             prove_limits: live.canary.enabled && live.canary.limits,
             recheck: live.verdicts.clone(),
             quarantine: live.quarantine.clone(),
@@ -96,6 +100,7 @@ struct Inner {
     quarantine: Mutex<Option<Arc<Quarantine>>>,
     overdue: Overdue,
     proofs: Arc<Proofs>,
+    sights: Arc<Sights>,
 }
 
 impl Engine {
@@ -107,6 +112,7 @@ impl Engine {
             quarantine: Mutex::default(),
             overdue: Overdue::default(),
             proofs: Arc::default(),
+            sights: Arc::default(),
         }))
     }
 
@@ -128,6 +134,10 @@ impl Engine {
 
     pub(super) fn proofs(&self) -> Arc<Proofs> {
         Arc::clone(&self.0.proofs)
+    }
+
+    pub(super) fn sights(&self) -> Arc<Sights> {
+        Arc::clone(&self.0.sights)
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Arc<EngineSettings>> {
@@ -245,19 +255,28 @@ impl Engine {
             move || -> Result<_, ScanError> {
                 let plan = Plan::new(&engine.settings().clamd, &wanted, &how)?;
                 let taking = engine.quarantine_for(wanted.action);
-                let verdicts = if how.no_memory { None } else { engine.verdicts() };
-                Ok((plan, taking, verdicts))
+                // Nothing is remembered where that is not wanted; malware is forgotten all the same.
+                let has_file = engine.settings().verdict_file.exists();
+                let known = if how.no_memory && !has_file {
+                    None
+                } else {
+                    engine.verdicts()
+                };
+                Ok((plan, taking, known))
             }
         };
-        let (plan, taking, verdicts) = spawn_blocking(prepare).await??;
+        let (plan, taking, known) = spawn_blocking(prepare).await??;
+        let verdicts = known.clone().filter(|_| !how.no_memory);
         let halt = Halt::default();
         let in_hand = InHand::default();
         let links: Arc<Links> = Arc::default();
         let bench = Bench {
             settings: self.subscribe(),
             verdicts: verdicts.clone(),
+            known,
             links: Arc::clone(&links),
             proofs: self.proofs(),
+            sights: self.sights(),
             progress: Arc::clone(&progress),
             in_hand: InHand::clone(&in_hand),
             throttle: {
@@ -305,10 +324,11 @@ impl Engine {
         let mut report = collect::report(span, met, ended.sink);
         report.clamd = ended.version.as_ref().map(Into::into);
         report.gave_up = ended.gave_up.filter(|_| !stop.is_cancelled());
+        report.blind = ended.was_blind.then_some(BLIND);
         report.stopped |= ended.cut_off > 0;
         report.quarantine_error = taking.error;
         // One that knows nothing changes nothing of what is known.
-        if !how.no_memory && !report.stopped && report.gave_up.is_none() {
+        if !how.no_memory && !report.stopped && report.gave_up.is_none() && report.blind.is_none() {
             let left = ageing.as_ref().and_then(|ageing| ageing.left_over());
             self.overdue().scanned(&wanted, left);
         }

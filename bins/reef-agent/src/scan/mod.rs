@@ -20,6 +20,7 @@ mod progress;
 mod proof;
 mod queue;
 mod report;
+mod sight;
 mod single;
 #[cfg(test)]
 mod tests;
@@ -37,4 +38,5 @@ pub(crate) use error::ScanError;
 pub(crate) use progress::{Progress, Snapshot};
 pub(crate) use queue::{WatchQueue, Watched, WatchedFiles, watch_queue};
 pub(crate) use report::Report;
+pub(crate) use sight::BLIND;
 pub(crate) use wanted::{How, Wanted};

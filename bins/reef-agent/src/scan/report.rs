@@ -140,6 +140,9 @@ pub(crate) struct Report {
     /// Why clamd was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gave_up: Option<String>,
+    /// clamd was found not to detect while it lasted: what it called clean counts for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) blind: Option<&'static str>,
     pub(crate) duration_secs: f64,
     #[serde(skip)]
     pub(crate) ends: Account,
@@ -186,6 +189,7 @@ impl Report {
             quarantine_error: None,
             stopped: walked.stopped,
             gave_up: None,
+            blind: None,
             duration_secs: span.began.elapsed().as_secs_f64(),
             ends,
         }
@@ -208,7 +212,11 @@ impl Report {
     /// Whether something was not done that was asked for, but for the end of a scan that was stopped.
     pub(super) fn is_partial(&self) -> bool {
         let left = self.ends.get(End::Failed).files + self.ends.get(End::Unreadable).files + self.named_unjudged;
-        left > 0 || self.gave_up.is_some() || self.quarantine_error.is_some() || !self.missing.is_empty()
+        left > 0
+            || self.gave_up.is_some()
+            || self.blind.is_some()
+            || self.quarantine_error.is_some()
+            || !self.missing.is_empty()
     }
 
     /// For people.
@@ -262,6 +270,9 @@ impl Report {
         }
         if let Some(reason) = &self.quarantine_error {
             let _ = writeln!(text, "quarantine: {}", printable(reason.as_bytes()));
+        }
+        if let Some(reason) = self.blind {
+            let _ = writeln!(text, "{reason}; nothing of it is remembered");
         }
         if let Some(reason) = &self.gave_up {
             let _ = writeln!(text, "clamd was given up: {reason}");

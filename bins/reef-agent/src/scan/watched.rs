@@ -58,8 +58,10 @@ impl Engine {
         let bench = Bench {
             settings: self.subscribe(),
             verdicts: verdicts.clone(),
+            known: verdicts.clone(),
             links: Arc::default(),
             proofs: self.proofs(),
+            sights: self.sights(),
             progress: Arc::clone(&progress),
             in_hand: InHand::default(),
             // What is written now is judged now.

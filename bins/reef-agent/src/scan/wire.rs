@@ -25,10 +25,10 @@ impl Report {
     /// The record of this scan.
     pub(crate) fn to_wire(&self, cause: ScanCause) -> MalwareScan {
         let account = self.account.iter().filter(|(_, count)| count.files > 0);
-        let error = self
-            .gave_up
-            .clone()
-            .map(|reason| format!("clamd was given up: {reason}"));
+        let error = self.blind.map(ToOwned::to_owned).or_else(|| {
+            let gave_up = self.gave_up.as_ref();
+            gave_up.map(|reason| format!("clamd was given up: {reason}"))
+        });
         MalwareScan {
             id: self.id,
             rule: self.rule.clone(),

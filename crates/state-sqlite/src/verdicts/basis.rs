@@ -80,6 +80,13 @@ pub(super) fn intern(connection: &Connection, basis: &Basis, now: DateTime<Utc>)
     Ok(BasisId(id))
 }
 
+/// Forgets `basis`; whether it was known. Verdicts that bear its number are nobody's then: no number is given out twice.
+pub(super) fn remove(connection: &Connection, basis: &Basis) -> rusqlite::Result<bool> {
+    let texts = (&basis.engine, &basis.signatures, &basis.limits);
+    let sql = "DELETE FROM verdict_basis WHERE engine = ?1 AND signatures = ?2 AND limits = ?3";
+    Ok(connection.execute(sql, texts)? > 0)
+}
+
 /// All that are remembered and not damaged, by number.
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<BasisFacts>> {
     let mut statement = connection.prepare_cached(

@@ -201,6 +201,20 @@ impl Verdicts {
         Ok(id)
     }
 
+    /// What judged by `basis` is found not to have detected anything: whatever was found by it counts as never judged, from
+    /// now on and for every process, and none is in use until somebody says so. Should the basis come back, it has another
+    /// number. Whether anything may have been remembered by it.
+    ///
+    /// # Errors
+    /// When SQLite fails; what was found by it still counts then.
+    pub fn distrust(&self, basis: &Basis) -> Result<bool, StateError> {
+        let gone = self.transact("forget what files were judged by", |transaction| {
+            basis::remove(transaction, basis)
+        })?;
+        self.shared.basis.store(0, Ordering::Relaxed);
+        Ok(gone)
+    }
+
     /// The basis in use.
     pub fn basis(&self) -> Option<BasisId> {
         let id = self.shared.basis.load(Ordering::Relaxed);

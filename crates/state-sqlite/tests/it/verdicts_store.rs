@@ -9,6 +9,38 @@ use state_sqlite::{DirKey, OpenError, Recalled, StateError, VerdictOptions, Verd
 use std::{fs, thread};
 
 #[test]
+fn a_basis_that_is_distrusted_takes_its_verdicts_along_for_everybody_and_for_good() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("v.db");
+    let store = verdicts(&path);
+    let trusted = store.use_basis(&basis(1), now()).unwrap();
+    put(&store, DIR, &[file(1, 1)]);
+    let blind = store.use_basis(&basis(2), now()).unwrap();
+    put(&store, DIR, &[file(2, 2)]);
+    // Another process goes on by the number that it knows.
+    let other = verdicts(&path);
+    assert_eq!(other.use_basis(&basis(2), now()).unwrap(), blind);
+    assert!(store.distrust(&basis(2)).unwrap());
+    assert_eq!(store.basis(), None);
+    put(&other, DIR, &[file(3, 3)]);
+    // What was found by it is nobody's, and so what is found by that number from now on.
+    let known: Vec<_> = store.bases().unwrap().iter().map(|facts| facts.id).collect();
+    assert_eq!(known, [trusted]);
+    let again = store.use_basis(&basis(2), now()).unwrap();
+    assert_ne!(again, blind);
+    for inode in [2, 3] {
+        let Recalled::Aged(found) = recall(&store, DIR, &file(inode, inode)) else {
+            panic!("it holds again");
+        };
+        assert_eq!(found.basis, blind);
+    }
+    // Others are not touched, and there is nothing left to distrust twice.
+    store.use_basis(&basis(1), now()).unwrap();
+    assert!(matches!(recall(&store, DIR, &file(1, 1)), Recalled::Holds(_)));
+    assert!(!store.distrust(&basis(9)).unwrap());
+}
+
+#[test]
 fn a_row_that_is_damaged_or_another_s_is_nothing_and_counted() {
     let temp = tempfile::tempdir().unwrap();
     let store = verdicts(&temp.path().join("v.db"));

@@ -1,6 +1,6 @@
 //! By what files are judged: what was judged between two answers that differ was judged by nobody knows what.
 use super::{Judge, Sink};
-use crate::scan::{basis, error::ScanError};
+use crate::scan::{basis, error::ScanError, sight};
 use chrono::Utc;
 use state_sqlite::{BasisId, StateError};
 use std::time::Duration;
@@ -15,8 +15,8 @@ impl<S: Sink> Judge<S> {
         self.confirmed_at.is_none_or(|at| at.elapsed() >= FRESH)
     }
 
-    /// Asks by what clamd judges now. Where that is what it was, what was judged since is remembered; else nobody knows
-    /// by what it was, and it is judged again the next time.
+    /// Asks by what clamd judges now. Where that is what it was, and it was found to detect, what was judged since is
+    /// remembered; else nobody knows by what it was, and it is judged again the next time.
     ///
     /// # Errors
     /// When clamd does not say, or what was judged cannot be stored.
@@ -26,6 +26,14 @@ impl<S: Sink> Judge<S> {
             .map_err(ScanError::Clamd)?;
         self.version = Some(version);
         self.confirmed_at = Some(Instant::now());
+        self.seen.basis = Some(basis.clone());
+        self.want_sight();
+        if !self.is_proved(sight::MEANWHILE) {
+            if !self.waits_for_sight() {
+                self.drop_unconfirmed();
+            }
+            return Ok(());
+        }
         let Some(verdicts) = self.bench.verdicts.clone() else {
             return Ok(());
         };
@@ -68,7 +76,12 @@ impl<S: Sink> Judge<S> {
     pub(super) async fn confirm_at_last(&mut self) {
         // A clamd that never answered has judged nothing.
         let confirmed = if self.version.is_some() {
-            self.confirm().await
+            let seen = if self.seen.is_believed {
+                self.see(sight::AT_LAST).await
+            } else {
+                Ok(())
+            };
+            seen.and(self.confirm().await)
         } else {
             Ok(())
         };
@@ -82,7 +95,7 @@ impl<S: Sink> Judge<S> {
     }
 
     async fn flush(&self) -> Result<(), ScanError> {
-        if let Some(verdicts) = self.bench.verdicts.clone() {
+        if let Some(verdicts) = self.bench.known.clone() {
             tokio::task::spawn_blocking(move || verdicts.flush(Utc::now())).await??;
         }
         Ok(())

@@ -62,7 +62,7 @@ impl<S: Sink> Judge<S> {
                 self.try_confirm().await;
                 return;
             }
-            if is_idle && self.wants_proof {
+            if is_idle && (self.wants_proof || self.seen.is_wanted) {
                 session.end();
                 return;
             }
@@ -145,6 +145,7 @@ impl<S: Sink> Judge<S> {
                 Leave::Now
             } else if self.is_elsewhere
                 || self.wants_proof
+                || self.seen.is_wanted
                 || self.is_handling_enough()
                 || self.is_to_wait_alone(session.outstanding())
             {

@@ -4,6 +4,7 @@ mod converse;
 mod handle;
 mod prove;
 mod run;
+mod see;
 mod settle;
 
 use super::{
@@ -15,12 +16,14 @@ use super::{
     links::Links,
     progress::Progress,
     proof::Proofs,
+    sight::{self, Sights},
     throttle::{Governor, Pace},
 };
 use crate::settings::Throttle;
 use clamd_proto::{ClamError, Daemon, Endpoint, Session, SessionOptions, Timeouts, Version};
 use core_model::chain;
 use handle::Handled;
+use see::Seen;
 use state_sqlite::{BasisId, DirKey, Judged, Verdicts};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -98,10 +101,14 @@ pub(super) struct Bench {
     pub(super) settings: watch::Receiver<Arc<EngineSettings>>,
     /// What is remembered.
     pub(super) verdicts: Option<Verdicts>,
+    /// The same where malware is forgotten, also where nothing is to be remembered.
+    pub(super) known: Option<Verdicts>,
     /// Files with several names.
     pub(super) links: Arc<Links>,
     /// Up to which length clamd looks at files.
     pub(super) proofs: Arc<Proofs>,
+    /// Whether it detects.
+    pub(super) sights: Arc<Sights>,
     /// Counters.
     pub(super) progress: Arc<Progress>,
     /// How many files it has in hand.
@@ -140,6 +147,8 @@ pub(super) struct Judge<S> {
     /// Judged since the basis was last confirmed.
     unconfirmed: BTreeMap<DirKey, Vec<Judged>>,
     confirmed_at: Option<Instant>,
+    /// Whether clamd detects.
+    seen: Seen,
     /// To be asked about: what was handed over, and what was asked about in vain.
     queue: VecDeque<Box<Job>>,
     /// A file is under way that nothing else is to be asked about with.
@@ -182,6 +191,7 @@ impl<S: Sink> Judge<S> {
             version: None,
             unconfirmed: BTreeMap::new(),
             confirmed_at: None,
+            seen: Seen::default(),
             queue: VecDeque::new(),
             is_alone: false,
             wants_proof: false,
@@ -203,7 +213,7 @@ impl<S: Sink> Judge<S> {
         self.window = window;
         self.busy = threads * BUSY;
         self.governor = Governor::new(throttle, window, threads, Arc::clone(&self.bench.progress));
-        match self.confirm().await {
+        match self.confirm_seen().await {
             Err(error @ ScanError::Clamd(_)) => return Err(error),
             Err(error) => {
                 tracing::warn!(
@@ -215,6 +225,16 @@ impl<S: Sink> Judge<S> {
         }
         self.is_prepared = true;
         Ok(())
+    }
+
+    /// A clamd that was not found to detect lately is tried before it is asked about a file.
+    async fn confirm_seen(&mut self) -> Result<(), ScanError> {
+        let confirmed = self.confirm().await;
+        if matches!(confirmed, Err(ScanError::Clamd(_))) || self.is_proved(sight::AT_FIRST) {
+            return confirmed;
+        }
+        self.see(sight::AT_FIRST).await?;
+        self.confirm().await
     }
 
     /// What judges.
@@ -238,7 +258,10 @@ impl<S: Sink> Judge<S> {
         loop {
             self.follow_settings();
             let ready = match self.prepare_once().await {
-                Ok(()) => self.prove().await,
+                Ok(()) => match self.see(sight::MEANWHILE).await {
+                    Ok(()) => self.prove().await,
+                    Err(error) => Err(error),
+                },
                 Err(error) => Err(error),
             };
             let opened = match ready {

@@ -38,10 +38,11 @@ impl<S: Sink> Judge<S> {
     pub(super) fn note_loss(&self, error: &ClamError) {
         if matches!(error.kind(), ErrorKind::Lost | ErrorKind::Down) {
             self.bench.proofs.forget();
+            self.bench.sights.forget();
         }
     }
 
-    fn instance(&self) -> Instance {
+    pub(super) fn instance(&self) -> Instance {
         Instance::new(
             &self.endpoint,
             self.version.as_ref(),

@@ -13,6 +13,8 @@ pub(in crate::scan) struct Ended<S> {
     pub(in crate::scan) gave_up: Option<String>,
     /// So many files had no verdict, since the scan was stopped.
     pub(in crate::scan) cut_off: u64,
+    /// clamd was found not to detect, at any time.
+    pub(in crate::scan) was_blind: bool,
     /// What judged, in the end.
     pub(in crate::scan) version: Option<Version>,
 }
@@ -46,7 +48,11 @@ impl<S: Sink> Judge<S> {
             let answered = self.bench.progress.snapshot().asked;
             self.converse(&mut session, &mut jobs, &mut are_over).await;
             // One that takes connections and ends each at once is not asked without a pause.
-            if !self.queue.is_empty() && !self.wants_proof && self.bench.progress.snapshot().asked == answered {
+            if !self.queue.is_empty()
+                && !self.wants_proof
+                && !self.seen.is_wanted
+                && self.bench.progress.snapshot().asked == answered
+            {
                 self.wait(AGAIN_AFTER).await;
             }
         }
@@ -63,6 +69,7 @@ impl<S: Sink> Judge<S> {
             sink: self.sink,
             gave_up: self.gave_up,
             cut_off: self.cut_off,
+            was_blind: self.seen.was_blind,
             version: self.version,
         }
     }

@@ -4,13 +4,18 @@ use crate::scan::{
     account::End,
     job::{Job, facts},
     links::Other,
+    sight::BLIND,
 };
 use chrono::Utc;
 use clamd_proto::Verdict;
 use core_model::chain;
-use fsscan::FileStat;
-use state_sqlite::{Judged, Judgement};
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use fsscan::{FileStat, KeptDir};
+use state_sqlite::{DirKey, Judged, Judgement};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 use tokio::task::JoinError;
 
 /// So often one file is asked about before it counts as failed: one that ends clamd each time must not do so for ever.
@@ -42,7 +47,9 @@ impl<S: Sink> Judge<S> {
 
     fn judged(&mut self, job: Box<Job>, verdict: Verdict) {
         match verdict {
+            Verdict::Clean if self.is_blind() => self.end(&job, End::Failed, Some(BLIND)),
             Verdict::Clean => {
+                self.seen.is_believed = true;
                 let after = FileStat::of(&job.file).ok();
                 // A file longer than its limit clamd calls clean unread.
                 if after.is_some_and(|after| after.size > job.by.most) {
@@ -129,9 +136,10 @@ impl<S: Sink> Judge<S> {
         } else {
             Vec::new()
         };
-        let dirs = std::iter::once(job.dir).chain(others.iter().map(|other| other.dir));
+        let own = job.dir.or_else(|| lies_in(&job.path));
+        let dirs = std::iter::once(own).chain(others.iter().map(|other| other.dir));
         for dir in dirs.flatten() {
-            if let Some(verdicts) = &self.bench.verdicts
+            if let Some(verdicts) = &self.bench.known
                 && let Err(error) = verdicts.forget(dir, job.stat.inode, time)
             {
                 tracing::warn!(%error, "a verdict of before could not be forgotten");
@@ -172,4 +180,15 @@ impl<S: Sink> Judge<S> {
             Err(error) => tracing::error!(%error, "a detection was lost inside this program"),
         }
     }
+}
+
+/// The directory in which a file lies that was named itself, so that what is known of it there is forgotten. By a link, it lies
+/// where the link leads to.
+fn lies_in(path: &[u8]) -> Option<DirKey> {
+    let path = std::fs::canonicalize(OsStr::from_bytes(path)).ok()?;
+    let dir = KeptDir::at(path.parent()?).ok()?;
+    Some(DirKey {
+        volume: dir.file_system().volume,
+        inode: dir.inode(),
+    })
 }

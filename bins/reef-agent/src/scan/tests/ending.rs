@@ -17,6 +17,7 @@ async fn a_scan_that_was_stopped_says_so_also_where_all_files_were_met_by_then()
     rig.fill(12);
     let proxy = Arc::new(ClamdProxy::start(&rig.clamd).unwrap());
     rig.set(|settings| settings.clamd.endpoint = format!("unix:{}", proxy.socket().display()));
+    rig.prove().await;
     proxy.hold(true);
     let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
     let stopping = {

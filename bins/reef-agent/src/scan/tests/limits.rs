@@ -88,6 +88,7 @@ async fn a_file_that_grows_over_what_clamd_looks_at_is_not_called_clean() {
     let path = rig.write("grows", b"harmless");
     let proxy = ClamdProxy::start(&rig.clamd).unwrap();
     rig.set(|settings| settings.clamd.endpoint = format!("unix:{}", proxy.socket().display()));
+    rig.prove().await;
     proxy.hold(true);
     let grow = tokio::task::spawn_blocking(move || {
         assert!(proxy.wait_for_held(GUARD), "it was opened, and is on its way to clamd");

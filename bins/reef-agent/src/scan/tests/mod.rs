@@ -1,5 +1,6 @@
 //! The engine against a real clamd, on a real file system.
 mod ageing;
+mod blind;
 mod ending;
 mod limits;
 mod malware;
@@ -95,6 +96,14 @@ impl Rig {
         // The sixth column is the state: 03 is a connection, 01 listens.
         let is_connected = |line: &&str| line.ends_with(&socket) && line.split_whitespace().nth(5) == Some("03");
         table.lines().filter(is_connected).count()
+    }
+
+    /// Has clamd found to detect, so that the next scan sends no test file first.
+    async fn prove(&self) {
+        let nothing = self.tree.with_file_name("nothing");
+        fs::create_dir_all(&nothing).unwrap();
+        let wanted = self.wanted(Action::Report).only(vec![nothing]);
+        self.scan_by(wanted, How::default()).await;
     }
 
     async fn scan(&self, action: Action) -> Report {
