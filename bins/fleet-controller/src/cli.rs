@@ -1,7 +1,7 @@
 //! The command line.
 use crate::{
     cli_agents::{AgentsArgs, GroupsCommand},
-    cli_link::{AgentConfigCommand, ClaimArgs, CommandsCommand},
+    cli_link::{AgentConfigCommand, ClaimArgs, CommandsArgs},
     cli_malware::{DetectionsArgs, ScansArgs},
 };
 use clap::{Args, Parser, Subcommand};
@@ -72,9 +72,8 @@ pub(crate) enum Command {
     Claim(ClaimArgs),
     /// The agents that wait to be let in, and those that were.
     Claims,
-    /// Commands to agents.
-    #[command(subcommand)]
-    Commands(CommandsCommand),
+    /// Commands to agents: those that were sent, unless a subcommand says more.
+    Commands(Box<CommandsArgs>),
     /// What the controller knows of agents' files.
     #[command(subcommand)]
     Files(FilesCommand),

@@ -12,6 +12,15 @@ pub(crate) struct ClaimArgs {
     pub(crate) name: Option<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct CommandsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<CommandsCommand>,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum CommandsCommand {
     /// Send a command to agents. One that is away gets it when it is back, unless the deadline has passed.

@@ -96,8 +96,8 @@ fn agents(config: &ControllerConfig, file: &Path) -> Finding {
     if is_well {
         Finding::ok(CHECK, found)
     } else {
-        let remedy = "see `fleet-controller agents`, then `scanner doctor` on those machines; records that are missing \
-                      for long come with `scanner state snapshot` there";
+        let remedy = "see `fleet-controller agents`, then the `doctor` of the agent on those machines; records of files \
+                      that are missing for long come with `scanner state snapshot` there";
         Finding::warning(CHECK, found, remedy)
     }
 }

@@ -37,7 +37,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::AgentConfig(command) => client::agent_config(common.output, command),
         Command::Claim(args) => client::claim(common.output, args),
         Command::Claims => client::claims(common.output),
-        Command::Commands(command) => client::commands(common.output, command),
+        Command::Commands(args) => client::commands(common.output, args),
         Command::Files(command) => client::files(common.output, command),
         Command::Detections(args) => client::detections(common.output, args),
         Command::Scans(args) => client::scans(common.output, args),

@@ -3,6 +3,7 @@ use crate::{
     cli::Output,
     context::Context,
     quarantine::{Item, ItemId, Quarantine, Raw, Restored, Target, by_hand, find},
+    settings::{RuleSettings, taken_again},
 };
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -12,9 +13,10 @@ use daemon_kit::{Exit, Table, printable, to_stdout};
 use fleet_wire::Outcome;
 use serde::Serialize;
 use std::{
+    ffi::OsStr,
     fs::{File, OpenOptions},
     io::{self, IsTerminal as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +32,13 @@ pub(crate) enum QuarantineCommand {
     Delete(DeleteArgs),
     /// Write the malware itself, in the clear, for an analyst. It stays in quarantine.
     Export(ExportArgs),
+}
+
+impl QuarantineCommand {
+    /// Whether it leaves everything as it is.
+    pub(crate) const fn only_looks(&self) -> bool {
+        matches!(self, Self::List | Self::Show(_))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -73,22 +82,24 @@ pub(crate) fn run(context: &Context, command: &QuarantineCommand) -> anyhow::Res
         (&context.quarantine(), &context.state_file()),
         context.output,
         context.quiet,
+        &context.live().rules,
         command,
     )
 }
 
-/// `state` is where a running agent hears of what is done.
+/// `state` is where a running agent hears of what is done; `rules` may take away again what is brought back.
 fn run_in(
     (place, state): (&Path, &Path),
     output: Output,
     quiet: bool,
+    rules: &[RuleSettings],
     command: &QuarantineCommand,
 ) -> anyhow::Result<Exit> {
     match (Quarantine::open_existing(place)?, command) {
         (it, QuarantineCommand::List) => list(output, quiet, it.as_ref()),
         (None, _) => bail!("nothing is in quarantine at `{}`", place.display()),
         (Some(it), QuarantineCommand::Show(args)) => show(output, &it, args),
-        (Some(it), QuarantineCommand::Restore(args)) => restore(output, (&it, state), args),
+        (Some(it), QuarantineCommand::Restore(args)) => restore(output, (&it, state), rules, args),
         (Some(it), QuarantineCommand::Delete(args)) => delete(output, (&it, state), args),
         (Some(it), QuarantineCommand::Export(args)) => export(quiet, &it, args),
     }
@@ -189,7 +200,12 @@ fn show(output: Output, quarantine: &Quarantine, args: &ShowArgs) -> anyhow::Res
     Ok(Exit::Done)
 }
 
-fn restore(output: Output, (quarantine, state): (&Quarantine, &Path), args: &RestoreArgs) -> anyhow::Result<Exit> {
+fn restore(
+    output: Output,
+    (quarantine, state): (&Quarantine, &Path),
+    rules: &[RuleSettings],
+    args: &RestoreArgs,
+) -> anyhow::Result<Exit> {
     let id = find(quarantine, &args.id)?;
     let target = Target {
         to: args.to.as_deref(),
@@ -201,6 +217,9 @@ fn restore(output: Output, (quarantine, state): (&Quarantine, &Path), args: &Res
         to_stdout(format_args!("{}\n", shown(&restored.path)))?;
     } else {
         print_one(output, &restored)?;
+    }
+    if let Some(text) = taken_again(rules, Path::new(OsStr::from_bytes(restored.path.bytes()))) {
+        eprintln!("warning: {}", printable(text.as_bytes()));
     }
     Ok(said(&restored))
 }
@@ -352,6 +371,7 @@ mod tests {
             (&site.store, &site.store.join("no-state.db")),
             Output::Jsonl,
             true,
+            &[],
             command,
         )
     }

@@ -2,10 +2,15 @@
 use crate::{
     cli::{Common, Output},
     membership::PRODUCT,
-    settings::{Boot, ReefConfig},
+    settings::{Boot, ReefConfig, remarks},
 };
 use anyhow::Context as _;
-use daemon_kit::{ConfigFinder, ConfigSpec, LoggingSettings, Surroundings, cli::Product, live::Reloader};
+use chrono::Utc;
+use daemon_kit::{
+    ConfigFinder, ConfigSpec, LoggingSettings, Surroundings,
+    cli::{Product, Started},
+    live::Reloader,
+};
 use fleet_link::agent::AgentProcess;
 use state_sqlite::{Database, OpenError};
 use std::{ops::Deref, path::PathBuf, sync::Arc};
@@ -34,6 +39,10 @@ impl Product for ReefConfig {
     fn agent_id(&self, around: &Surroundings) -> Option<String> {
         Some(self.agent.clone().split().0.name(&around.hostname, PRODUCT.name))
     }
+
+    fn remarks(&self, around: &Surroundings) -> String {
+        remarks(self, &self.agent_id(around).unwrap_or_default(), Utc::now())
+    }
 }
 
 /// What every command begins with: the process of an agent, and how its results are printed.
@@ -57,7 +66,16 @@ impl Deref for Context {
 impl Context {
     /// Loads the configuration and starts the log. `default_level` is for commands whose log is not their result.
     pub(crate) fn new(common: &Common, default_level: &'static str) -> anyhow::Result<Self> {
-        let started = common.begin::<ReefConfig>(default_level, &[])?;
+        Self::of(common, default_level, common.begin::<ReefConfig>(default_level, &[])?)
+    }
+
+    /// The same for who only looks at what an agent has written down: a mistake in the configuration is warned of.
+    pub(crate) fn to_look(common: &Common) -> anyhow::Result<Self> {
+        const LEVEL: &str = "warn";
+        Self::of(common, LEVEL, common.begin_to_look::<ReefConfig>(LEVEL)?)
+    }
+
+    fn of(common: &Common, default_level: &'static str, started: Started<ReefConfig>) -> anyhow::Result<Self> {
         let reloader = Reloader::begin(common, default_level, &[], &started)?;
         Ok(Self {
             boot: reloader.handle().boot().clone(),

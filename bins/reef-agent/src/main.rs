@@ -40,13 +40,15 @@ fn main() -> Exit {
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     // The log of a look is not its result; that of a run is read by whoever reads the service's.
     let context = |level| Context::new(&cli.common, level);
+    let to_look = || Context::to_look(&cli.common);
     match &cli.command {
         Command::Run(args) => run::run(context("info")?, args),
-        Command::Status => status::run(&context("warn")?),
-        Command::History(args) => status::history(&context("warn")?, args),
-        Command::Detections(args) => status::detections(&context("warn")?, args),
+        Command::Status => status::run(&to_look()?),
+        Command::History(args) => status::history(&to_look()?, args),
+        Command::Detections(args) => status::detections(&to_look()?, args),
         Command::Scan(args) => scan::command::run(&context("warn")?, args),
         Command::Rules(command) => rules::run(&context("warn")?, command),
+        Command::Quarantine(command) if command.only_looks() => cli_quarantine::run(&to_look()?, command),
         Command::Quarantine(command) => cli_quarantine::run(&context("warn")?, command),
         Command::Doctor(args) => doctor::run(&cli.common, args),
         Command::Leave(args) => context("warn")?.leave(args.into()),

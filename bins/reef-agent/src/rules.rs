@@ -66,15 +66,29 @@ fn coming(rule: &RuleSettings, agent: &str, now: DateTime<Utc>, count: usize) ->
     let Some(plan) = rule.plan(agent) else {
         return Vec::new();
     };
-    let runs = plan.schedule.runs_after(now, plan.zone).take(count);
-    runs.map(|due| Coming {
-        rule: rule.name.clone(),
-        due: plan.zone.local(due),
-        zone: plan.zone.name(),
-        begins: due + TimeDelta::from_std(plan.jitter.offset(plan.key, due)).unwrap_or_default(),
-        priority: rule.priority,
-    })
-    .collect()
+    let mut runs = plan.schedule.runs_after(now, plan.zone).peekable();
+    let mut coming = Vec::new();
+    while coming.len() < count
+        && let Some(due) = runs.next()
+    {
+        // It is put off, but not as far as the one after it.
+        let bound = runs.peek().map_or(TimeDelta::MAX, |next| *next - due);
+        let offset = plan.jitter.within(bound).offset(plan.key, due);
+        coming.push(Coming {
+            rule: rule.name.clone(),
+            due: plan.zone.local(due),
+            zone: plan.zone.name(),
+            begins: due + TimeDelta::from_std(offset).unwrap_or_default(),
+            priority: rule.priority,
+        });
+    }
+    coming
+}
+
+/// When the next two scans of a rule are due, and when they begin: fewer where fewer are to come.
+pub(crate) fn first_two(rule: &RuleSettings, agent: &str, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    let coming = coming(rule, agent, now, 2);
+    coming.iter().map(|run| (run.due.to_utc(), run.begins)).collect()
 }
 
 /// The coming scans of all of these, in the order in which they begin.
@@ -200,5 +214,22 @@ mod tests {
         // On that night two o'clock does not exist there.
         assert_eq!(time(&all[0]), "Sun 2027-03-28 03:00:00 +02:00");
         assert_eq!(all[0].zone, "Europe/Berlin");
+    }
+
+    #[test]
+    fn no_run_is_put_off_as_far_as_the_one_after_it() {
+        let mut rule = RuleSettings::default();
+        rule.schedule.when = Some("*/10 * * * *".parse().unwrap());
+        rule.schedule.jitter = "10h".parse().unwrap();
+        let now = "2027-03-27T12:00:00Z".parse().unwrap();
+        let runs = coming(&rule, "a", now, 50);
+        assert_eq!(runs.len(), 50);
+        for run in runs {
+            let put_off = run.begins - run.due.to_utc();
+            assert!(
+                put_off >= TimeDelta::zero() && put_off <= TimeDelta::minutes(10),
+                "{put_off}"
+            );
+        }
     }
 }

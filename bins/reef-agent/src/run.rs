@@ -10,7 +10,9 @@ use crate::{
     once,
     orders::Orders,
     parts::Parts,
-    rounds, watching,
+    rounds,
+    settings::NO_RULE,
+    watching,
     webhook::{Sender, Webhook},
 };
 use daemon_kit::Exit;
@@ -32,7 +34,13 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> anyhow::Result<Exit> {
             webhook,
         } = assemble(&context, state, orders)?;
         let agent = membership::agent(&parts, &join);
-        let is_up = move || tracing::info!(rules = context.live().rules.len(), "reef-agent is up");
+        let is_up = move || {
+            let rules = context.live().rules.len();
+            tracing::info!(rules, "reef-agent is up");
+            if rules == 0 {
+                tracing::warn!("{NO_RULE}");
+            }
+        };
         let heard = (desk, Arc::clone(&parts.health));
         let followed = (parts.clone(), followers);
         Ok(Daemon::new(agent, is_up, "what they had not stored is scanned again")

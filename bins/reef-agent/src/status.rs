@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     keeper,
     scan::BLIND,
-    settings::RuleSettings,
+    settings::{NO_RULE, RuleSettings},
     state::{
         detections::{self, Event},
         scans::{self, Written},
@@ -221,6 +221,9 @@ fn write_text(out: &mut String, status: &Status) -> fmt::Result {
             second(oldest)
         )?,
         None => writeln!(out, "outbox      empty")?,
+    }
+    if status.rules.is_empty() {
+        writeln!(out, "rules       none: {NO_RULE}")?;
     }
     let mut table = Table::new(&["RULE", "LAST", "CAUSE", "STATUS", "FILES", "DETECTIONS", "NEXT"])
         .right(4)

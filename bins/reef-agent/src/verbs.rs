@@ -1,6 +1,6 @@
 //! What a fleet controller can have this agent do: `scan`, `stop`, `restart`, `reload`, `update-signatures`,
 //! `quarantine-restore`. It can name no program, and no path that this machine does not allow.
-use crate::{parts::Parts, quarantine, state::detections};
+use crate::{parts::Parts, quarantine, settings::taken_again, state::detections};
 use chrono::Utc;
 use clamd_proto::Daemon;
 use core_model::chain;
@@ -9,7 +9,12 @@ use fleet_link::{CommandContext, CommandError, Verb, Verbs};
 use fleet_wire::{Handled, MalwareRecord, Outcome, WirePath};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub(crate) fn all(parts: &Parts) -> Verbs {
     let (scan, reload, update, restore) = (parts.clone(), parts.clone(), parts.clone(), parts.clone());
@@ -149,7 +154,11 @@ impl Parts {
         let (restored, detection) = restored
             .await
             .map_err(|error| CommandError::failed("not_restored", format!("{error:#}")))?;
-        let body = serde_json::to_value(&restored).unwrap_or_default();
+        let mut body = serde_json::to_value(&restored).unwrap_or_default();
+        let path = Path::new(OsStr::from_bytes(restored.path.bytes()));
+        if let Some(warning) = taken_again(&live.rules, path) {
+            body["warning"] = warning.into();
+        }
         self.reporter.report(
             Utc::now(),
             MalwareRecord::Handled(Handled {

@@ -115,6 +115,33 @@ impl Layers {
     /// Every problem of every layer at once: syntax, unknown keys, values of the wrong kind, variables that are not
     /// set or name no key, and what [`Settings::check`] finds. A key that a higher layer sets is judged by that layer.
     pub fn load<T: Settings>(self) -> Result<Loaded<T>, Problems> {
+        let (loaded, wrong) = self.load_what_can_be()?;
+        wrong.map_or(Ok(loaded), Err)
+    }
+
+    /// The same for who only looks and has to go on: what cannot be read is left at its default, and told beside. What merely
+    /// [`Settings::check`] finds stands as it was written.
+    ///
+    /// ```
+    /// # use schemars::JsonSchema;
+    /// # use serde::{Deserialize, Serialize};
+    /// use conf::{Format, Layers, Settings};
+    ///
+    /// #[derive(Serialize, Deserialize, JsonSchema, Default)]
+    /// #[serde(default)]
+    /// struct Server { url: String, retries: u32 }
+    /// impl Settings for Server {}
+    ///
+    /// let text = "url: https://example.com\nretries: many";
+    /// let (loaded, wrong) = Layers::new().file("s.yaml", text, Format::Yaml).load_what_can_be::<Server>().unwrap();
+    /// assert_eq!((loaded.value.url.as_str(), loaded.value.retries), ("https://example.com", 0));
+    /// assert_eq!(wrong.unwrap().iter().next().unwrap().key(), Some("retries"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The same as [`load`](Self::load), where not even that gives a value.
+    pub fn load_what_can_be<T: Settings>(self) -> Result<(Loaded<T>, Option<Problems>), Problems> {
         let keys = Keys::of::<T>();
         let mut problems = Vec::new();
         let mut broken = Vec::new();
@@ -185,9 +212,12 @@ impl Layers {
         let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
         let collected = Problems::collect(problems);
         match (outcome.value, collected) {
-            (Some(value), Some(warnings)) if !failed => Ok(Loaded::new(value, warnings.into_iter().collect(), tree)),
-            (Some(value), None) => Ok(Loaded::new(value, Vec::new(), tree)),
-            (_, Some(problems)) => Err(problems),
+            (Some(value), Some(wrong)) if failed => Ok((Loaded::new(value, Vec::new(), tree), Some(wrong))),
+            (Some(value), warnings) => {
+                let warnings = warnings.into_iter().flatten().collect();
+                Ok((Loaded::new(value, warnings, tree), None))
+            }
+            (None, Some(problems)) => Err(problems),
             (None, None) => Err(Problems::one(Problem::error("the settings could not be read"))),
         }
     }

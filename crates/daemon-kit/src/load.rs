@@ -164,6 +164,20 @@ pub(crate) fn load_with<T: Settings>(
     around: &Surroundings,
     controller: Option<FromController<'_>>,
 ) -> Result<Loaded<T>, ConfigError> {
+    match load_what_can_be(spec, config, overrides, around, controller)? {
+        (loaded, None) => Ok(loaded),
+        (_, Some(invalid)) => Err(ConfigError::Invalid(invalid)),
+    }
+}
+
+/// The same for who only looks: what is wrong is left at its default, and told beside.
+pub(crate) fn load_what_can_be<T: Settings>(
+    spec: &ConfigSpec,
+    config: Option<&Path>,
+    overrides: &[Override<'_>],
+    around: &Surroundings,
+    controller: Option<FromController<'_>>,
+) -> Result<(Loaded<T>, Option<Invalid>), ConfigError> {
     let found = spec.finder.find(config, around)?;
     let variables = merged(&found, around);
     let mut layers = Layers::new();
@@ -194,20 +208,21 @@ pub(crate) fn load_with<T: Settings>(
         let built_in = || (name == "HOSTNAME").then(|| hostname.clone());
         names.get(name).cloned().or_else(built_in)
     });
-    let invalid = |problems, literal_secrets| {
-        ConfigError::Invalid(Invalid {
-            problems,
-            literal_secrets,
-        })
+    let invalid = |problems, literal_secrets| Invalid {
+        problems,
+        literal_secrets,
     };
-    match layers.load::<T>() {
-        Ok(settings) if literal_secrets.is_empty() => Ok(Loaded {
-            settings,
-            found,
-            variables,
-        }),
-        Ok(_) => Err(invalid(None, literal_secrets)),
-        Err(problems) => Err(invalid(Some(problems), literal_secrets)),
+    match layers.load_what_can_be::<T>() {
+        Ok((settings, problems)) => {
+            let is_valid = problems.is_none() && literal_secrets.is_empty();
+            let loaded = Loaded {
+                settings,
+                found,
+                variables,
+            };
+            Ok((loaded, (!is_valid).then(|| invalid(problems, literal_secrets))))
+        }
+        Err(problems) => Err(ConfigError::Invalid(invalid(Some(problems), literal_secrets))),
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) async fn list<S: Store>(
         site: query.site,
         labels: query.labels,
         group: query.group,
+        revoked: query.revoked.unwrap_or(false),
     };
     let filter = DetectionFilter {
         of: of.resolve(&shared).await?,
@@ -131,7 +132,8 @@ pub(crate) fn found<T>(kind: Kind, id: &str, found: EventFound<T>) -> Result<T, 
         EventFound::None => Err(unknown(kind, id)),
         EventFound::Ambiguous => {
             let detail = format!(
-                "several agents told of a {} `{id}`, as copies of a host do: name one by `agent`",
+                "several agents told of a {} `{id}`, as copies of a host do: say whose is meant by `agent`, at the \
+                 command line --agent",
                 kind.name
             );
             Err(ApiError::new(StatusCode::CONFLICT, kind.ambiguous, detail))
@@ -163,6 +165,7 @@ pub(crate) struct Whose {
     pub(crate) site: Option<Site>,
     pub(crate) labels: Option<String>,
     pub(crate) group: Option<String>,
+    pub(crate) revoked: bool,
 }
 
 impl Whose {
@@ -179,6 +182,10 @@ impl Whose {
             Some(agent) => Some(find(shared, agent).await?.agent.id),
             None => None,
         };
-        Ok(EventsOf { agent, selectors })
+        Ok(EventsOf {
+            agent,
+            selectors,
+            revoked: self.revoked,
+        })
     }
 }

@@ -21,6 +21,7 @@ pub(crate) async fn list<S: Store>(
         site: query.site,
         labels: query.labels,
         group: query.group,
+        revoked: query.revoked.unwrap_or(false),
     };
     let filter = ScanFilter {
         of: of.resolve(&shared).await?,

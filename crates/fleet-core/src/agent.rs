@@ -239,6 +239,8 @@ pub struct AgentRecord {
     pub last_seen: DateTime<Utc>,
     /// When its link ended, where it has one and that is not open.
     pub link_ended_at: Option<DateTime<Utc>>,
+    /// When a second one that came with its key was last refused, where one was.
+    pub cloned_at: Option<DateTime<Utc>>,
     /// Its last heartbeat.
     pub health: Option<HealthReport>,
     /// When its key was taken away.
@@ -411,6 +413,7 @@ mod tests {
             enrolled_at: at(0),
             last_seen: at(100),
             link_ended_at: None,
+            cloned_at: None,
             health: None,
             revoked_at: None,
             files: FileTotals::default(),

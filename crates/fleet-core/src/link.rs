@@ -61,6 +61,8 @@ pub enum HelloOutcome {
     Cloned {
         /// The name of the machine that the agent runs on.
         hostname: String,
+        /// The product, whose program has the remedy.
+        kind: String,
     },
     /// The agent was revoked or removed meanwhile.
     Gone,

@@ -51,8 +51,9 @@ impl Jitter {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// The same, below this bound too.
-    pub(crate) fn within(self, bound: TimeDelta) -> Self {
+    /// The same, below this bound too: a run is not put off as far as the one after it.
+    #[must_use]
+    pub fn within(self, bound: TimeDelta) -> Self {
         Self(self.0.min(bound.to_std().unwrap_or_default()))
     }
 }

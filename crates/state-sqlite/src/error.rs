@@ -29,7 +29,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file cannot be read or written.
-    #[error("could not open the state file `{}`", path.display())]
+    #[error("could not open the state file `{}`{}", path.display(), closed_to_us(source.kind() == io::ErrorKind::PermissionDenied))]
     Open {
         /// The file.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// SQLite refused.
-    #[error("could not {doing} the state file `{}`", path.display())]
+    #[error("could not {doing} the state file `{}`{}", path.display(), closed_to_us(cannot_open(source)))]
     Sqlite {
         /// The file.
         path: PathBuf,
@@ -138,6 +138,23 @@ pub enum OpenError {
         /// The version that this program needs.
         known: usize,
     },
+}
+
+/// SQLite says no more than that it could not open the file: mostly whoever asks has no right to it.
+fn cannot_open(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+    )
+}
+
+/// The remedy where it is one.
+const fn closed_to_us(is_closed: bool) -> &'static str {
+    if is_closed {
+        "; if this user has no right to it, run this as the user of the service, or as root"
+    } else {
+        ""
+    }
 }
 
 impl OpenError {

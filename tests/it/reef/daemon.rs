@@ -61,6 +61,51 @@ fn a_rule_is_gone_through_when_it_is_due_and_malware_is_told_and_taken_away() {
 }
 
 #[test]
+fn what_was_written_down_can_be_read_while_the_configuration_has_a_mistake() {
+    let rig = Rig::new();
+    rig.infect("bad.com");
+    rig.configure(ALWAYS);
+    let daemon = rig.daemon();
+    let found = until_found(&rig, 1).remove(0);
+    // The agent goes on by what was right.
+    rig.configure(&format!("{ALWAYS}[watch]\ndebounce = \"soon\"\n"));
+    daemon.wait_for_text("the new configuration is not valid").unwrap();
+    for command in [&["status"][..], &["history"], &["detections"], &["quarantine", "list"]] {
+        let looked = rig.configured(command).run().unwrap().success().unwrap();
+        let told = looked.stderr();
+        assert!(
+            told.contains("the configuration is not valid")
+                && told.contains("reef.toml:")
+                && told.contains("watch.debounce"),
+            "{command:?}: {told}"
+        );
+    }
+    assert_eq!(detections(&rig), [found]);
+    assert_eq!(rig.json(&["status"])["rules"][0]["rule"], "tree");
+    // What does something is refused as before.
+    rig.configured(&["rules", "run", "tree"]).run().unwrap().assert_code(3);
+    end(daemon, Signal::TERM).unwrap();
+}
+
+#[test]
+fn an_agent_without_a_rule_says_that_it_scans_nothing() {
+    let rig = Rig::new();
+    fs::write(rig.home().join("reef.toml"), "[health]\nenabled = true\nport = 0\n").unwrap();
+    let checked = rig.configured(&["config", "check"]).run().unwrap().success().unwrap();
+    assert!(checked.stdout().contains("warning: no rule is configured"), "{checked}");
+    let daemon = rig.daemon();
+    daemon.wait_for_text("no rule is configured").unwrap();
+    wait_health(health_address(&daemon).unwrap(), "what is missing", |health| {
+        let detail = health["scans"]["detail"].as_str()?;
+        detail.contains("no rule is configured").then_some(())
+    })
+    .unwrap();
+    let status = rig.configured(&["status"]).run().unwrap().success().unwrap();
+    assert!(status.stdout().contains("no rule is configured"), "{status}");
+    end(daemon, Signal::TERM).unwrap();
+}
+
+#[test]
 fn what_is_written_in_a_watched_directory_is_judged_once() {
     let rig = Rig::new();
     let watched = rig.tree().join("in");

@@ -111,6 +111,12 @@ fn a_command_scans_and_what_is_found_is_told_and_can_be_brought_back() {
         .success()
         .unwrap();
     assert!(sub.join("bad.com").exists());
+    // The rule takes it away again: whoever had it brought back is told so, and how that is kept from it.
+    let warning = member.result()["result"]["warning"].take();
+    assert!(
+        warning.as_str().is_some_and(|text| text.contains("\"/sub/bad.com\"")),
+        "{warning}"
+    );
     eventually("the controller hears of it", || {
         let found = fleet.json(&["detections"])?;
         Ok((found[0]["outcome"] == "restored").then_some(()))

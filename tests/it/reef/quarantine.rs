@@ -102,6 +102,19 @@ fn a_rule_takes_away_what_it_finds_and_says_what_it_left() {
     assert!(!rig.tree().join("eicar").exists());
     rig.run(&["rules", "run", "web", "--config", "reef.toml"])
         .assert_code(0);
+    // What is brought back to where a rule takes it away again is brought back with a warning.
+    let items = rig.run(&["quarantine", "list", "--output", "json"]).success().unwrap();
+    let items: serde_json::Value = items.json().unwrap();
+    let restore = ["quarantine", "restore", items[0]["id"].as_str().unwrap()];
+    let back = rig
+        .run(&[&restore[..], &["--config", "reef.toml"]].concat())
+        .success()
+        .unwrap();
+    assert!(
+        back.stderr().contains("the rule web") && back.stderr().contains("\"/eicar\""),
+        "{back}"
+    );
+    assert!(rig.tree().join("eicar").exists());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use daemon_kit::{Exit, Table, printable};
 use fleet_api::rest::{AgentDetailView, ConfigRequest, ConfigStateView, ConfigView, PageQuery, RollbackRequest};
 use fleet_core::AgentStatus;
-use fleet_wire::link::{ConfigOutcome, ConfigReport};
+use fleet_wire::link::{ConfigOutcome, ConfigProblem, ConfigReport};
 use std::{
     fmt::Write as _,
     fs,
@@ -22,6 +22,8 @@ use transport_http::{Client, HeaderMap, Method, Request};
 
 /// After so long it is said why it takes long.
 const SAY_AFTER: Duration = Duration::from_secs(2);
+/// What an agent calls the document that was pushed, where it says in which file a mistake stands.
+const CONTROLLER: &str = "controller";
 /// How often it is looked whether the agent has answered.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -211,7 +213,7 @@ pub(crate) fn in_a_line(state: &ConfigStateView) -> Option<String> {
             let why = report
                 .problems
                 .first()
-                .map(|problem| problem.text.lines().next().unwrap_or_default());
+                .map(|problem| place(problem) + problem.text.lines().next().unwrap_or_default());
             let why = why
                 .map(|why| format!(": {}", printable(why.as_bytes())))
                 .unwrap_or_default();
@@ -232,11 +234,7 @@ fn reported(report: &ConfigReport) -> String {
         word(&report.outcome)
     );
     for problem in &report.problems {
-        let place = match (problem.line, problem.column) {
-            (Some(line), Some(column)) => format!("{line}:{column}: "),
-            (Some(line), None) => format!("{line}: "),
-            _ => String::new(),
-        };
+        let place = place(problem);
         let key = problem.key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default();
         let line = format!("{place}{key}{}", problem.text);
         // Writing to memory cannot fail.
@@ -247,6 +245,27 @@ fn reported(report: &ConfigReport) -> String {
         let _ = writeln!(text, "#   at its next start: {}", printable(keys.as_bytes()));
     }
     text
+}
+
+/// Where a mistake stands: what was set is laid over the file on the agent's machine, and both are checked as one, so that
+/// either may have it.
+fn place(problem: &ConfigProblem) -> String {
+    let file = match problem.file.as_deref() {
+        Some(CONTROLLER) => Some("the pushed configuration".to_owned()),
+        Some(file) => Some(format!("on the agent's machine, {file}")),
+        None => None,
+    };
+    let within = match (problem.line, problem.column) {
+        (Some(line), Some(column)) => Some(format!("{line}:{column}")),
+        (Some(line), None) => Some(line.to_string()),
+        _ => None,
+    };
+    let parts: Vec<String> = file.into_iter().chain(within).collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        parts.join(":") + ": "
+    }
 }
 
 fn table(configs: &[ConfigView]) -> String {
@@ -266,4 +285,45 @@ fn table(configs: &[ConfigView]) -> String {
         ]);
     }
     table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+
+    #[test]
+    fn a_refusal_says_of_each_mistake_whether_it_is_the_agent_s_own_or_was_pushed() {
+        let problem = |file: Option<&str>, line, column| ConfigProblem {
+            key: Some("watch.paths[2]".to_owned()),
+            file: file.map(str::to_owned),
+            line,
+            column,
+            text: "will not do".to_owned(),
+        };
+        let report = ConfigReport {
+            running: None,
+            about: None,
+            outcome: ConfigOutcome::Refused,
+            problems: vec![
+                problem(Some("/etc/reef-agent/config.toml"), Some(6), Some(61)),
+                problem(Some("controller"), Some(2), Some(3)),
+                problem(Some("REEF_WATCH__PATHS"), None, None),
+                problem(None, None, None),
+            ],
+            needs_restart: Vec::new(),
+            at: DateTime::UNIX_EPOCH,
+        };
+        let text = reported(&report);
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "#   on the agent's machine, /etc/reef-agent/config.toml:6:61: watch.paths[2]: will not do",
+                "#   the pushed configuration:2:3: watch.paths[2]: will not do",
+                "#   on the agent's machine, REEF_WATCH__PATHS: watch.paths[2]: will not do",
+                "#   watch.paths[2]: will not do",
+            ]
+        );
+    }
 }

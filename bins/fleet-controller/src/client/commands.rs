@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cli::Output,
-    cli_link::{CommandsCommand, ListArgs, PriorityChoice, SendArgs},
+    cli_link::{CommandsArgs, CommandsCommand, ListArgs, PriorityChoice, SendArgs},
 };
 use anyhow::{Context as _, bail};
 use daemon_kit::{Exit, Table, printable};
@@ -23,8 +23,11 @@ const MOST_ASKED: usize = 20;
 /// How often a command that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-pub(crate) fn commands(output: Output, command: &CommandsCommand) -> anyhow::Result<Exit> {
+pub(crate) fn commands(output: Output, args: &CommandsArgs) -> anyhow::Result<Exit> {
     let client = session::client()?;
+    let Some(command) = &args.command else {
+        return list(&client, output, &args.list);
+    };
     match command {
         CommandsCommand::Send(args) => send(&client, output, args),
         CommandsCommand::List(args) => list(&client, output, args),

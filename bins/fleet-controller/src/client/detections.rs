@@ -61,6 +61,7 @@ fn list(client: &Client, output: Output, args: &ListDetectionsArgs) -> anyhow::R
         site: args.whose.site.clone(),
         labels: labels(&args.whose),
         group: args.whose.group.clone(),
+        revoked: args.whose.all.then_some(true),
         signature: args.signature.clone(),
         path: args.path.clone(),
         prefix: args.under.clone(),

@@ -38,6 +38,7 @@ fn list(client: &Client, output: Output, args: &ListScansArgs) -> anyhow::Result
         site: args.whose.site.clone(),
         labels: labels(&args.whose),
         group: args.whose.group.clone(),
+        revoked: args.whose.all.then_some(true),
         rule: args.rule.clone(),
         status: args.status.and_then(|status| choice(&status)),
         since: args.since.map(|since| since.from(Utc::now())),

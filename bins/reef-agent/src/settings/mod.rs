@@ -1,8 +1,10 @@
 //! What can be configured, and what is wrong with it.
+mod again;
 mod canary;
 mod clamd;
 mod live;
 mod quarantine;
+mod remarks;
 mod remote;
 mod rule;
 mod rule_check;
@@ -12,10 +14,12 @@ mod verdicts;
 mod watch;
 mod webhook;
 
+pub(crate) use again::taken_again;
 pub(crate) use canary::CanarySettings;
 pub(crate) use clamd::ClamdSettings;
 pub(crate) use live::{Boot, Live};
 pub(crate) use quarantine::{QuarantineBoot, QuarantineLive, QuarantineSettings};
+pub(crate) use remarks::{NO_RULE, remarks};
 pub(crate) use rule::{Action, RuleSettings, Symlinks};
 pub(crate) use rule_check::reaches;
 pub(crate) use signatures::{Freshclam, SignatureSettings};

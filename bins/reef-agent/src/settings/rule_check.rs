@@ -291,6 +291,19 @@ mod tests {
     }
 
     #[test]
+    fn a_schedule_that_is_only_its_time_is_shown_how_it_is_written() {
+        for wrong in ["\"30 2 * * *\"", "5"] {
+            let text = rule("a", "[\"/\"]", &format!("schedule = {wrong}"));
+            let loaded = Layers::new().file("c.toml", &text, Format::Toml).load::<ReefConfig>();
+            let shown = loaded.unwrap_err().to_string();
+            assert!(
+                shown.contains("rules[0].schedule: expected a section such as `{ when = \"30 2 * * *\" }`"),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
     fn rules_that_contradict_are_a_mistake_and_those_that_repeat_are_warned_of() {
         let quarantine = "action = \"quarantine\"";
         let both = |one: &str, other: &str| rule("a", "[\"/\"]", one) + &rule("b", "[\"/usr\"]", other);

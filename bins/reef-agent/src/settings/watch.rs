@@ -22,10 +22,11 @@ pub(crate) struct WatchSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum WatchMethod {
-    /// What is better for what is watched, and permitted.
+    /// What misses least at the least cost: `inotify`, for root as well.
     #[default]
     Auto,
-    /// One mark for each file system; wants root.
+    /// A mark on each file system besides, so that no directory need be watched for itself; wants root, and has the system
+    /// open every file that anybody writes there.
     Fanotify,
     /// A watch for each directory; wants nothing but room in `fs.inotify.max_user_watches`.
     Inotify,

@@ -160,7 +160,7 @@ fn holds_any(node: &Node, ids: &HashSet<u32>) -> bool {
 }
 
 fn problem(tree: &Tree, error: Error, path: &KeyPath, node: &Node, hide: bool) -> Problem {
-    let wants_section = matches!(&error.what, What::Type { expected, .. } if expected == words::SECTION);
+    let wants_section = matches!(&error.what, What::Type { expected, .. } if expected.starts_with(words::A_SECTION));
     let mut problem = match error.what.clone() {
         What::UnknownKey { name, known } => {
             Problem::error(format!("unknown key `{name}`")).with_help(match nearest(&name, known.iter().copied()) {

@@ -4,6 +4,8 @@ use serde::de::Unexpected;
 
 /// What a section is called where one was expected.
 pub(super) const SECTION: &str = "a section of keys and values";
+/// How that begins, and what sections say of themselves (`a section such as …`).
+pub(super) const A_SECTION: &str = "a section";
 
 /// What was expected. Texts that serde itself writes are put into plain words; those that types write of themselves
 /// (`a duration such as `30s``) stay.

@@ -31,7 +31,8 @@ where
     /// Configuration file (TOML, YAML or JSON by its extension).
     #[arg(long, global = true, value_name = "FILE", help_heading = HEADING, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// Where the state lies [default: /var/lib/PROGRAM for root, $XDG_STATE_HOME/PROGRAM otherwise].
+    /// Where the state lies [default: a directory with the program's name, for root in /var/lib, otherwise in
+    /// $XDG_STATE_HOME].
     #[arg(long, global = true, value_name = "DIR", help_heading = HEADING, value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
     /// Set any key of the configuration, such as `--set logging.level=debug`, a list with commas; may be given again.

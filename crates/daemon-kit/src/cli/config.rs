@@ -38,15 +38,22 @@ where
     T: Product,
     O: ValueEnum + Into<ShowAs> + Copy + Send + Sync + 'static,
 {
-    let load = || common.load::<T>(&[], &Surroundings::of_this_process());
+    let around = Surroundings::of_this_process();
+    let load = || common.load::<T>(&[], &around);
     match command {
-        ConfigCommand::Check => match verbs::check(&load(), wants_color(&std::io::stderr())) {
-            Ok(text) => to_stdout(text)?,
-            Err(text) => {
-                eprint!("{text}");
-                return Ok(Exit::Configuration);
+        ConfigCommand::Check => {
+            let loaded = load();
+            match verbs::check(&loaded, wants_color(&std::io::stderr())) {
+                Ok(text) => {
+                    let remarks = loaded.map(|loaded| loaded.settings.value.remarks(&around));
+                    to_stdout(text + &remarks.unwrap_or_default())?;
+                }
+                Err(text) => {
+                    eprint!("{text}");
+                    return Ok(Exit::Configuration);
+                }
             }
-        },
+        }
         ConfigCommand::Schema => to_stdout(verbs::schema::<T>())?,
         ConfigCommand::Show => to_stdout(verbs::show(&load()?, common.output.into()))?,
         ConfigCommand::Init { file } => to_stdout(verbs::init::<T>(file.as_deref())?)?,

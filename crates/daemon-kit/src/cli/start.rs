@@ -4,8 +4,8 @@ use crate::{
     cli::CommonArgs,
     end::log_panics,
     find::DataDir,
-    live::ReloadProblem,
-    load::{ConfigError, ConfigSpec, Loaded, Override, load},
+    live::{ReloadOutcome, ReloadProblem},
+    load::{ConfigError, ConfigSpec, Loaded, Override, load, load_what_can_be},
     settings::LoggingSettings,
     surroundings::Surroundings,
 };
@@ -28,6 +28,13 @@ pub trait Product: conf::Settings {
         let _ = around;
         None
     }
+
+    /// What `config check` says of a valid configuration besides: what it comes to, and what in it may be meant otherwise, in
+    /// whole lines. It tests nothing but the settings; the rest is the doctor's.
+    fn remarks(&self, around: &Surroundings) -> String {
+        let _ = around;
+        String::new()
+    }
 }
 
 /// What a command runs with.
@@ -39,6 +46,8 @@ pub struct Started<T> {
     pub around: Surroundings,
     /// Where the state lies. Nothing is created yet.
     pub data_dir: DataDir,
+    /// The configuration has mistakes, and what is wrong in it stands at its default: only for who looks.
+    pub is_partial: bool,
     /// The log. What it holds is written out when this is dropped.
     pub telemetry: Telemetry,
 }
@@ -56,7 +65,8 @@ impl<O: ValueEnum + Clone + Send + Sync + 'static> CommonArgs<O> {
     }
 
     /// Loads the configuration, starts the log, has panics logged, and logs what the configuration warns of.
-    /// `default_level` is the level where nobody asks for another: commands whose log is not their result are quieter.
+    /// `default_level` is the level where nobody asks for another: commands whose log is not their result are quieter than
+    /// `info`, and tell those warnings only to who asks for `debug`.
     ///
     /// # Errors
     /// [`ConfigError`], which [`Exit::of_failure`](crate::Exit::of_failure) shows in full;
@@ -64,6 +74,32 @@ impl<O: ValueEnum + Clone + Send + Sync + 'static> CommonArgs<O> {
     pub fn begin<T: Product>(&self, default_level: &str, more: &[Override<'_>]) -> anyhow::Result<Started<T>> {
         let around = Surroundings::of_this_process();
         let loaded = self.load::<T>(more, &around)?;
+        self.begin_with(default_level, around, loaded, false)
+    }
+
+    /// The same for commands that only look at what a process has written down, and must not be refused for a mistake in a
+    /// file that the process itself may well have been running without: what is wrong is left at its default, and warned of.
+    ///
+    /// # Errors
+    /// As of [`begin`](Self::begin), where not even that gives a configuration.
+    pub fn begin_to_look<T: Product>(&self, default_level: &str) -> anyhow::Result<Started<T>> {
+        let around = Surroundings::of_this_process();
+        let (loaded, invalid) =
+            load_what_can_be::<T>(&T::SPEC, self.config.as_deref(), &self.overrides(), &around, None)?;
+        let started = self.begin_with(default_level, around, loaded, invalid.is_some())?;
+        if let Some(invalid) = invalid {
+            tell(&ReloadOutcome::refused(&ConfigError::Invalid(invalid)));
+        }
+        Ok(started)
+    }
+
+    fn begin_with<T: Product>(
+        &self,
+        default_level: &str,
+        around: Surroundings,
+        loaded: Loaded<T>,
+        is_partial: bool,
+    ) -> anyhow::Result<Started<T>> {
         let product = T::SPEC.finder.product;
         let data_dir = T::SPEC
             .finder
@@ -77,14 +113,36 @@ impl<O: ValueEnum + Clone + Send + Sync + 'static> CommonArgs<O> {
         let telemetry = telemetry_otel::init(log).context("could not start the log")?;
         log_panics();
         for warning in &loaded.settings.warnings {
-            tracing::warn!("{}", ReloadProblem::of(warning));
+            let warning = ReloadProblem::of(warning);
+            // Whoever only looks did not come for them: `config check`, `doctor` and the log of the service have them.
+            if default_level == "info" {
+                tracing::warn!("{warning}");
+            } else {
+                tracing::debug!("{warning}");
+            }
         }
         Ok(Started {
             loaded,
             around,
             data_dir,
+            is_partial,
             telemetry,
         })
+    }
+}
+
+/// Says what is wrong with a configuration that is looked at all the same: each mistake by itself, as a log wants it.
+fn tell(outcome: &ReloadOutcome) {
+    let ReloadOutcome::Refused { problems, .. } = outcome else {
+        return;
+    };
+    tracing::warn!(
+        mistakes = problems.len(),
+        "the configuration is not valid: what is wrong in it is taken for its default here, which may show other than a \
+         running agent goes by; where it is about where the state lies, say that by --data-dir"
+    );
+    for problem in problems {
+        tracing::warn!("wrong in the configuration: {problem}");
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     cli::{CommonArgs, Started},
-    load::{ConfigError, FromController, Loaded, Override, load_with},
+    load::{ConfigError, FromController, Loaded, Override, load_what_can_be, load_with},
     surroundings::Surroundings,
 };
 use chrono::Utc;
@@ -62,6 +62,8 @@ struct Source {
     default_level: &'static str,
     /// `-q` or `-v`: then the level is the caller's.
     is_level_fixed: bool,
+    /// What is wrong in the local files was told, and stands at its default.
+    is_partial: bool,
 }
 
 impl Source {
@@ -70,13 +72,11 @@ impl Source {
             text: &remote.text,
             forbidden: T::LOCAL_ONLY,
         });
-        load_with(
-            &T::SPEC,
-            self.config.as_deref(),
-            &self.overrides,
-            &self.around,
-            controller,
-        )
+        let (spec, config) = (&T::SPEC, self.config.as_deref());
+        if self.is_partial {
+            return load_what_can_be(spec, config, &self.overrides, &self.around, controller).map(|(loaded, _)| loaded);
+        }
+        load_with(spec, config, &self.overrides, &self.around, controller)
     }
 
     /// With the controller's wish, if this machine allows it.
@@ -116,6 +116,7 @@ pub(crate) fn with_controller<T: Reload, O: ValueEnum + Clone + Send + Sync + 's
         around: around.clone(),
         default_level: "info",
         is_level_fixed: false,
+        is_partial: false,
     };
     source.load_allowed(Some(&remote)).unwrap_or(local)
 }
@@ -144,6 +145,7 @@ impl<T: Reload> Reloader<T> {
             around: started.around.clone(),
             default_level,
             is_level_fixed: common.quiet || common.verbose > 0,
+            is_partial: started.is_partial,
         };
         let file = RemoteFile::in_dir(&started.data_dir.path);
         let kept = file.read().unwrap_or_else(|error| {

@@ -170,7 +170,7 @@ impl ReloadReport {
 }
 
 impl ReloadOutcome {
-    pub(super) fn refused(error: &ConfigError) -> Self {
+    pub(crate) fn refused(error: &ConfigError) -> Self {
         let text = error.render(false).trim_end().to_owned();
         let problems = match error {
             ConfigError::Invalid(invalid) => {

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 /// When a job runs. Without `when` it runs at its interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(
+    default,
+    expecting = "a section such as `{ when = \"30 2 * * *\" }`, in YAML `{ when: \"30 2 * * *\" }`"
+)]
 pub struct ScheduleSettings {
     /// Cron with five fields, six (seconds first) or seven (years last), `@daily` and friends, or `every 6h`. Where both
     /// the day of the month and the weekday are restricted, either suffices.

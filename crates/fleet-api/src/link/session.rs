@@ -275,7 +275,7 @@ async fn greet<S: Store>(
             config,
             new_key_wanted,
         }),
-        HelloOutcome::Cloned { hostname } => {
+        HelloOutcome::Cloned { hostname, kind } => {
             tracing::error!(
                 agent = agent.name,
                 from,
@@ -286,7 +286,7 @@ async fn greet<S: Store>(
             let detail = format!(
                 "another one with these credentials is on the link, from the machine `{hostname}`: one of the two is a copy \
                  of the other. A copy on a machine of its own joins for itself in some minutes; where both have the same \
-                 machine id, stop the copy, run `scanner leave --forget` there, and let it join anew"
+                 machine id, stop the copy, run `{kind} leave --forget` there, and let it join anew"
             );
             Err(vec![
                 error("cloned", detail.clone(), None),

@@ -98,6 +98,9 @@ pub struct AgentView {
     pub enrolled_at: DateTime<Utc>,
     /// When it last called.
     pub last_seen: DateTime<Utc>,
+    /// When a second one that came with its key was last refused, where one was: one of the two is a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned_at: Option<DateTime<Utc>>,
     /// Its last heartbeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthReport>,
@@ -131,6 +134,7 @@ impl AgentView {
             maintenance: agent.maintenance.filter(|_| status == AgentStatus::Maintenance),
             enrolled_at: agent.enrolled_at,
             last_seen: agent.last_seen,
+            cloned_at: agent.cloned_at,
             health: agent.health,
             revoked_at: agent.revoked_at,
             files: agent.files,

@@ -229,9 +229,11 @@ pub(super) fn revoke(
 }
 
 pub(super) const AGENT: &str = "SELECT agent.*, COALESCE(present, 0) AS present, COALESCE(deleted, 0) AS deleted,
-                            COALESCE(bytes, 0) AS bytes, agent_session.ended_at AS link_ended_at
+                            COALESCE(bytes, 0) AS bytes, agent_session.ended_at AS link_ended_at,
+                            agent_clone.last_at AS cloned_at
                      FROM agent LEFT JOIN file_total ON file_total.agent = agent.id
-                                LEFT JOIN agent_session ON agent_session.agent = agent.id";
+                                LEFT JOIN agent_session ON agent_session.agent = agent.id
+                                LEFT JOIN agent_clone ON agent_clone.agent = agent.id";
 
 pub(super) fn list(
     connection: &Connection,
@@ -357,6 +359,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
         enrolled_at: time(row, "enrolled_at")?,
         last_seen: time(row, "last_seen")?,
         link_ended_at: optional_time(row, "link_ended_at")?,
+        cloned_at: optional_time(row, "cloned_at")?,
         health: json(row, "health")?,
         revoked_at: optional_time(row, "revoked_at")?,
         files: FileTotals {

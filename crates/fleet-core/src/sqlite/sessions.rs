@@ -62,6 +62,7 @@ struct Before {
     agent: i64,
     name: String,
     hostname: String,
+    kind: String,
     machine: Option<String>,
     /// The session was begun with a key that has ended since.
     is_void: bool,
@@ -80,6 +81,7 @@ pub(super) fn hello(
         note_clone(connection, before.agent, new, now)?;
         return Ok(HelloOutcome::Cloned {
             hostname: before.hostname,
+            kind: before.kind,
         });
     }
     let epoch = before.session.as_ref().map_or(0, |session| session.0) + 1;
@@ -104,7 +106,7 @@ pub(super) fn hello(
 
 fn before(connection: &Connection, agent: AgentId) -> rusqlite::Result<Option<Before>> {
     let mut statement = connection.prepare_cached(
-        "SELECT agent.id, name, hostname, machine, epoch, instance, previous_instance, agent_session.last_seen,
+        "SELECT agent.id, name, hostname, kind, machine, epoch, instance, previous_instance, agent_session.last_seen,
                 COALESCE(is_void, FALSE) AS is_void
          FROM agent LEFT JOIN agent_session ON agent_session.agent = agent.id
          WHERE uuid = ?1 AND revoked_at IS NULL AND removed_at IS NULL",
@@ -124,6 +126,7 @@ fn before(connection: &Connection, agent: AgentId) -> rusqlite::Result<Option<Be
             agent: row.get("id")?,
             name: row.get("name")?,
             hostname: row.get("hostname")?,
+            kind: row.get("kind")?,
             machine: row.get("machine")?,
             is_void: row.get("is_void")?,
             session,

@@ -460,6 +460,7 @@ async fn a_clone_is_refused_and_shown_and_a_host_that_moved_is_not() {
     let first = link.session(hello(1), 0).await;
     let refused = HelloOutcome::Cloned {
         hostname: "host".to_owned(),
+        kind: "scanner".to_owned(),
     };
     assert_eq!(link.say(other(2), 100).await, refused);
     assert_eq!(link.say(other(3), 110).await, refused);
@@ -481,6 +482,7 @@ async fn a_clone_is_refused_and_shown_and_a_host_that_moved_is_not() {
         (clone.hostname.as_str(), clone.refusals, clone.first_at),
         ("copy", 2, at(100))
     );
+    assert_eq!(shown.agent.cloned_at, Some(at(110)));
     assert_eq!(
         shown.agent.registration.hostname, "host",
         "the copy did not speak for the agent"
@@ -491,7 +493,8 @@ async fn a_clone_is_refused_and_shown_and_a_host_that_moved_is_not() {
     assert_eq!(
         link.say(hello(1), 202).await,
         HelloOutcome::Cloned {
-            hostname: "copy".to_owned()
+            hostname: "copy".to_owned(),
+            kind: "scanner".to_owned(),
         }
     );
     assert_eq!(link.outgoing(moved, 203).await.standing, Standing::Current);
@@ -505,7 +508,8 @@ async fn two_processes_with_one_machine_id_are_told_apart_by_their_return() {
     assert_eq!(
         link.say(hello(1), 20).await,
         HelloOutcome::Cloned {
-            hostname: "host".to_owned()
+            hostname: "host".to_owned(),
+            kind: "scanner".to_owned(),
         }
     );
     assert_eq!(link.outgoing(second, 21).await.standing, Standing::Current);

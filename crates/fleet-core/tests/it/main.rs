@@ -16,6 +16,7 @@ mod interleaving;
 mod keys;
 mod link;
 mod malware;
+mod malware_again;
 mod malware_lists;
 mod malware_order;
 mod place;

@@ -8,11 +8,16 @@ use crate::{
     cli_agents::{AgentsArgs, AgentsCommand, ListAgentsArgs},
 };
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use core_model::{ByteSize, Labels};
 use daemon_kit::{Exit, Table, printable};
 use fleet_api::rest::{AgentDetailView, AgentQuery, AgentView, ConfigStateView};
+use fleet_core::AgentStatus;
 use transport_http::Client;
+
+/// A second one with an agent's key is of interest for so long after it was last refused: it comes back every few minutes,
+/// until somebody sees to it.
+const CLONED_LATELY: TimeDelta = TimeDelta::hours(24);
 
 pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> {
     let client = session::client()?;
@@ -43,8 +48,18 @@ pub(crate) fn agents(output: Output, args: &AgentsArgs) -> anyhow::Result<Exit> 
 }
 
 fn list(client: &Client, output: Output, args: &ListAgentsArgs) -> anyhow::Result<Exit> {
-    let agents = fetch(client, query(args)?)?;
+    let query = query(args)?;
+    let agents = fetch(client, query.clone())?;
     print(output, &agents)?;
+    if output == Output::Table && query.status.is_none() {
+        let revoked = AgentQuery {
+            status: Some(AgentStatus::Revoked),
+            ..query
+        };
+        if let Some(text) = unlisted(fetch(client, revoked)?.len()) {
+            eprintln!("{text}");
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -70,6 +85,15 @@ pub(super) fn query(args: &ListAgentsArgs) -> anyhow::Result<AgentQuery> {
         os: args.os.clone(),
         ..AgentQuery::default()
     })
+}
+
+/// What is said of revoked agents below a list that leaves them out.
+fn unlisted(revoked: usize) -> Option<String> {
+    match revoked {
+        0 => None,
+        1 => Some("1 revoked: --status revoked shows it".to_owned()),
+        revoked => Some(format!("{revoked} revoked: --status revoked shows them")),
+    }
 }
 
 /// All agents that the query asks for.
@@ -116,6 +140,7 @@ fn table(agents: &[AgentView]) -> String {
     .right(4)
     .right(5)
     .right(6);
+    let now = Utc::now();
     for agent in agents {
         let (files, size) = if has_files(agent) {
             (
@@ -129,7 +154,7 @@ fn table(agents: &[AgentView]) -> String {
         table.row([
             printable(agent.name.as_bytes()).into_owned(),
             agent.kind.clone(),
-            word(&agent.status),
+            status(agent, now),
             agent.site.as_ref().map(ToString::to_string).unwrap_or_default(),
             files,
             size,
@@ -140,6 +165,15 @@ fn table(agents: &[AgentView]) -> String {
         ]);
     }
     table.to_string()
+}
+
+/// How it is, in a word; and whether a copy of it comes with its key, which may well be why it is away.
+fn status(agent: &AgentView, now: DateTime<Utc>) -> String {
+    let status = word(&agent.status);
+    match agent.cloned_at {
+        Some(at) if now - at < CLONED_LATELY => format!("{status}, cloned"),
+        _ => status,
+    }
 }
 
 /// `KEY=VALUE` of each.
@@ -156,4 +190,30 @@ pub(super) fn word(value: &impl serde::Serialize) -> String {
 
 pub(super) fn time(at: &DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_says_who_is_left_out_and_who_was_cloned() {
+        assert_eq!(unlisted(0), None);
+        assert_eq!(unlisted(1).unwrap(), "1 revoked: --status revoked shows it");
+        assert_eq!(unlisted(2).unwrap(), "2 revoked: --status revoked shows them");
+
+        let now = Utc::now();
+        let mut agent: AgentView = serde_json::from_value(serde_json::json!({
+            "id": "0190a5c1-7e2b-7c11-8a3e-5b1d9f0c2d4e", "name": "web-1", "kind": "reef-agent", "status": "offline",
+            "hostname": "web-1", "version": "1", "capabilities": [], "enrolled_at": now, "last_seen": now,
+            "files": {"present": 0, "deleted": 0, "bytes": 0},
+        }))
+        .unwrap();
+        assert_eq!(status(&agent, now), "offline");
+        agent.cloned_at = Some(now - TimeDelta::hours(1));
+        assert_eq!(status(&agent, now), "offline, cloned");
+        assert!(table(&[agent.clone()]).contains("offline, cloned"));
+        agent.cloned_at = Some(now - TimeDelta::days(2));
+        assert_eq!(status(&agent, now), "offline");
+    }
 }

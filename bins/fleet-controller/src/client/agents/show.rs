@@ -52,7 +52,7 @@ pub(super) fn detail(view: &AgentDetailView, config: Option<&ConfigStateView>) -
             );
         }
     }
-    link_lines(&view.link, &mut line);
+    link_lines(&agent.kind, &view.link, &mut line);
     if let Some(text) = config.and_then(in_a_line) {
         line("config", text);
     }
@@ -137,7 +137,7 @@ fn place_lines(agent: &AgentView, line: &mut impl FnMut(&str, String)) {
     }
 }
 
-fn link_lines(link: &LinkView, line: &mut impl FnMut(&str, String)) {
+fn link_lines(kind: &str, link: &LinkView, line: &mut impl FnMut(&str, String)) {
     if let Some(session) = &link.session {
         let how = word(&session.transport);
         let text = match &session.ended_at {
@@ -152,9 +152,10 @@ fn link_lines(link: &LinkView, line: &mut impl FnMut(&str, String)) {
             "cloned",
             format!(
                 "a second one with its key, on {host} ({from}), was refused {} times, last at {}: one of the two is a copy, \
-                 and tells nothing; `scanner leave --forget` there, if it does not join for itself",
+                 and tells nothing; `{} leave --forget` there, if it does not join for itself",
                 clone.refusals,
-                time(&clone.last_at)
+                time(&clone.last_at),
+                printable(kind.as_bytes())
             ),
         );
     }

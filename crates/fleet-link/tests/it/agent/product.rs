@@ -132,6 +132,7 @@ impl Host {
         let loaded = common.load::<Config>(&[], &around).unwrap();
         let logging = loaded.settings.value.logging().log_settings(GUARD.name, None);
         let started = Started {
+            is_partial: false,
             loaded,
             around,
             data_dir: DataDir {
