@@ -2,7 +2,7 @@
 use crate::{
     cli_agents::{AgentsArgs, GroupsCommand},
     cli_link::{AgentConfigCommand, ClaimArgs, CommandsArgs},
-    cli_malware::{DetectionsArgs, ScansArgs},
+    cli_malware::{ComplianceArgs, DetectionsArgs, ScansArgs},
 };
 use clap::{Args, Parser, Subcommand};
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
@@ -42,10 +42,11 @@ Examples:
   fleet-controller detections --open --unacknowledged     malware that somebody has to see to
   fleet-controller detections acknowledge ID --note wiped
   fleet-controller scans --status partial --since 7d      scans that could not look at everything
+  fleet-controller compliance --within 7d                 which hosts were fully scanned this week, and which not
   fleet-controller commands send scan --to web-1-reef --args '{\"fresh\": true}'
 
 Exit codes: 0 done; 1 `commands send --wait` with an agent that did not do it; 2 wrong usage; 3 wrong
-configuration; 4 nothing could be done.";
+configuration; 4 nothing could be done; 5 `compliance` where a host was not scanned as it should be.";
 
 /// Options that every command takes.
 pub(crate) type Common = CommonArgs<Output>;
@@ -81,6 +82,8 @@ pub(crate) enum Command {
     Detections(Box<DetectionsArgs>),
     /// Scans for malware that have ended.
     Scans(Box<ScansArgs>),
+    /// Whether each host was scanned by each of its rules, as a whole and in time. Exits 5 where one was not.
+    Compliance(Box<ComplianceArgs>),
     /// Tokens with which agents enrol.
     #[command(subcommand)]
     JoinTokens(JoinTokensCommand),

@@ -41,6 +41,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Files(command) => client::files(common.output, command),
         Command::Detections(args) => client::detections(common.output, args),
         Command::Scans(args) => client::scans(common.output, args),
+        Command::Compliance(args) => client::compliance(common.output, args),
         Command::JoinTokens(command) => client::join_tokens(common.output, command),
         Command::Store(command) => store_file::run(common, command),
         Command::Doctor(args) => doctor::run(common, args),

@@ -1,7 +1,7 @@
 //! The command line.
 use crate::settings::Action;
-use clap::{Args, Parser, Subcommand};
-use core_model::{ByteSize, Period};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use core_model::{ByteSize, EventId, Period};
 use daemon_kit::cli::{CommonArgs, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs};
 use fleet_link::agent::Leaving;
 use std::path::PathBuf;
@@ -123,10 +123,43 @@ impl From<&LeaveArgs> for Leaving {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct HistoryArgs {
-    /// How many.
+    #[command(subcommand)]
+    pub(crate) command: Option<HistoryCommand>,
+    /// By this rule.
+    #[arg(long)]
+    pub(crate) rule: Option<String>,
+    /// That ended so.
+    #[arg(long, value_enum)]
+    pub(crate) status: Option<StatusChoice>,
+    /// None that began longer ago than this, such as 24h or 30d.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) since: Option<Period>,
+    /// How many; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HistoryCommand {
+    /// The whole account of one scan.
+    Show {
+        /// Its id.
+        id: EventId,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StatusChoice {
+    /// Every file was looked at.
+    Completed,
+    /// Some files, directories or paths could not be looked at.
+    Partial,
+    /// It was stopped before its end.
+    Stopped,
+    /// It could not be made.
+    Failed,
 }
 
 #[derive(Debug, Args)]
@@ -134,7 +167,7 @@ pub(crate) struct DetectionsArgs {
     /// None older than this, such as 24h or 30d.
     #[arg(long, value_name = "AGE")]
     pub(crate) since: Option<Period>,
-    /// How many.
+    /// How many; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u32,
 }

@@ -10,9 +10,9 @@ use crate::{
     webhook::Webhook,
 };
 use chrono::{DateTime, Utc};
-use core_model::chain;
+use core_model::{EventId, chain};
 use fleet_link::agent::{AgentHealth, AgentState, Pulse};
-use fleet_wire::{MalwareRecord, MalwareScan, Outcome, ScanStatus};
+use fleet_wire::{MalwareRecord, MalwareScan, Outcome, ScanScope, ScanStatus};
 use fsscan::watch::WatchCounters;
 use serde_json::{Map, Value, json};
 use std::{
@@ -39,10 +39,19 @@ pub(crate) struct Health {
     shown: Arc<Mutex<Shown>>,
 }
 
+/// A scan under way.
+struct Running {
+    rule: String,
+    scope: ScanScope,
+    since: DateTime<Utc>,
+    progress: Arc<Progress>,
+}
+
 /// What is shown of scans and watching.
 #[derive(Default)]
 struct Shown {
-    running: BTreeMap<String, (DateTime<Utc>, Arc<Progress>)>,
+    running: BTreeMap<EventId, Running>,
+    /// The last scan of all of each rule; where there is none, of a part.
     last: BTreeMap<String, MalwareScan>,
     watch: Option<(Arc<WatchCounters>, WatchQueue)>,
     /// What was found and cannot be written down: how much, and why.
@@ -70,10 +79,7 @@ impl Health {
         let of = Arc::clone(&shown);
         metrics.observe_throttle(move || {
             let shown = lock(&of);
-            let windows = shown
-                .running
-                .values()
-                .map(|(_, progress)| u64::from(progress.window().0));
+            let windows = shown.running.values().map(|scan| u64::from(scan.progress.window().0));
             windows.max().unwrap_or_default()
         });
         let of = Arc::clone(&shown);
@@ -124,9 +130,30 @@ impl Health {
     }
 
     /// A scan begins.
-    pub(crate) fn scan_began(&self, rule: &str, at: DateTime<Utc>, progress: Arc<Progress>) {
-        self.metrics.scan_started(rule, &progress);
-        self.shown().running.insert(rule.to_owned(), (at, progress));
+    pub(crate) fn scan_began(
+        &self,
+        id: EventId,
+        (rule, scope): (&str, ScanScope),
+        since: DateTime<Utc>,
+        progress: Arc<Progress>,
+    ) {
+        if scope == ScanScope::Whole {
+            self.metrics.scan_started(rule, &progress);
+        }
+        let running = Running {
+            rule: rule.to_owned(),
+            scope,
+            since,
+            progress,
+        };
+        self.shown().running.insert(id, running);
+    }
+
+    /// These were made by processes before, or beside.
+    pub(crate) fn scanned_before(&self, scans: &[MalwareScan]) {
+        for scan in scans {
+            self.metrics.scanned(scan);
+        }
     }
 
     /// It has ended.
@@ -138,8 +165,11 @@ impl Health {
             }
         }
         let mut shown = self.shown();
-        shown.running.remove(&scan.rule);
-        shown.last.insert(scan.rule.clone(), scan.clone());
+        shown.running.remove(&scan.id);
+        let hides = |last: &MalwareScan| last.is_whole() && !scan.is_whole();
+        if !shown.last.get(&scan.rule).is_some_and(hides) {
+            shown.last.insert(scan.rule.clone(), scan.clone());
+        }
     }
 
     /// How old what is gone by is, as the engine says.
@@ -232,7 +262,8 @@ impl Listener for Health {
                 self.metrics.handled(handled.outcome);
                 self.look_into_quarantine();
             }
-            MalwareRecord::ScanEnded(_) => {}
+            // It may have been made by hand, beside this process.
+            MalwareRecord::ScanEnded(scan) => self.metrics.scanned(scan),
         }
     }
 
@@ -261,11 +292,17 @@ fn scans_block(shown: &Shown, has_no_rule: bool) -> (Status, Map<String, Value>)
         // A controller may be about to send some: that is not ill.
         block.insert("detail".to_owned(), NO_RULE.into());
     }
-    for (rule, (since, progress)) in &shown.running {
-        let (_, why) = progress.window();
+    let mut running: Vec<&Running> = shown.running.values().collect();
+    // Of one rule, that of all of it is shown.
+    running.sort_by_key(|scan| scan.scope == ScanScope::Whole);
+    for scan in running {
+        let (_, why) = scan.progress.window();
         block.insert(
-            rule.clone(),
-            json!({"status": "running", "since": since, "progress": progress.snapshot(), "window_is": why.name()}),
+            scan.rule.clone(),
+            json!({
+                "status": "running", "scope": scan.scope, "since": scan.since, "progress": scan.progress.snapshot(),
+                "window_is": why.name(),
+            }),
         );
     }
     for (rule, scan) in &shown.last {
@@ -278,7 +315,7 @@ fn scans_block(shown: &Shown, has_no_rule: bool) -> (Status, Map<String, Value>)
         block.insert(
             rule.clone(),
             json!({
-                "status": scan.status, "started_at": scan.started_at, "completed_at": scan.ended_at,
+                "status": scan.status, "scope": scan.proof.scope, "started_at": scan.started_at, "completed_at": scan.ended_at,
                 "files": scan.met.files, "detections": scan.detections, "unaccounted": scan.unaccounted,
                 "without_verdict": without_verdict(scan), "error": scan.error,
             }),

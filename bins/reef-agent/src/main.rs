@@ -5,6 +5,7 @@ mod cli_quarantine;
 mod context;
 mod doctor;
 mod health;
+mod history;
 mod keeper;
 mod keeping;
 mod membership;
@@ -44,7 +45,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Run(args) => run::run(context("info")?, args),
         Command::Status => status::run(&to_look()?),
-        Command::History(args) => status::history(&to_look()?, args),
+        Command::History(args) => history::run(&to_look()?, args),
         Command::Detections(args) => status::detections(&to_look()?, args),
         Command::Scan(args) => scan::command::run(&context("warn")?, args),
         Command::Rules(command) => rules::run(&context("warn")?, command),

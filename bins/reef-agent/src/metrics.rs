@@ -125,7 +125,7 @@ impl ReefMetrics {
         self.rules.change(rule, |state| state.due = due);
     }
 
-    /// A scan began, and counts so. It is held weakly: a scan whose counters are gone is told of no longer, though nobody
+    /// A scan of all of a rule began, and counts so. It is held weakly: a scan whose counters are gone is told of no longer, though nobody
     /// said that it ended.
     pub(crate) fn scan_started(&self, rule: &str, progress: &Arc<Progress>) {
         let progress = Arc::downgrade(progress);
@@ -147,9 +147,26 @@ impl ReefMetrics {
             self.cache_hits.add(remembered.files, &[("rule", rule)]);
         }
         self.rules.change(rule, |state| {
-            state.running = Weak::new();
-            state.ended = Some(scan.ended_at);
+            if scan.is_whole() {
+                state.running = Weak::new();
+            }
             state.unaccounted = Some(scan.unaccounted);
+        });
+        self.scanned(scan);
+    }
+
+    /// A scan has ended, here or elsewhere, now or before. Told again, it changes nothing; a part of a rule does not stand
+    /// for it.
+    pub(crate) fn scanned(&self, scan: &MalwareScan) {
+        if !scan.is_whole() {
+            return;
+        }
+        let ended = Some(scan.ended_at);
+        self.rules.change(&scan.rule, |state| {
+            state.ended = state.ended.max(ended);
+            if scan.is_complete() {
+                state.completed = state.completed.max(ended);
+            }
         });
     }
 

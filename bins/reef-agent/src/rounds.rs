@@ -4,8 +4,8 @@ use crate::{
     orders::Asked,
     parts::Parts,
     quarantine,
-    scan::{BLIND, How, Progress, Report, ScanError, Wanted, event_id},
-    settings::{Live, RuleSettings},
+    scan::{BLIND, How, Progress, Report, ScanError, Wanted, event_id, not_begun},
+    settings::{Live, RuleSettings, rule_names},
     state::scans,
 };
 use chrono::{DateTime, Utc};
@@ -124,6 +124,9 @@ pub(crate) async fn run_lost(parts: Parts, stop: CancellationToken) -> anyhow::R
 
 /// Scans by one rule now, until `stop`: for a run that ends by itself.
 pub(crate) async fn make_once(parts: &Parts, rule: &RuleSettings, stop: &CancellationToken) -> anyhow::Result<Made> {
+    let (database, name) = (parts.state.database.clone(), rule.name.clone());
+    let last = blocking(move || scans::last(&database, &name)).await?;
+    parts.health.scanned_before(&last);
     let next = Next {
         cancel: stop.clone(),
         timing: None,
@@ -147,10 +150,10 @@ async fn make(parts: &Parts, agenda: &mut Agenda, next: Next, stop: &Cancellatio
         asked,
     } = next;
     let how = How { id: Some(id), ..how };
-    let (database, rule) = (parts.state.database.clone(), wanted.rule.clone());
+    let (database, rule, scope) = (parts.state.database.clone(), wanted.rule.clone(), wanted.scope);
     let expected = blocking(move || {
         let before = scans::newest(&database, &rule)?.and_then(|scan| scan.ended);
-        scans::begin(&database, id, &rule, cause, began)?;
+        scans::begin(&database, id, (&rule, scope), cause, began)?;
         Ok(before.map_or(0, |before| before.met.files))
     });
     match expected.await {
@@ -167,7 +170,9 @@ async fn make(parts: &Parts, agenda: &mut Agenda, next: Next, stop: &Cancellatio
     let work = parts.agent_orders.begin();
     let (_busy, _at_work) = (parts.keeper.busy(), parts.reporter.hold());
     let until = stop.child_token();
-    parts.health.scan_began(&wanted.rule, began, Arc::clone(&progress));
+    parts
+        .health
+        .scan_began(id, (&wanted.rule, scope), began, Arc::clone(&progress));
     tracing::info!(scan = %id, rule = wanted.rule, cause = cause.name(), "a scan begins");
     let reporter = parts.reporter.clone();
     let scanned = {
@@ -199,7 +204,15 @@ async fn make(parts: &Parts, agenda: &mut Agenda, next: Next, stop: &Cancellatio
     parts.linked.ended();
     let was_stopped = until.is_cancelled();
     let ended = Utc::now();
-    let told = ended_scan(id, &wanted, cause, (began, ended), &scanned, was_stopped);
+    let mut told = ended_scan(id, &wanted, cause, (began, ended), &scanned, was_stopped);
+    told.proof.rules = Some(rule_names(&parts.context.live().rules));
+    told.proof.canary_found_at = parts
+        .keeper
+        .state()
+        .borrow()
+        .canary
+        .as_ref()
+        .and_then(|canary| canary.last_found);
     parts.health.scan_ended(&told);
     let has_failed = scanned.is_err();
     if let Err(error) = &scanned {
@@ -271,6 +284,7 @@ fn ended_scan(
             detections: 0,
             engine: None,
             error: Some(chain(error)),
+            proof: Box::new(not_begun(wanted)),
         },
     }
 }
@@ -315,7 +329,7 @@ impl Agenda {
                 continue;
             }
             let (database, name, is_begun) = (parts.state.database.clone(), rule.name.clone(), self.is_begun);
-            let (last, is_cut_off, blind) = blocking(move || {
+            let (last, is_cut_off, before, blind) = blocking(move || {
                 let now = Utc::now();
                 let since = scans::known_since(&database, &name, now).unwrap_or_else(|error| {
                     tracing::error!(error = format!("{error:#}"), "its first time counts from now");
@@ -323,12 +337,14 @@ impl Agenda {
                 });
                 let newest = scans::newest(&database, &name)?;
                 let is_cut_off = !is_begun && newest.as_ref().is_some_and(|scan| scan.ended.is_none());
+                let before = scans::last(&database, &name)?;
                 let last = newest.as_ref().map_or(since, |scan| scan.started_at);
                 let ended = newest.and_then(|scan| scan.ended);
                 let blind = ended.filter(|scan| scan.error.as_deref() == Some(BLIND));
-                Ok((last, is_cut_off, blind.map(|scan| scan.ended_at)))
+                Ok((last, is_cut_off, before, blind.map(|scan| scan.ended_at)))
             })
             .await?;
+            parts.health.scanned_before(&before);
             if is_cut_off {
                 self.first.push((rule.name.clone(), ScanCause::Resume));
             }

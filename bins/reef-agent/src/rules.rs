@@ -20,7 +20,7 @@ pub(crate) fn run(context: &Context, command: &RulesCommand) -> anyhow::Result<E
         RulesCommand::Run { name, how } => {
             let report = command::by(context, Wanted::of(named(rules, name)?), how)?;
             if !how.dry_run {
-                by_hand::scanned(&context.state_file(), &report)
+                by_hand::scanned(&context.state_file(), &report, rules)
                     .context("the scan was made, and the agent could not be told of it")?;
             }
             return Ok(report.exit());

@@ -12,6 +12,7 @@ use crate::{
     parts::Parts,
     rounds,
     settings::NO_RULE,
+    state::scans,
     watching,
     webhook::{Sender, Webhook},
 };
@@ -82,6 +83,13 @@ pub(crate) fn assemble(
     agent_orders: AgentOrders,
 ) -> anyhow::Result<Assembled> {
     let linked = Linked::default();
+    // The lock is held: whatever has begun and not ended has no process any more.
+    if let Err(error) = scans::cut_off(&state.database) {
+        tracing::error!(
+            error = format!("{error:#}"),
+            "scans that were cut off look as if they lasted"
+        );
+    }
     let made = keeping::make(context)?;
     let agent = context.agent();
     let webhook = Webhook::new(

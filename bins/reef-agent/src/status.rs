@@ -1,6 +1,6 @@
-//! `reef-agent status`, `history` and `detections`: what the agent has written down.
+//! `reef-agent status` and `detections`: what the agent has written down.
 use crate::{
-    cli::{DetectionsArgs, HistoryArgs, Output},
+    cli::{DetectionsArgs, Output},
     context::Context,
     keeper,
     scan::BLIND,
@@ -14,7 +14,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clamd_proto::{ClamError, Daemon, Endpoint, Version};
 use core_model::{ByteSize, QueueStats, chain};
 use daemon_kit::{Exit, RuntimeSettings, Table, printable, to_stdout};
-use fleet_wire::{Detection, MalwareRecord, ScanStatus};
+use fleet_wire::{Detection, MalwareRecord, MalwareScan};
 use serde::Serialize;
 use state_sqlite::{Database, Outbox, RunLock};
 use std::{
@@ -54,9 +54,14 @@ struct Clamd {
 #[derive(Serialize)]
 struct RuleStatus {
     rule: String,
-    /// The newest scan by it, of all of it or of a part.
+    /// The scan of all of it that ended last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    last: Option<Written>,
+    last: Option<MalwareScan>,
+    /// When the last one ended that looked at everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_complete: Option<DateTime<Utc>>,
+    /// The scans by it that are under way.
+    running: Vec<Written>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<DateTime<Utc>>,
 }
@@ -83,7 +88,8 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
     } = Outbox::stats_of(&database)?;
     let live = context.live();
     let rules = live.rules.iter();
-    let rules = rules.map(|rule| rule_status(context, &database, rule, now));
+    let is_running = RunLock::is_held(database.path());
+    let rules = rules.map(|rule| rule_status(context, &database, rule, is_running, now));
     let rules = rules.collect::<anyhow::Result<_>>()?;
     let outbox = Owed {
         records,
@@ -97,7 +103,7 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
     daemon_kit::run(RuntimeSettings::of_command(), async {
         let status = Status {
             state_file: database.path().display().to_string(),
-            is_running: RunLock::is_held(database.path()),
+            is_running,
             clamd: Clamd::of(daemon.version().await)
                 .tried(&endpoint, live.canary.enabled)
                 .await,
@@ -128,6 +134,7 @@ fn rule_status(
     context: &Context,
     database: &Database,
     rule: &RuleSettings,
+    is_running: bool,
     now: DateTime<Utc>,
 ) -> anyhow::Result<RuleStatus> {
     let since = scans::newest(database, &rule.name)?.map_or(now, |last| last.started_at);
@@ -136,7 +143,13 @@ fn rule_status(
     let next = timing.next(None, now).filter(|_| rule.schedule.when.is_some());
     Ok(RuleStatus {
         rule: rule.name.clone(),
-        last: scans::newest_of_any(database, &rule.name)?,
+        last: scans::last_whole(database, &rule.name)?,
+        last_complete: scans::last_complete(database, &rule.name)?.map(|scan| scan.ended_at),
+        running: if is_running {
+            scans::under_way(database, &rule.name)?
+        } else {
+            Vec::new()
+        },
         next: if is_due { Some(now) } else { next },
     })
 }
@@ -225,83 +238,47 @@ fn write_text(out: &mut String, status: &Status) -> fmt::Result {
     if status.rules.is_empty() {
         writeln!(out, "rules       none: {NO_RULE}")?;
     }
-    let mut table = Table::new(&["RULE", "LAST", "CAUSE", "STATUS", "FILES", "DETECTIONS", "NEXT"])
-        .right(4)
-        .right(5);
+    let headings = [
+        "RULE",
+        "LAST",
+        "CAUSE",
+        "STATUS",
+        "FILES",
+        "DETECTIONS",
+        "COMPLETE",
+        "NEXT",
+        "NOW",
+    ];
+    let mut table = Table::new(&headings).right(4).right(5);
     for rule in &status.rules {
-        let ended = rule.last.as_ref().and_then(|last| last.ended.as_ref());
+        let last = rule.last.as_ref();
         table.row([
             printable(rule.rule.as_bytes()).into_owned(),
-            rule.last
-                .as_ref()
-                .map_or_else(|| "never".to_owned(), |last| second(last.started_at)),
-            rule.last.as_ref().map(|last| last.cause.clone()).unwrap_or_default(),
-            rule.last.as_ref().map(status_of).unwrap_or_default().to_owned(),
-            ended.map(|scan| scan.met.files.to_string()).unwrap_or_default(),
-            ended.map(|scan| scan.detections.to_string()).unwrap_or_default(),
+            last.map_or_else(|| "never".to_owned(), |last| second(last.ended_at)),
+            last.map(|last| last.cause.name()).unwrap_or_default().to_owned(),
+            last.map(|last| last.status.name()).unwrap_or_default().to_owned(),
+            last.map(|last| last.met.files.to_string()).unwrap_or_default(),
+            last.map(|last| last.detections.to_string()).unwrap_or_default(),
+            rule.last_complete.map_or_else(|| "never".to_owned(), second),
             rule.next.map_or_else(|| "by hand or command".to_owned(), second),
+            now_text(&rule.running),
         ]);
     }
     writeln!(out)?;
     write!(out, "{table}")
 }
 
-/// How a scan ended; one without an end lasts, or was cut off.
-fn status_of(scan: &Written) -> &'static str {
-    scan.ended
-        .as_ref()
-        .map_or("lasts, or was cut off", |scan| scan.status.name())
+/// What is under way: all of the rule, or parts of it.
+fn now_text(running: &[Written]) -> String {
+    let each = running.iter();
+    let each: Vec<String> = each
+        .map(|scan| format!("{} since {}", scan.scope.name(), second(scan.started_at)))
+        .collect();
+    each.join(", ")
 }
 
-fn second(at: DateTime<Utc>) -> String {
+pub(crate) fn second(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// `reef-agent history`.
-pub(crate) fn history(context: &Context, args: &HistoryArgs) -> anyhow::Result<Exit> {
-    let scans = scans::history(&context.open_state()?, args.limit)?;
-    let mut table = Table::new(&[
-        "STARTED",
-        "RULE",
-        "CAUSE",
-        "STATUS",
-        "SECONDS",
-        "FILES",
-        "BYTES",
-        "DETECTIONS",
-    ]);
-    for column in [4, 5, 6, 7] {
-        table = table.right(column);
-    }
-    for scan in &scans {
-        let ended = scan.ended.as_ref();
-        table.row([
-            second(scan.started_at),
-            printable(scan.rule.as_bytes()).into_owned(),
-            scan.cause.clone(),
-            status_of(scan).to_owned(),
-            ended
-                .map(|scan| format!("{:.1}", (scan.ended_at - scan.started_at).as_seconds_f64()))
-                .unwrap_or_default(),
-            ended.map(|scan| scan.met.files.to_string()).unwrap_or_default(),
-            ended
-                .map(|scan| ByteSize::new(scan.met.bytes).human())
-                .unwrap_or_default(),
-            ended.map(|scan| scan.detections.to_string()).unwrap_or_default(),
-        ]);
-    }
-    show(context.output, &scans, &table)?;
-    let is_bad = |scan: &Written| {
-        scan.ended
-            .as_ref()
-            .is_some_and(|scan| scan.status == ScanStatus::Failed || scan.error.as_deref() == Some(BLIND))
-    };
-    if let (Output::Table, Some(failed)) = (context.output, scans.first().filter(|scan| is_bad(scan))) {
-        let why = failed.ended.as_ref().and_then(|scan| scan.error.clone());
-        let status = status_of(failed);
-        to_stdout(format_args!("the last one is {status}: {}\n", why.unwrap_or_default()))?;
-    }
-    Ok(Exit::Done)
 }
 
 /// `reef-agent detections`.
@@ -343,7 +320,8 @@ fn found(database: &Database, since: DateTime<Utc>, limit: u32) -> anyhow::Resul
     Ok(events.into_iter().filter_map(found).collect())
 }
 
-fn show(output: Output, rows: &[impl Serialize], table: &Table) -> anyhow::Result<()> {
+/// Prints rows, or their table.
+pub(crate) fn show(output: Output, rows: &[impl Serialize], table: &Table) -> anyhow::Result<()> {
     match output {
         Output::Table => to_stdout(table)?,
         Output::Json => to_stdout(serde_json::to_string(rows)? + "\n")?,

@@ -166,6 +166,10 @@ impl fmt::Display for Period {
             return f.write_str("0s");
         }
         for (unit, scale) in PERIODS {
+            // Months and years are counted in days: `90d`, not `12w6d`.
+            if unit == "w" && !millis.is_multiple_of(scale) {
+                continue;
+            }
             let count = millis / scale;
             millis %= scale;
             if count > 0 {
@@ -299,6 +303,9 @@ mod tests {
         }
         for (text, millis) in [("250ms", 250), ("7d", 604_800_000), ("1m 5s", 65_000), ("0s", 0)] {
             assert_eq!(text.parse::<Period>().unwrap().get().as_millis(), millis, "{text}");
+        }
+        for text in ["90d", "400d", "1d12h", "2w", "30m"] {
+            assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
         }
         for wrong in ["", "-1s", "5", "5 parsecs", "s", "1h30", "99999999999999999w"] {
             assert!(wrong.parse::<Period>().is_err(), "{wrong}");

@@ -28,6 +28,7 @@ mod auth;
 mod certificate;
 mod claims;
 mod commands;
+mod compliance;
 mod configs;
 mod detections;
 mod error;

@@ -1,6 +1,6 @@
 //! The routes, and who may use each.
 use crate::{
-    agents, auth, claims, commands, configs, detections,
+    agents, auth, claims, commands, compliance, configs, detections,
     error::ApiError,
     files, fleet, groups, ingest, join_tokens, link, scans, sessions,
     state::{AppState, Shared},
@@ -61,6 +61,7 @@ enum Operation {
     UnacknowledgeDetection,
     ListScans,
     ShowScan,
+    ListCompliance,
     ShowStatistics,
     CreateJoinToken,
     ListJoinTokens,
@@ -77,7 +78,7 @@ const fn route(method: Method, path: &'static str, operation: Operation) -> Oper
 
 /// Every route that wants an operator's token. The router is built from this table and from nothing else, so that a test
 /// that walks it has tried them all.
-pub static OPERATOR_ROUTES: [OperatorRoute; 35] = [
+pub static OPERATOR_ROUTES: [OperatorRoute; 36] = [
     route(Method::POST, "/api/v1/auth/logout", Operation::Logout),
     route(Method::POST, "/api/v1/auth/password", Operation::ChangePassword),
     route(Method::GET, "/api/v1/agents", Operation::ListAgents),
@@ -129,6 +130,7 @@ pub static OPERATOR_ROUTES: [OperatorRoute; 35] = [
     ),
     route(Method::GET, "/api/v1/scans", Operation::ListScans),
     route(Method::GET, "/api/v1/scans/{id}", Operation::ShowScan),
+    route(Method::GET, "/api/v1/compliance", Operation::ListCompliance),
     route(Method::GET, "/api/v1/statistics", Operation::ShowStatistics),
     route(Method::POST, "/api/v1/join-tokens", Operation::CreateJoinToken),
     route(Method::GET, "/api/v1/join-tokens", Operation::ListJoinTokens),
@@ -168,6 +170,7 @@ fn handler<S: Store>(operation: Operation) -> MethodRouter<Shared<S>> {
         Operation::UnacknowledgeDetection => delete(detections::unacknowledge),
         Operation::ListScans => get(scans::list),
         Operation::ShowScan => get(scans::show),
+        Operation::ListCompliance => get(compliance::list),
         Operation::ShowStatistics => get(fleet::statistics),
         Operation::CreateJoinToken => post(join_tokens::create),
         Operation::ListJoinTokens => get(join_tokens::list),

@@ -21,6 +21,7 @@ mod agent;
 mod batch;
 mod claim;
 mod command;
+mod compliance;
 mod file;
 mod files_v1;
 mod fleet;
@@ -56,6 +57,7 @@ pub use command::{
     CommandDetail, CommandFilter, CommandRecord, CommandTarget, Delivery, DeliveryCounts, DeliveryState, NewCommand,
     SendRefusal, SentCommand,
 };
+pub use compliance::{ComplianceFilter, RuleScans, Shortfall};
 pub use file::{
     ChangeAction, ChangeQuery, DeletedFiles, FileFacts, FileFilter, FileQuery, LoggedChange, MAX_PATH_BYTES, StoredFile,
 };

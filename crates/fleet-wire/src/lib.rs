@@ -17,6 +17,8 @@ mod malware;
 mod path;
 mod problem;
 mod profile;
+mod proof;
+mod proof_text;
 mod snapshot;
 
 pub use enroll::{
@@ -31,4 +33,5 @@ pub use malware::{
 pub use path::WirePath;
 pub use problem::Problem;
 pub use profile::Profile;
+pub use proof::{LeftOut, NotJudged, OlderSignatures, ScanProof, ScanScope, SignatureVersion};
 pub use snapshot::{SnapshotBegin, SnapshotEnd, SnapshotReason, snapshot_kind};

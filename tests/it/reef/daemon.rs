@@ -100,7 +100,7 @@ fn an_agent_without_a_rule_says_that_it_scans_nothing() {
         detail.contains("no rule is configured").then_some(())
     })
     .unwrap();
-    let status = rig.configured(&["status"]).run().unwrap().success().unwrap();
+    let status = rig.configured(&["status"]).run().unwrap().assert_code(4);
     assert!(status.stdout().contains("no rule is configured"), "{status}");
     end(daemon, Signal::TERM).unwrap();
 }

@@ -97,6 +97,43 @@ fn a_command_scans_and_what_is_found_is_told_and_can_be_brought_back() {
         (&json!("command"), &json!(5)),
         "{scans}"
     );
+    // Only the second was of all of the rule, and stands for it, here and there.
+    assert_eq!(
+        (&scans[0]["scope"], &scans[1]["scope"]),
+        (&json!("whole"), &json!("part"))
+    );
+    assert_eq!(scans[1]["paths"], json!([sub]));
+    let compliance = fleet.json(&["compliance"]).unwrap();
+    let [line] = compliance.as_array().unwrap().as_slice() else {
+        panic!("{compliance}")
+    };
+    assert_eq!(
+        (&line["agent"], &line["rule"], &line["ok"], &line["scan"]["id"]),
+        (&json!("web"), &json!("tree"), &json!(true), &scans[0]["id"]),
+        "{line}"
+    );
+    let late = fleet
+        .client(&["compliance", "--within", "1ms", "--csv"])
+        .unwrap()
+        .assert_code(5);
+    assert!(
+        late.stdout()
+            .contains("web,tree,NOT OK: the last complete scan is too old,"),
+        "{late}"
+    );
+    let whole = scans[0]["id"].as_str().unwrap();
+    let shown = fleet.client(&["scans", "show", whole]).unwrap().success().unwrap();
+    assert!(shown.stdout().contains("scope         whole"), "{shown}");
+    let status = rig.json(&["status"]);
+    assert_eq!(
+        (&status["rules"][0]["last"]["id"], &status["rules"][0]["running"]),
+        (&scans[0]["id"], &json!([])),
+        "{status}"
+    );
+    let history = rig.json(&["history", "--rule", "tree", "--status", "completed", "--limit", "0"]);
+    assert_eq!(history.as_array().unwrap().len(), 2, "{history}");
+    let account = rig.json(&["history", "show", whole]);
+    assert_eq!(account["ended"]["paths"], json!([rig.tree()]), "{account}");
     // What a controller may not: overwrite, and write elsewhere.
     let id = found["quarantine_id"].as_str().unwrap();
     for args in [

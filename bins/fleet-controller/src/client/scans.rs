@@ -15,6 +15,7 @@ use chrono::Utc;
 use core_model::ByteSize;
 use daemon_kit::{Exit, Table, printable};
 use fleet_api::rest::{MalwareScanView, ScanQuery};
+use fleet_wire::ScanScope;
 use std::fmt::Write as _;
 use transport_http::Client;
 
@@ -48,7 +49,7 @@ fn list(client: &Client, output: Output, args: &ListScansArgs) -> anyhow::Result
         query.cursor = cursor;
         query.limit = Some(limit);
     };
-    let mut rows = Rows::new(output, Columns::new(&HEADINGS, &[5, 6, 7], cells));
+    let mut rows = Rows::new(output, Columns::new(&HEADINGS, &[6, 7, 8], cells));
     let limit = args.limit.unwrap_or(USUAL);
     let each = |scan: MalwareScanView| rows.print(&scan);
     block_on(for_each(client, "/api/v1/scans", query, limit, set, each))?;
@@ -56,7 +57,17 @@ fn list(client: &Client, output: Output, args: &ListScansArgs) -> anyhow::Result
     Ok(Exit::Done)
 }
 
-const HEADINGS: [&str; 8] = ["ENDED", "STATUS", "ID", "AGENT", "RULE", "FILES", "SIZE", "DETECTIONS"];
+const HEADINGS: [&str; 9] = [
+    "ENDED",
+    "STATUS",
+    "ID",
+    "AGENT",
+    "RULE",
+    "SCOPE",
+    "FILES",
+    "SIZE",
+    "DETECTIONS",
+];
 
 fn cells(view: &MalwareScanView) -> Vec<String> {
     let scan = &view.scan;
@@ -66,6 +77,7 @@ fn cells(view: &MalwareScanView) -> Vec<String> {
         scan.id.to_string(),
         printable(view.agent.as_bytes()).into_owned(),
         printable(scan.rule.as_bytes()).into_owned(),
+        scan.proof.scope.map_or("not told", ScanScope::name).to_owned(),
         scan.met.files.to_string(),
         ByteSize::new(scan.met.bytes).human(),
         scan.detections.to_string(),
@@ -75,35 +87,12 @@ fn cells(view: &MalwareScanView) -> Vec<String> {
 fn detail(view: &MalwareScanView) -> String {
     let scan = &view.scan;
     let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        // Writing to memory cannot fail.
-        let _ = writeln!(text, "{name:12}  {value}");
-    };
     let plain = |text: &str| printable(text.as_bytes()).into_owned();
-    line("id", scan.id.to_string());
-    line("agent", format!("{} ({})", plain(&view.agent), view.agent_id));
-    line("rule", plain(&scan.rule));
-    line("cause", scan.cause.name().to_owned());
-    line("began", time(&scan.started_at));
-    line("ended", time(&scan.ended_at));
-    line("status", scan.status.name().to_owned());
-    if let Some(error) = &scan.error {
-        line("because", plain(error));
-    }
-    if let Some(engine) = &scan.engine {
-        line("engine", plain(engine));
-    }
-    line("detections", scan.detections.to_string());
-    line(
-        "met",
-        format!("{} files ({})", scan.met.files, ByteSize::new(scan.met.bytes).human()),
-    );
-    if scan.unaccounted != 0 {
-        let count = scan.unaccounted;
-        line(
-            "unaccounted",
-            format!("{count} files ended in no way: the agent has a fault"),
-        );
+    let agent = ("agent", format!("{} ({})", view.agent, view.agent_id));
+    let arrived = ("arrived", time(&view.received_at));
+    for (name, value) in [agent, arrived].into_iter().chain(scan.lines()) {
+        // Writing to memory cannot fail.
+        let _ = writeln!(text, "{name:12}  {}", plain(&value));
     }
     let mut table = Table::new(&["END", "FILES", "SIZE"]).right(1).right(2);
     for (end, count) in &scan.account {

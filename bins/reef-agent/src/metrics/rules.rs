@@ -11,7 +11,10 @@ use telemetry_otel::{Metrics, Reading};
 #[derive(Default)]
 pub(super) struct RuleState {
     pub(super) due: Option<DateTime<Utc>>,
+    /// When the last scan of all of it ended, however it did.
     pub(super) ended: Option<DateTime<Utc>>,
+    /// The same of those that looked at everything.
+    pub(super) completed: Option<DateTime<Utc>>,
     pub(super) unaccounted: Option<i64>,
     /// The counters of a scan, while it runs.
     pub(super) running: Weak<Progress>,
@@ -27,8 +30,14 @@ impl Rules {
         rules.observe(
             metrics,
             "clamav_last_scan_end_timestamp_seconds",
-            "When the last scan by a rule ended, since 1970.",
+            "When the last scan of all of a rule ended, since 1970, however it did.",
             |state| state.ended.map(|at| at.timestamp() as f64),
+        );
+        rules.observe(
+            metrics,
+            "clamav_last_complete_scan_timestamp_seconds",
+            "When the last scan of all of a rule ended that looked at everything, since 1970.",
+            |state| state.completed.map(|at| at.timestamp() as f64),
         );
         rules.observe(
             metrics,
@@ -45,7 +54,7 @@ impl Rules {
         rules.observe(
             metrics,
             "clamav_scan_running",
-            "1 while a scan by the rule runs, else 0.",
+            "1 while a scan of all of the rule runs, else 0.",
             |state| Some(f64::from(u8::from(state.running.strong_count() > 0))),
         );
         rules.observe(

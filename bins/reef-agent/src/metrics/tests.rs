@@ -7,7 +7,7 @@ use crate::{
 };
 use clamd_proto::ErrorKind;
 use core_model::{EventId, Secret};
-use fleet_wire::{FileCount, ScanCause, ScanStatus, WirePath};
+use fleet_wire::{FileCount, ScanCause, ScanProof, ScanScope, ScanStatus, WirePath};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,6 +48,10 @@ fn scan(rule: &str, status: ScanStatus) -> MalwareScan {
         detections: 1,
         engine: None,
         error: None,
+        proof: Box::new(ScanProof {
+            scope: Some(ScanScope::Whole),
+            ..ScanProof::default()
+        }),
     }
 }
 
@@ -186,6 +190,10 @@ fn a_scan_and_what_it_found_are_counted_by_the_seed_s_names() {
         (r#"clamav_threats_handled_total{outcome="left_there"}"#, 1.0),
         (r#"clamav_threats_handled_total{outcome="restored"}"#, 1.0),
         (r#"clamav_last_scan_end_timestamp_seconds{rule="web"}"#, 1_700_000_030.0),
+        (
+            r#"clamav_last_complete_scan_timestamp_seconds{rule="web"}"#,
+            1_700_000_030.0,
+        ),
         (r#"clamav_scan_due_timestamp_seconds{rule="web"}"#, 1_700_003_600.0),
         (r#"clamav_unaccounted_files{rule="web"}"#, 0.0),
         (r#"clamav_scan_running{rule="home"}"#, 1.0),
@@ -220,6 +228,47 @@ fn a_scan_and_what_it_found_are_counted_by_the_seed_s_names() {
     );
     let age = filled.value("clamav_database_age_seconds").unwrap();
     assert!((3_600.0..4_200.0).contains(&age), "{age}");
+}
+
+#[test]
+fn only_a_whole_scan_that_looked_at_everything_is_told_as_a_complete_one() {
+    let filled = Filled::new();
+    let [ended, completed] = ["clamav_last_scan_end", "clamav_last_complete_scan"].map(|name| {
+        let filled = &filled;
+        move || filled.value(&format!(r#"{name}_timestamp_seconds{{rule="web"}}"#))
+    });
+    let before = Some(1_700_000_030.0_f64);
+    let later = |status, scope, after: i32| MalwareScan {
+        ended_at: at(1_700_000_030 + i64::from(after)),
+        proof: Box::new(ScanProof {
+            scope: Some(scope),
+            ..ScanProof::default()
+        }),
+        ..scan("web", status)
+    };
+    // A part of it, while the whole of it is under way: neither has ended by that.
+    let progress = Arc::new(Progress::default());
+    filled.reef.scan_started("web", &progress);
+    filled
+        .reef
+        .scan_ended(&later(ScanStatus::Completed, ScanScope::Part, 100));
+    assert_eq!((ended(), completed()), (before, before));
+    assert_eq!(filled.value(r#"clamav_scan_running{rule="web"}"#), Some(1.0));
+    for (after, status) in [
+        (200, ScanStatus::Failed),
+        (300, ScanStatus::Stopped),
+        (400, ScanStatus::Partial),
+    ] {
+        filled.reef.scan_ended(&later(status, ScanScope::Whole, after));
+        assert_eq!(ended(), before.map(|before| before + f64::from(after)));
+        assert_eq!(completed(), before);
+    }
+    let last = later(ScanStatus::Completed, ScanScope::Whole, 500);
+    filled.reef.scanned(&last);
+    assert_eq!((ended(), completed()), (Some(1_700_000_530.0), Some(1_700_000_530.0)));
+    // What was told before is known anew after a start, in whatever order.
+    filled.reef.scanned(&scan("web", ScanStatus::Completed));
+    assert_eq!(completed(), Some(1_700_000_530.0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
     failures::Failures,
     judge::Sink,
     plan::Named,
-    report::{Report, Span},
+    report::{Asked, Report, Span},
     walk::Met,
 };
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub(super) const fn is_unjudged(end: End) -> bool {
 }
 
 /// What the walk met and clamd judged, as one.
-pub(super) fn report<F>(span: Span, met: Met, judged: ForScan<F>) -> Report {
+pub(super) fn report<F>(span: Span, asked: Asked, met: Met, judged: ForScan<F>) -> Report {
     let Met {
         coverage,
         singles,
@@ -83,7 +83,7 @@ pub(super) fn report<F>(span: Span, met: Met, judged: ForScan<F>) -> Report {
     } = met;
     account.merge(judged.account);
     failures.merge(judged.failures);
-    let mut report = Report::new(span, &coverage, singles, account, &walked);
+    let mut report = Report::new(span, asked, &coverage, singles, account, &walked);
     report.failures = failures.into_first();
     report.named_unjudged = named_unjudged + judged.named_unjudged;
     report.detections = judged.detections;

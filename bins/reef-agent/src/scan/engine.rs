@@ -14,7 +14,7 @@ use super::{
     plan::Plan,
     progress::Progress,
     proof::Proofs,
-    report::{Report, Span},
+    report::{Asked, Report, Span},
     sight::{BLIND, Sights},
     walk::{self, Walk},
     wanted::{How, Wanted},
@@ -228,7 +228,8 @@ impl Engine {
         let span = Span::begin(&wanted.rule, id(how)?);
         let plan = Plan::new(&self.settings().clamd, wanted, how)?;
         let met = walk::dry_run(&plan, wanted.is_recursive, halt)?;
-        let mut report = Report::new(span, &met.coverage, met.singles, met.account, &met.walked);
+        let asked = Asked::new(wanted, plan.most);
+        let mut report = Report::new(span, asked, &met.coverage, met.singles, met.account, &met.walked);
         report.failures = met.failures.into_first();
         report.named_unjudged = met.named_unjudged;
         report.dry_run = true;
@@ -321,7 +322,7 @@ impl Engine {
             }
         };
         let met = walking.await??;
-        let mut report = collect::report(span, met, ended.sink);
+        let mut report = collect::report(span, Asked::new(&wanted, most), met, ended.sink);
         report.clamd = ended.version.as_ref().map(Into::into);
         report.gave_up = ended.gave_up.filter(|_| !stop.is_cancelled());
         report.blind = ended.was_blind.then_some(BLIND);

@@ -1,25 +1,33 @@
 //! Files of which nobody can say whether they are clean, by name: the first of them.
 use super::account::End;
+use fleet_wire::WirePath;
+use fsscan::{NotWalked, PathError, Reason};
 use serde::Serialize;
 
-/// So many are kept whole, of those over a limit and of the others each; all are counted.
+/// So many are kept whole, of directories, of files over a limit and of the others each; all are counted.
 const KEPT: usize = 1_000;
 
-/// A file of which nobody can say whether it is clean.
+/// A file of which nobody can say whether it is clean, or a directory of which nobody knows what is below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Failure {
     /// How it ended.
     pub(crate) end: End,
-    /// The file; bytes that are no UTF-8 are replaced.
-    pub(crate) path: String,
+    /// It.
+    #[serde(flatten)]
+    pub(crate) path: WirePath,
     /// Why.
     pub(crate) reason: String,
+    /// Whether it is a directory.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_directory: bool,
 }
 
 /// The first files of which nobody can say whether they are clean.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Failures {
     first: Vec<Failure>,
+    /// Apart, since one that is closed hides more than many files.
+    directories: Vec<Failure>,
     /// Apart, since many of them must not keep out what could not be read.
     over_limit: Vec<Failure>,
 }
@@ -34,24 +42,53 @@ impl Failures {
         if list.len() < KEPT {
             list.push(Failure {
                 end,
-                path: String::from_utf8_lossy(path).into_owned(),
+                path: WirePath::from_bytes(path),
                 reason: reason.to_owned(),
+                is_directory: false,
+            });
+        }
+    }
+
+    /// Something that the walk could not read.
+    pub(crate) fn unread(&mut self, error: &PathError) {
+        self.add(End::Unreadable, &error.path, &error.detail);
+    }
+
+    /// A directory that is not walked. Of one that could not be read, [`unread`](Self::unread) was told just before.
+    pub(crate) fn not_walked(&mut self, dir: &NotWalked<'_>) {
+        let Reason::Unreadable(kind) = dir.reason else { return };
+        let told = self.first.pop_if(|last| last.path.as_bytes() == dir.path);
+        if self.directories.len() < KEPT {
+            self.directories.push(Failure {
+                end: End::Unreadable,
+                path: WirePath::from_bytes(dir.path),
+                reason: told.map_or_else(|| kind.name().to_owned(), |told| told.reason),
+                is_directory: true,
             });
         }
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
-        for (list, others) in [(&mut self.first, other.first), (&mut self.over_limit, other.over_limit)] {
+        for (list, others) in [
+            (&mut self.directories, other.directories),
+            (&mut self.first, other.first),
+            (&mut self.over_limit, other.over_limit),
+        ] {
             let room = KEPT.saturating_sub(list.len());
             list.extend(others.into_iter().take(room));
         }
     }
 
-    /// Those that were kept; those over a limit come last.
+    /// Those that were kept: directories first, and last those over a limit.
     pub(crate) fn into_first(self) -> Vec<Failure> {
-        let Self { mut first, over_limit } = self;
-        first.extend(over_limit);
-        first
+        let Self {
+            first,
+            mut directories,
+            over_limit,
+        } = self;
+        directories.extend(first);
+        directories.extend(over_limit);
+        directories
     }
 }
 
@@ -70,7 +107,7 @@ mod tests {
         others.add(End::Unreadable, b"closed", "denied");
         failures.merge(others);
         let first = failures.into_first();
-        assert_eq!((first.len(), first[0].path.as_str()), (KEPT + 1, "closed"));
-        assert_eq!(first[KEPT].path, format!("large {}", KEPT - 1));
+        assert_eq!((first.len(), first[0].path.as_bytes()), (KEPT + 1, &b"closed"[..]));
+        assert_eq!(first[KEPT].path.display(), format!("large {}", KEPT - 1));
     }
 }

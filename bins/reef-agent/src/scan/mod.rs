@@ -40,3 +40,4 @@ pub(crate) use queue::{WatchQueue, Watched, WatchedFiles, watch_queue};
 pub(crate) use report::Report;
 pub(crate) use sight::BLIND;
 pub(crate) use wanted::{How, Wanted};
+pub(crate) use wire::not_begun;

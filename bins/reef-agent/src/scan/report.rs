@@ -4,16 +4,19 @@ use super::{
     ageing::OldestVerdict,
     detection::Detection,
     failures::Failure,
+    wanted::Wanted,
 };
 use chrono::{DateTime, Utc};
 use clamd_proto::Version;
 use core_model::{ByteSize, EventId};
 use daemon_kit::{Exit, Table, printable};
+use fleet_wire::{LeftOut, ScanScope};
 use fsscan::{Coverage, Reason, Rule, Tally, WalkSummary};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
+    path::PathBuf,
     time::Instant,
 };
 
@@ -33,19 +36,6 @@ impl From<Tally> for Count {
     }
 }
 
-/// What a rule, or something else, left out.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct LeftOut {
-    /// Why, for people: a pattern, or another reason.
-    pub(crate) by: String,
-    /// Files met and left out.
-    pub(crate) files: u64,
-    /// Their bytes.
-    pub(crate) bytes: u64,
-    /// Directories left out; nobody knows what is below them.
-    pub(crate) directories: u64,
-}
-
 /// What judged.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct JudgedBy {
@@ -53,6 +43,9 @@ pub(crate) struct JudgedBy {
     /// Of the daily database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) database: Option<u32>,
+    /// When that was made, by the clock of clamd's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) database_made: Option<String>,
 }
 
 /// As clamd itself says it.
@@ -68,6 +61,7 @@ impl From<&Version> for JudgedBy {
         Self {
             engine: version.engine.clone(),
             database: version.database.map(|database| database.number),
+            database_made: version.database.map(|database| database.made.to_string()),
         }
     }
 }
@@ -92,6 +86,30 @@ impl Span {
     }
 }
 
+/// What was to be scanned.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Asked {
+    /// Whether that is all of the rule.
+    pub(crate) scope: ScanScope,
+    pub(crate) paths: Vec<PathBuf>,
+    /// What was to be left out, as in `.gitignore`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exclude: Vec<String>,
+    /// Longer files, in bytes, are over the limit.
+    pub(crate) max_file_size: u64,
+}
+
+impl Asked {
+    pub(super) fn new(wanted: &Wanted, most: u64) -> Self {
+        Self {
+            scope: wanted.scope,
+            paths: wanted.paths.clone(),
+            exclude: wanted.exclude.clone(),
+            max_file_size: most,
+        }
+    }
+}
+
 /// What a scan came to.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -99,6 +117,9 @@ pub(crate) struct Report {
     pub(crate) id: EventId,
     /// The rule by which it was made.
     pub(crate) rule: String,
+    /// What was to be scanned.
+    #[serde(flatten)]
+    pub(crate) asked: Asked,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) ended_at: DateTime<Utc>,
     /// Nothing was judged: it was only looked at what would be.
@@ -108,6 +129,8 @@ pub(crate) struct Report {
     pub(crate) met: Count,
     /// Directories that were looked into.
     pub(crate) directories: u64,
+    /// Directories that could not be looked into; nobody knows what is below them.
+    pub(crate) unreadable_directories: u64,
     /// Every file by how it ended.
     pub(crate) account: BTreeMap<&'static str, Count>,
     /// Files that were met and ended in no way: 0, or this program has a fault.
@@ -118,7 +141,8 @@ pub(crate) struct Report {
     /// So many more were told, and are not listed.
     #[serde(skip_serializing_if = "is_none")]
     pub(crate) detections_unlisted: u64,
-    /// Files of which nobody can say whether they are clean: the first thousand, and the first thousand over a limit.
+    /// Directories and files of which nobody can say whether they are clean: the first thousand of each, and the first
+    /// thousand files over a limit.
     pub(crate) failures: Vec<Failure>,
     /// Files that were named themselves, and that are over a limit or no files that could be read.
     #[serde(skip_serializing_if = "is_none")]
@@ -152,6 +176,7 @@ impl Report {
     /// Of what was met and how it ended. The rest is filled in by whoever knows it.
     pub(super) fn new(
         span: Span,
+        asked: Asked,
         coverage: &Coverage,
         singles: Tally,
         mut ends: Account,
@@ -168,11 +193,13 @@ impl Report {
         Self {
             id: span.id,
             rule: span.rule,
+            asked,
             started_at: span.started_at,
             ended_at: Utc::now(),
             dry_run: false,
             met: met.into(),
             directories: coverage.dirs,
+            unreadable_directories: unreadable_directories(coverage),
             account: account.collect(),
             unaccounted: ends.unaccounted(met),
             left_out: left_out(coverage),
@@ -213,6 +240,7 @@ impl Report {
     pub(super) fn is_partial(&self) -> bool {
         let left = self.ends.get(End::Failed).files + self.ends.get(End::Unreadable).files + self.named_unjudged;
         left > 0
+            || self.unreadable_directories > 0
             || self.gave_up.is_some()
             || self.blind.is_some()
             || self.quarantine_error.is_some()
@@ -225,9 +253,10 @@ impl Report {
         // Writing to memory cannot fail.
         for failure in self.failures.iter().take(SHOWN) {
             let path = printable(failure.path.as_bytes());
+            let below = if failure.is_directory { " with all below" } else { "" };
             let _ = writeln!(
                 text,
-                "{path}: {} ({})",
+                "{path}: {}{below} ({})",
                 failure.end.name(),
                 printable(failure.reason.as_bytes())
             );
@@ -255,6 +284,13 @@ impl Report {
         table.row(["met".to_owned(), self.met.files.to_string(), bytes(self.met.bytes)]);
         let _ = write!(text, "{table}");
         self.left_out_text(&mut text);
+        if self.unreadable_directories > 0 {
+            let _ = writeln!(
+                text,
+                "unreadable: {} directories with all below",
+                self.unreadable_directories
+            );
+        }
         if let Some(oldest) = &self.oldest_verdict {
             let OldestVerdict {
                 signatures, age_secs, ..
@@ -283,8 +319,11 @@ impl Report {
             Some(JudgedBy {
                 engine,
                 database: Some(database),
+                ..
             }) => format!(" by ClamAV {engine}, database {database}"),
-            Some(JudgedBy { engine, database: None }) => format!(" by ClamAV {engine}, without its own database"),
+            Some(JudgedBy {
+                engine, database: None, ..
+            }) => format!(" by ClamAV {engine}, without its own database"),
             None => String::new(),
         };
         let _ = writeln!(
@@ -316,6 +355,13 @@ const fn is_none(count: &u64) -> bool {
     *count == 0
 }
 
+fn unreadable_directories(coverage: &Coverage) -> u64 {
+    let dirs = coverage.dirs_left_out.iter();
+    dirs.filter(|(reason, _)| matches!(reason, Reason::Unreadable(_)))
+        .map(|(_, count)| count)
+        .sum()
+}
+
 /// What rules and borders left out, each with its name.
 fn left_out(coverage: &Coverage) -> Vec<LeftOut> {
     let mut all: BTreeMap<String, LeftOut> = BTreeMap::new();
@@ -332,7 +378,8 @@ fn left_out(coverage: &Coverage) -> Vec<LeftOut> {
             left.bytes += tally.bytes;
         }
     }
-    for (reason, count) in &coverage.dirs_left_out {
+    let dirs = coverage.dirs_left_out.iter();
+    for (reason, count) in dirs.filter(|(reason, _)| !matches!(reason, Reason::Unreadable(_))) {
         let by = rule(reason).unwrap_or_else(|| reason.name().replace('_', " "));
         all.entry(by.clone()).or_insert_with(|| entry(by)).directories += count;
     }

@@ -222,10 +222,11 @@ impl Visitor for Visit<'_> {
 
     fn not_walked(&mut self, dir: &NotWalked<'_>) {
         self.coverage.add_not_walked(dir);
+        self.failures.not_walked(dir);
     }
 
     fn error(&mut self, error: &PathError) {
-        self.failures.add(End::Unreadable, &error.path, &error.detail);
+        self.failures.unread(error);
     }
 }
 

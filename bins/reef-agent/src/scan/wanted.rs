@@ -1,6 +1,7 @@
 //! What somebody wants scanned, and how.
 use crate::settings::{Action, RuleSettings, Symlinks, ThrottleSettings};
 use core_model::{ByteSize, EventId};
+use fleet_wire::ScanScope;
 use std::path::PathBuf;
 
 /// What somebody wants scanned.
@@ -8,6 +9,8 @@ use std::path::PathBuf;
 pub(crate) struct Wanted {
     /// The name under which it is reported.
     pub(crate) rule: String,
+    /// Whether that is all of the rule.
+    pub(crate) scope: ScanScope,
     /// Directories and files; relative ones are taken from the working directory.
     pub(crate) paths: Vec<PathBuf>,
     /// What is left out, as in `.gitignore`.
@@ -31,6 +34,7 @@ impl Wanted {
     pub(crate) fn of(rule: &RuleSettings) -> Self {
         Self {
             rule: rule.name.clone(),
+            scope: ScanScope::Whole,
             paths: rule.paths.clone(),
             exclude: rule.exclude.clone(),
             max_file_size: rule.max_file_size,
@@ -44,17 +48,24 @@ impl Wanted {
 
     /// What no rule says anything of; its paths are to follow.
     pub(crate) fn beside_rules(name: &str) -> Self {
-        Self::of(&RuleSettings {
-            name: name.to_owned(),
-            cross_file_systems: true,
-            ..RuleSettings::default()
-        })
+        Self {
+            scope: ScanScope::Part,
+            ..Self::of(&RuleSettings {
+                name: name.to_owned(),
+                cross_file_systems: true,
+                ..RuleSettings::default()
+            })
+        }
     }
 
     /// The same for some of its paths only, such as what changed faster than it could be followed. Patterns that begin
     /// with a slash count from each of these then.
     pub(crate) fn only(&self, paths: Vec<PathBuf>) -> Self {
-        Self { paths, ..self.clone() }
+        Self {
+            paths,
+            scope: ScanScope::Part,
+            ..self.clone()
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use clamd::ClamdSettings;
 pub(crate) use live::{Boot, Live};
 pub(crate) use quarantine::{QuarantineBoot, QuarantineLive, QuarantineSettings};
 pub(crate) use remarks::{NO_RULE, remarks};
-pub(crate) use rule::{Action, RuleSettings, Symlinks};
+pub(crate) use rule::{Action, RuleSettings, Symlinks, rule_names};
 pub(crate) use rule_check::reaches;
 pub(crate) use signatures::{Freshclam, SignatureSettings};
 pub(crate) use throttle::{Throttle, ThrottleSettings};

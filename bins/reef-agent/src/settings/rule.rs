@@ -88,6 +88,11 @@ impl Action {
     }
 }
 
+/// The names of all of these.
+pub(crate) fn rule_names(rules: &[RuleSettings]) -> Vec<String> {
+    rules.iter().map(|rule| rule.name.clone()).collect()
+}
+
 impl RuleSettings {
     /// When it is due, counted from its last scan or from when it became known, for the agent of this name.
     pub(crate) fn timing(&self, agent: &str, last: DateTime<Utc>) -> Timing {

@@ -3,7 +3,12 @@ use super::{
     detections::{self, Entry},
     scans,
 };
-use crate::{news::bell, scan::Report};
+use crate::{
+    news::bell,
+    scan::Report,
+    settings::{RuleSettings, rule_names},
+    state::COMPONENT,
+};
 use chrono::{DateTime, Utc};
 use daemon_kit::bell::ring;
 use fleet_wire::{MalwareRecord, ScanCause};
@@ -21,7 +26,12 @@ pub(crate) fn open(state: &Path) -> anyhow::Result<Option<Database>> {
             },
         )
     });
-    Ok(database.transpose()?)
+    let database = database.transpose()?;
+    if let Some(database) = &database {
+        // An agent of before may have made it.
+        database.migrate(&[COMPONENT])?;
+    }
+    Ok(database)
 }
 
 /// Writes all of it down, and rings for whoever runs.
@@ -44,13 +54,14 @@ pub(crate) fn write(database: &Database, records: &[(DateTime<Utc>, MalwareRecor
 }
 
 /// Writes down a scan by a rule.
-pub(crate) fn scanned(state: &Path, report: &Report) -> anyhow::Result<()> {
+pub(crate) fn scanned(state: &Path, report: &Report, rules: &[RuleSettings]) -> anyhow::Result<()> {
     let Some(database) = open(state)? else { return Ok(()) };
     let detections = report.detections.iter();
     let mut records: Vec<_> = detections
         .map(|found| (found.time, MalwareRecord::Detected(found.into())))
         .collect();
-    let ended = report.to_wire(ScanCause::Local);
+    let mut ended = report.to_wire(ScanCause::Local);
+    ended.proof.rules = Some(rule_names(rules));
     records.push((ended.ended_at, MalwareRecord::ScanEnded(ended)));
     write(&database, &records)
 }

@@ -127,12 +127,13 @@ pub(crate) fn forget_told(database: &Database) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The newest first, no older than `since`.
+/// The newest first, no older than `since`: at most `limit`, 0 for all.
 pub(crate) fn history(database: &Database, since: DateTime<Utc>, limit: u32) -> anyhow::Result<Vec<Event>> {
     read(
         database,
         "WHERE at_ms >= ?1 ORDER BY at_ms DESC, id DESC LIMIT ?2",
-        (since.timestamp_millis(), limit),
+        // SQLite takes -1 for all.
+        (since.timestamp_millis(), if limit == 0 { -1 } else { i64::from(limit) }),
     )
 }
 

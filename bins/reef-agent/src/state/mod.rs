@@ -8,7 +8,8 @@ use state_sqlite::Component;
 /// The agent's own tables.
 pub(crate) const COMPONENT: Component = Component {
     name: "reef",
-    migrations: &["CREATE TABLE scan (
+    migrations: &[
+        "CREATE TABLE scan (
          id TEXT PRIMARY KEY NOT NULL,
          rule TEXT NOT NULL,
          cause TEXT NOT NULL,
@@ -33,5 +34,10 @@ pub(crate) const COMPONENT: Component = Component {
      ) STRICT;
      CREATE UNIQUE INDEX event_once ON event (kind, detection, at_ms);
      CREATE INDEX event_by_time ON event (at_ms);
-     CREATE INDEX event_untold ON event (id) WHERE is_told = 0;"],
+     CREATE INDEX event_untold ON event (id) WHERE is_told = 0;",
+        // What was watched or asked for may have been a part: nobody wrote that down.
+        "ALTER TABLE scan ADD COLUMN is_part INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE scan ADD COLUMN is_cut_off INTEGER NOT NULL DEFAULT 0;
+     UPDATE scan SET is_part = 1 WHERE cause NOT IN ('schedule', 'catch_up', 'resume', 'local');",
+    ],
 };

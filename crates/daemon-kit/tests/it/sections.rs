@@ -177,7 +177,7 @@ fn every_key_of_the_sections_is_in_the_example_with_its_meaning() {
         "backup_interval: \"1d\"",
         "max_backups: 7",
         "max_bytes: \"512MB\"",
-        "max_age: \"4w2d\"",
+        "max_age: \"30d\"",
         "when_full: \"block\"",
     ] {
         let at = example.find(key).unwrap_or_else(|| panic!("{key}\n{example}"));

@@ -4,6 +4,7 @@ mod agent;
 mod amend;
 mod claim;
 mod command;
+mod compliance;
 mod file;
 mod identity;
 mod link;
@@ -15,6 +16,7 @@ pub use agent::{
 pub use amend::{AmendRequest, GroupRequest, GroupView, MaintenanceRequest};
 pub use claim::{AcceptRequest, ClaimView};
 pub use command::{CommandDetailView, CommandQuery, CommandRequest, CommandView, DeliveryView};
+pub use compliance::{ComplianceQuery, ComplianceView, ScanGist};
 pub use file::{ChangeQuery, ChangeView, DeletedParam, EntryQuery, FileFactsView, FileQuery, FileView};
 pub use identity::{
     JoinTokenCreated, JoinTokenRequest, JoinTokenView, LoginRequest, LoginResponse, PageQuery, PasswordRequest,

@@ -66,6 +66,7 @@ const COMPONENT: Component = Component {
         include_str!("latest_schema.sql"),
         include_str!("profile_schema.sql"),
         include_str!("malware_schema.sql"),
+        include_str!("proof_schema.sql"),
     ],
 };
 

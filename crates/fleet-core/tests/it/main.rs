@@ -17,6 +17,7 @@ mod keys;
 mod link;
 mod malware;
 mod malware_again;
+mod malware_compliance;
 mod malware_lists;
 mod malware_order;
 mod place;

@@ -7,7 +7,14 @@ use crate::{
 use core_model::ByteSize;
 use daemon_kit::Exit;
 use fleet_wire::{ScanCause, ScanStatus};
-use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    path::Path,
+    sync::Arc,
+};
 use testkit::{ClamdOptions, ClamdProxy, GUARD, MARKER};
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +36,14 @@ fn long(length: usize) -> Vec<u8> {
 /// The names of files over a limit.
 fn over_limit(report: &Report) -> BTreeSet<&str> {
     let over = report.failures.iter().filter(|failure| failure.end == End::OverLimit);
-    over.map(|failure| Path::new(&failure.path).file_name().unwrap().to_str().unwrap())
-        .collect()
+    over.map(|failure| {
+        Path::new(OsStr::from_bytes(failure.path.as_bytes()))
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+    })
+    .collect()
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod blind;
 mod ending;
 mod limits;
 mod malware;
+mod record;
 mod steered;
 mod taking;
 mod watched;
@@ -11,7 +12,7 @@ mod watched;
 use super::{Detection, Engine, EngineSettings, How, Progress, Report, Wanted};
 use crate::settings::{Action, ReefConfig, ThrottleSettings};
 use daemon_kit::live::Reload as _;
-use fleet_wire::Outcome;
+use fleet_wire::{Outcome, ScanScope};
 use std::{
     fs,
     os::unix::ffi::OsStrExt as _,
@@ -78,6 +79,7 @@ impl Rig {
     fn wanted(&self, action: Action) -> Wanted {
         Wanted {
             rule: "test".to_owned(),
+            scope: ScanScope::Whole,
             paths: vec![self.tree.clone()],
             exclude: Vec::new(),
             max_file_size: None,
