@@ -2,19 +2,22 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Timers are no finer than this.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// A timer may be late by as much.
+const SHORTEST: Duration = Duration::from_millis(2);
 /// Nobody notices that an answer is heard of so much later.
 const LONGEST: Duration = Duration::from_millis(10);
 /// How quickly clamd answers is measured over at least this.
 const MEASURED_OVER: Duration = Duration::from_millis(20);
+
+/// What a quicker time of before still counts, with each measurement.
+const KEPT: f64 = 0.95;
 
 /// How quickly clamd answers.
 #[derive(Debug)]
 pub(in crate::scan) struct Pace {
     since: Instant,
     answers: u32,
-    /// A second, of late; 0 while that is not known.
+    /// A second, at its quickest of late; 0 while that is not known.
     rate: f64,
 }
 
@@ -32,19 +35,20 @@ impl Pace {
         self.answers += 1;
         let took = self.since.elapsed();
         if took >= MEASURED_OVER {
-            self.rate = f64::from(self.answers) / took.as_secs_f64();
+            // A pause that was too long must not pass for a clamd that is slow, and make the next one longer.
+            self.rate = (self.rate * KEPT).max(f64::from(self.answers) / took.as_secs_f64());
             (self.since, self.answers) = (Instant::now(), 0);
         }
     }
 
-    /// How long answers may gather while so many files are under way, so that about `spare` of them are answered by then;
-    /// `None` where that is too short to be worth it.
+    /// How long answers may gather while clamd could do without `spare` of the files under way: half of the time in which it
+    /// answers about as many, since a timer is late and files are not alike. `None` where that is too short.
     pub(in crate::scan) fn pause(&self, spare: usize) -> Option<Duration> {
         if self.rate <= 0.0 || spare < 2 {
             return None;
         }
         let spare = f64::from(u32::try_from(spare).unwrap_or(u32::MAX));
-        let pause = Duration::try_from_secs_f64(spare / self.rate).unwrap_or(LONGEST);
+        let pause = Duration::try_from_secs_f64(spare / self.rate / 2.0).unwrap_or(LONGEST);
         (pause >= SHORTEST).then_some(pause.min(LONGEST))
     }
 }
@@ -62,9 +66,10 @@ mod tests {
             advance(Duration::from_millis(1)).await;
             pace.answered();
         }
-        // A thousand a second: four of them take four milliseconds.
-        let pause = pace.pause(4).unwrap();
-        assert!((3.9..4.1).contains(&(pause.as_secs_f64() * 1000.0)), "{pause:?}");
+        // A thousand a second: six of them take six milliseconds.
+        let pause = pace.pause(6).unwrap();
+        assert!((2.9..3.1).contains(&(pause.as_secs_f64() * 1000.0)), "{pause:?}");
+        assert_eq!(pace.pause(3), None, "a late timer would keep clamd waiting");
         assert_eq!(pace.pause(100), Some(LONGEST));
         assert_eq!(pace.pause(1), None, "nothing can gather");
     }
@@ -77,5 +82,20 @@ mod tests {
             pace.answered();
         }
         assert_eq!(pace.pause(4), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_pause_costs_makes_the_next_one_no_longer() {
+        let mut pace = Pace::new();
+        let mut answers = async |each: Duration, count: u32| {
+            for _ in 0..count {
+                advance(each).await;
+                pace.answered();
+            }
+            pace.pause(6)
+        };
+        let quick = answers(Duration::from_millis(1), 40).await.unwrap();
+        let after = answers(Duration::from_millis(2), 11).await.unwrap();
+        assert!(after < quick * 2, "{quick:?} {after:?}");
     }
 }
