@@ -42,6 +42,8 @@ pub mod fuzzing;
 mod hashes;
 mod links;
 mod listing;
+#[cfg(unix)]
+mod mounts;
 mod names;
 mod out;
 mod queue;
@@ -73,6 +75,8 @@ pub use codec::{DamagedEntries, EntryIter, decode_entries};
 pub use entry::{Changed, Entry, FileKind};
 pub use explain::{Explanation, Rule, Verdict, explain};
 pub use hashes::{Algorithm, ContentHash, KnownContent, decode_hashes};
+#[cfg(unix)]
+pub use mounts::Mount;
 pub use request::{Hold, MimeOptions, Mode, RootRequest, ScanRequest};
 pub use rules::{PatternError, RuleMatch, Rules};
 pub use scan::{ScanError, scan};

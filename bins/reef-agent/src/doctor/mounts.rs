@@ -1,10 +1,6 @@
 //! What is mounted where.
-use std::{
-    ffi::OsString,
-    fs,
-    os::unix::ffi::OsStringExt as _,
-    path::{Path, PathBuf},
-};
+use fsscan::Mount;
+use std::path::Path;
 
 /// File systems that hold no files of anybody's.
 const OF_THE_KERNEL: [&str; 22] = [
@@ -35,21 +31,9 @@ const OF_THE_KERNEL: [&str; 22] = [
 /// File systems that another machine or program may write to, of which this kernel does not hear.
 const OF_OTHERS: [&str; 9] = ["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "glusterfs", "afs"];
 
-/// A mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mount {
-    /// Where it is.
-    pub(super) point: PathBuf,
-    /// Its type, such as `ext4`.
-    pub(super) kind: String,
-    device: String,
-}
-
-impl Mount {
-    /// Whether others may change it without this machine's hearing of it.
-    pub(super) fn is_of_others(&self) -> bool {
-        OF_OTHERS.contains(&self.kind.as_str()) || self.kind.starts_with("fuse.") || self.kind == "fuse"
-    }
+/// Whether others may change it without this machine's hearing of it.
+pub(super) fn is_of_others(mount: &Mount) -> bool {
+    OF_OTHERS.contains(&mount.kind.as_str()) || mount.kind.starts_with("fuse.") || mount.kind == "fuse"
 }
 
 /// The mounts of this process.
@@ -59,11 +43,7 @@ pub(super) struct Mounts(Vec<Mount>);
 impl Mounts {
     /// Nothing where the system does not tell.
     pub(super) fn read() -> Self {
-        Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
-    }
-
-    fn parse(text: &[u8]) -> Self {
-        Self(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
+        Self(Mount::all().unwrap_or_default())
     }
 
     /// The mount that a path without links lies on: of several at one place, the last one hides the others.
@@ -88,40 +68,6 @@ impl Mounts {
     }
 }
 
-/// A line such as `36 35 98:0 /root /mnt rw,noatime master:1 - ext4 /dev/sda1 rw`.
-fn parse(line: &[u8]) -> Option<Mount> {
-    let mut words = line.split(|byte| *byte == b' ');
-    let (_number, _parent, device) = (words.next()?, words.next()?, words.next()?);
-    let (_root, point) = (words.next()?, words.next()?);
-    let kind = words.skip_while(|word| *word != b"-").nth(1)?;
-    Some(Mount {
-        point: PathBuf::from(OsString::from_vec(unescape(point))),
-        kind: String::from_utf8_lossy(kind).into_owned(),
-        device: String::from_utf8_lossy(device).into_owned(),
-    })
-}
-
-/// Blanks, line ends and backslashes are written as `\` and three octal digits.
-fn unescape(word: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| byte == b'\\');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(escaped) => {
-                bytes.push(escaped);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +81,7 @@ broken";
 
     #[test]
     fn other_file_systems_below_a_path_are_found_and_those_of_the_kernel_are_not() {
-        let mounts = Mounts::parse(TEXT);
+        let mounts = Mounts(Mount::parse(TEXT));
         let below = |path: &str| -> Vec<_> {
             let below = mounts.below(Path::new(path)).into_iter();
             below.map(|mount| mount.point.display().to_string()).collect()
@@ -147,10 +93,10 @@ broken";
 
     #[test]
     fn a_path_lies_on_the_innermost_mount() {
-        let mounts = Mounts::parse(TEXT);
+        let mounts = Mounts(Mount::parse(TEXT));
         let of = |path: &str| mounts.of(Path::new(path)).unwrap().clone();
         assert_eq!(of("/srv/my data/a").kind, "xfs");
         assert_eq!(of("/srv/my").kind, "ext4");
-        assert!(of("/srv/nfs/a").is_of_others() && !of("/srv").is_of_others());
+        assert!(is_of_others(&of("/srv/nfs/a")) && !is_of_others(&of("/srv")));
     }
 }

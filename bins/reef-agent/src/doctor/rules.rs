@@ -1,6 +1,6 @@
 //! Rules: what they name is there, can be read and taken away from, and what is known of it can be remembered.
 use super::{
-    mounts::Mounts,
+    mounts::{Mounts, is_of_others},
     rights::{self, CHANGE, Rights},
     survey::{Question, Survey},
 };
@@ -104,7 +104,7 @@ impl Root<'_> {
     /// A look at all that is below, where this process has not every right to it.
     fn survey(&self, rights: Rights, mounts: &Mounts, within: Duration) -> Option<Survey> {
         // A server of files may refuse root.
-        let is_remote = mounts.of(&self.real).is_some_and(super::mounts::Mount::is_of_others);
+        let is_remote = mounts.of(&self.real).is_some_and(is_of_others);
         let question = Question {
             is_recursive: self.rule.recursive,
             reads: is_remote || !rights.reads_all(),

@@ -1,6 +1,6 @@
 //! Watching: whether there are enough watches for what is watched, and by which method that is done.
 use super::{
-    mounts::{Mount, Mounts},
+    mounts::{Mounts, is_of_others},
     survey::{Question, Survey},
 };
 use crate::settings::{ReefConfig, RuleSettings, WatchMethod};
@@ -10,7 +10,7 @@ use daemon_kit::{
     real_path,
 };
 use fsscan::{
-    RootRequest,
+    Mount, RootRequest,
     watch::{Method, Watch, WatchError, WatchRequest},
 };
 use std::{fs, path::Path, time::Duration};
@@ -38,7 +38,7 @@ pub(super) fn examine(report: &mut Report, config: &ReefConfig) {
             continue;
         }
         let real = real_path(path);
-        if let Some(mount) = mounts.of(&real).filter(|mount| mount.is_of_others()) {
+        if let Some(mount) = mounts.of(&real).filter(|mount| is_of_others(mount)) {
             report.add(unseen(path, mount));
         }
         let question = Question {
