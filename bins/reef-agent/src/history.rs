@@ -2,7 +2,7 @@
 use crate::{
     cli::{HistoryArgs, HistoryCommand, Output, StatusChoice},
     context::Context,
-    scan::BLIND,
+    scan::was_blind,
     state::scans::{self, Which, Written},
     status::{second, show},
 };
@@ -71,7 +71,7 @@ fn list(context: &Context, args: &HistoryArgs) -> anyhow::Result<Exit> {
         ]);
     }
     show(context.output, &scans, &table)?;
-    let is_bad = |scan: &MalwareScan| scan.status == ScanStatus::Failed || scan.error.as_deref() == Some(BLIND);
+    let is_bad = |scan: &MalwareScan| scan.status == ScanStatus::Failed || was_blind(scan);
     let newest = scans.first().and_then(|scan| scan.ended.as_ref());
     if let (Output::Table, Some(failed)) = (context.output, newest.filter(|scan| is_bad(scan))) {
         let why = failed.error.as_deref().unwrap_or_default();

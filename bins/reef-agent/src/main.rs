@@ -1,5 +1,6 @@
 //! `reef-agent`: scans servers for malware through ClamAV's daemon, and proves that it did.
 #![cfg(unix)]
+mod agenda;
 mod cli;
 mod cli_quarantine;
 mod context;

@@ -1,16 +1,15 @@
 //! The loop of scans: by each rule when it is due, what somebody asks for, and what was cut off; one at a time.
 use crate::{
-    keeper::ClamdState,
-    orders::Asked,
+    agenda::{Agenda, Next},
     parts::Parts,
     quarantine,
-    scan::{BLIND, How, Progress, Report, ScanError, Wanted, event_id, not_begun},
-    settings::{Live, RuleSettings, rule_names},
+    scan::{How, Report, ScanError, Wanted, event_id, not_begun},
+    settings::{RuleSettings, rule_names},
     state::scans,
 };
 use chrono::{DateTime, Utc};
 use core_model::chain;
-use daemon_kit::{Timing, blocking};
+use daemon_kit::blocking;
 use fleet_wire::{MalwareRecord, MalwareScan, ScanCause, ScanStatus};
 use std::{
     collections::BTreeMap,
@@ -19,7 +18,7 @@ use std::{
 };
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 /// How often it is looked, besides, whether something is due: a clock may be set.
 const LOOK: Duration = Duration::from_secs(30);
@@ -33,36 +32,12 @@ const LOOK_WHILE_SCANNING: Duration = Duration::from_secs(2);
 /// So soon the keeper sees that clamd is gone, where somebody else could not reach it.
 const KEEPER_LOOKS: Duration = Duration::from_secs(3);
 
-/// A scan that is to be made.
-struct Next {
-    wanted: Wanted,
-    how: How,
-    cause: ScanCause,
-    span: Span,
-    progress: Arc<Progress>,
-    cancel: CancellationToken,
-    /// The rule whose schedule it is of.
-    timing: Option<String>,
-    asked: Option<Asked>,
-}
-
 /// What came of a scan.
 pub(crate) enum Made {
     /// Its report, and whether it was stopped before its end.
     Report(Box<Report>, bool),
     /// Why there is none.
     Failed(String),
-}
-
-/// When each rule is due.
-#[derive(Default)]
-struct Agenda {
-    rules: BTreeMap<String, Timing>,
-    /// Rules that go first as soon as clamd is there: their scan was cut off when the agent ended, or found no clamd.
-    first: Vec<(String, ScanCause)>,
-    /// When each rule's last scan ended, of those during which clamd did not detect: they are due when it does.
-    blind: BTreeMap<String, DateTime<Utc>>,
-    is_begun: bool,
 }
 
 /// Scans until `stop`.
@@ -286,139 +261,5 @@ fn ended_scan(
             error: Some(chain(error)),
             proof: Box::new(not_begun(wanted)),
         },
-    }
-}
-
-impl Next {
-    fn of_asked(asked: Asked) -> Self {
-        Self {
-            wanted: asked.wanted.clone(),
-            how: asked.how.clone(),
-            cause: asked.cause,
-            span: asked.span.clone(),
-            progress: Arc::clone(&asked.progress),
-            cancel: asked.cancel.clone(),
-            timing: None,
-            asked: Some(asked),
-        }
-    }
-
-    fn of_rule(rule: &RuleSettings, cause: ScanCause) -> Self {
-        Self {
-            wanted: Wanted::of(rule),
-            how: How::default(),
-            cause,
-            span: Span::current(),
-            progress: Arc::default(),
-            cancel: CancellationToken::new(),
-            timing: Some(rule.name.clone()),
-            asked: None,
-        }
-    }
-}
-
-impl Agenda {
-    /// Goes by the rules there are now.
-    async fn follow(&mut self, parts: &Parts, live: &Live) -> anyhow::Result<()> {
-        let is_there = |name: &str| live.rules.iter().any(|rule| rule.name == name);
-        self.rules.retain(|name, _| is_there(name));
-        self.first.retain(|(name, _)| is_there(name));
-        self.blind.retain(|name, _| is_there(name));
-        for rule in &live.rules {
-            if self.rules.contains_key(&rule.name) {
-                continue;
-            }
-            let (database, name, is_begun) = (parts.state.database.clone(), rule.name.clone(), self.is_begun);
-            let (last, is_cut_off, before, blind) = blocking(move || {
-                let now = Utc::now();
-                let since = scans::known_since(&database, &name, now).unwrap_or_else(|error| {
-                    tracing::error!(error = format!("{error:#}"), "its first time counts from now");
-                    now
-                });
-                let newest = scans::newest(&database, &name)?;
-                let is_cut_off = !is_begun && newest.as_ref().is_some_and(|scan| scan.ended.is_none());
-                let before = scans::last(&database, &name)?;
-                let last = newest.as_ref().map_or(since, |scan| scan.started_at);
-                let ended = newest.and_then(|scan| scan.ended);
-                let blind = ended.filter(|scan| scan.error.as_deref() == Some(BLIND));
-                Ok((last, is_cut_off, before, blind.map(|scan| scan.ended_at)))
-            })
-            .await?;
-            parts.health.scanned_before(&before);
-            if is_cut_off {
-                self.first.push((rule.name.clone(), ScanCause::Resume));
-            }
-            if let Some(ended) = blind {
-                self.blind.insert(rule.name.clone(), ended);
-            }
-            let timing = rule.timing(&parts.context.agent_name(), last);
-            self.rules.insert(rule.name.clone(), timing);
-        }
-        self.is_begun = true;
-        Ok(())
-    }
-
-    /// Whether a rule can be scanned that waits for clamd: to be there, or to detect after a scan in which it did not.
-    fn is_woken(&self, clamd: &ClamdState) -> bool {
-        let sees_again = |ended: &DateTime<Utc>| clamd.detects_since(*ended);
-        (clamd.is_up() && !self.first.is_empty()) || self.blind.values().any(sees_again)
-    }
-
-    /// What was scanned while clamd did not detect goes first, once it does.
-    fn look_again(&mut self, clamd: &ClamdState) {
-        let again = self.blind.extract_if(.., |_, ended| clamd.detects_since(*ended));
-        for (rule, _) in again {
-            if !self.first.iter().any(|(name, _)| *name == rule) {
-                tracing::info!(
-                    rule,
-                    "clamd detects again: what it did not detect then is scanned again"
-                );
-                self.first.push((rule, ScanCause::CatchUp));
-            }
-        }
-    }
-
-    /// The rule that is due, the one of the highest priority first.
-    fn due(&mut self, live: &Live, has_clamd: bool, now: DateTime<Utc>) -> Option<Next> {
-        let mut rules: Vec<&RuleSettings> = live.rules.iter().collect();
-        rules.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
-        for rule in rules.iter().filter(|_| has_clamd) {
-            if let Some(at) = self.first.iter().position(|(name, _)| *name == rule.name) {
-                let (_, cause) = self.first.remove(at);
-                return Some(Next::of_rule(rule, cause));
-            }
-        }
-        for rule in rules {
-            let timing = self.rules.get_mut(&rule.name)?;
-            if timing.is_due(&rule.schedule, None, now) {
-                return Some(Next::of_rule(rule, ScanCause::Schedule));
-            }
-        }
-        None
-    }
-
-    /// How long nothing is due, as far as is known now.
-    fn rest(&self, live: &Live, now: DateTime<Utc>) -> Duration {
-        let rests = live.rules.iter().filter_map(|rule| {
-            let timing = self.rules.get(&rule.name)?;
-            Some(timing.rest(None, now))
-        });
-        rests.min().unwrap_or(Duration::MAX)
-    }
-
-    /// Whether the schedule of the rule that is gone through wants it cancelled for the next one.
-    fn wants_cancel(&mut self, live: &Live, rule: Option<&str>, now: DateTime<Utc>) -> bool {
-        let rule = rule.and_then(|name| live.rules.iter().find(|rule| rule.name == name));
-        rule.and_then(|rule| Some((self.rules.get_mut(&rule.name)?, rule)))
-            .is_some_and(|(timing, rule)| timing.wants_cancel(&rule.schedule, now))
-    }
-
-    /// Tells when each rule is due next. Not told while another one is gone through, so it lies in the past then.
-    fn tell(&self, parts: &Parts, live: &Live, now: DateTime<Utc>) {
-        for rule in &live.rules {
-            let timing = self.rules.get(&rule.name).filter(|_| rule.schedule.when.is_some());
-            let due = timing.and_then(|timing| timing.next(None, now));
-            parts.health.metrics.scan_due(&rule.name, due);
-        }
     }
 }

@@ -110,6 +110,9 @@ fn fill(tree: &Path, files: usize, least: usize, most: usize) -> Result<u64> {
     Ok(bytes)
 }
 
+/// What is measured, and the command that does it.
+type Contender<'c> = (&'static str, Box<dyn Fn() -> Command + 'c>);
+
 struct Bench<'b> {
     agent: PathBuf,
     home: &'b Path,
@@ -120,7 +123,7 @@ struct Bench<'b> {
 
 impl Bench<'_> {
     fn compare(&self, name: &str, files: usize, bytes: u64, markdown: bool) -> Result<()> {
-        let mut rows = Vec::new();
+        let mut contenders: Vec<Contender<'_>> = Vec::new();
         for (what, line) in [
             (
                 "clamdscan --multiscan --fdpass",
@@ -131,15 +134,16 @@ impl Bench<'_> {
             ("clamscan -r", "clamscan --database={db} -r {tree}"),
         ] {
             if process::have(what.split(' ').next().unwrap_or_default()) {
-                rows.push(self.several(what, || Ok(self.peer(line)))?);
+                contenders.push((what, Box::new(move || self.peer(line))));
             } else {
                 eprintln!("{what}: not installed, not measured");
             }
         }
-        rows.push(self.several("reef-agent scan, cold", || Ok(self.scan(&["--no-memory"])))?);
+        contenders.push(("reef-agent scan, cold", Box::new(|| self.scan(&["--no-memory"]))));
+        let mut rows = self.in_turn(&contenders, self.runs, 1)?;
         // Files that changed just now are remembered when they have rested.
         self.settle(files)?;
-        rows.push(self.several("reef-agent scan, unchanged", || Ok(self.scan(&[])))?);
+        rows.push(self.row("reef-agent scan, unchanged", self.runs, 1, || self.scan(&[]))?);
         print(name, files, bytes, &rows, markdown);
         judge(&rows, files, name == "small");
         Ok(())
@@ -147,16 +151,16 @@ impl Bench<'_> {
 
     /// What it costs to find that nothing has changed, beside a bare walk by the same system calls.
     fn tiny(&self, files: usize, xtask: &Path, markdown: bool) -> Result<()> {
-        let cold = self.row("reef-agent scan, cold", 1, || Ok(self.scan_by(&["--no-memory"], 0)))?;
-        let first = self.row("reef-agent scan, remembering", 1, || Ok(self.scan_by(&[], 0)))?;
+        let cold = self.row("reef-agent scan, cold", 1, 0, || self.scan(&["--no-memory"]))?;
+        let first = self.row("reef-agent scan, remembering", 1, 0, || self.scan(&[]))?;
         self.settle(files)?;
-        let walk = self.row("bare walk, 2 threads", self.runs, || {
+        let walk = self.row("bare walk, 2 threads", self.runs, 0, || {
             let mut command = Command::new(xtask);
             command.args(["bench", "walk", "--threads", "2"]).arg(&self.tree);
-            Ok((command, 0))
+            command
         })?;
-        let again = self.row("reef-agent scan, unchanged", self.runs, || {
-            Ok(self.scan_by(&["--threads", "2"], 0))
+        let again = self.row("reef-agent scan, unchanged", self.runs, 0, || {
+            self.scan(&["--threads", "2"])
         })?;
         let rows = [walk, cold, first, again];
         print("tiny", files, files as u64 * 8, &rows, markdown);
@@ -181,25 +185,32 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn several(&self, what: &'static str, command: impl Fn() -> Result<Command>) -> Result<Row> {
-        self.row(what, self.runs, || Ok((command()?, 1)))
+    /// Several runs of a command that ends with the code.
+    fn row(&self, what: &'static str, runs: usize, code: i32, command: impl Fn() -> Command) -> Result<Row> {
+        let mut rows = self.in_turn(&[(what, Box::new(command))], runs, code)?;
+        rows.pop().context("nothing was measured")
     }
 
-    /// Several runs of a command that ends with the code beside it.
-    fn row(&self, what: &'static str, runs: usize, command: impl Fn() -> Result<(Command, i32)>) -> Result<Row> {
-        let (mut costs, mut clamds) = (Vec::new(), Vec::new());
-        for _ in 0..runs {
-            let before = procfs::processor_seconds(self.clamd.id()?)?;
-            let (mut command, code) = command()?;
-            costs.push(measure::run(&mut command, &[code])?);
-            clamds.push(procfs::processor_seconds(self.clamd.id()?)? - before);
+    /// Several rounds of commands that end with the code, one of each in a round: a machine whose pace changes is as quick for
+    /// one as for the other.
+    fn in_turn(&self, contenders: &[Contender<'_>], rounds: usize, code: i32) -> Result<Vec<Row>> {
+        let mut figures = vec![(Vec::new(), Vec::new()); contenders.len()];
+        for _ in 0..rounds {
+            for ((_, command), (costs, clamds)) in contenders.iter().zip(&mut figures) {
+                let before = procfs::processor_seconds(self.clamd.id()?)?;
+                costs.push(measure::run(&mut command(), &[code])?);
+                clamds.push(procfs::processor_seconds(self.clamd.id()?)? - before);
+            }
         }
-        clamds.sort_by(f64::total_cmp);
-        Ok(Row {
-            what,
-            cost: Cost::median(&costs),
-            clamd: clamds[clamds.len() / 2],
-        })
+        let rows = contenders.iter().zip(figures).map(|((what, _), (costs, mut clamds))| {
+            clamds.sort_by(f64::total_cmp);
+            Row {
+                what,
+                cost: Cost::median(&costs),
+                clamd: clamds[clamds.len() / 2],
+            }
+        });
+        Ok(rows.collect())
     }
 
     fn peer(&self, line: &str) -> Command {
@@ -215,10 +226,6 @@ impl Bench<'_> {
 
     fn scan(&self, more: &[&str]) -> Command {
         self.scan_of(&self.tree, more)
-    }
-
-    fn scan_by(&self, more: &[&str], code: i32) -> (Command, i32) {
-        (self.scan(more), code)
     }
 
     fn scan_of(&self, tree: &Path, more: &[&str]) -> Command {

@@ -51,7 +51,12 @@ impl Hand {
 
     /// Another end of the same way.
     pub(super) fn another(&self) -> Self {
-        Self::new(self.jobs.clone(), Arc::clone(&self.in_hand), self.few * 2)
+        Self {
+            jobs: self.jobs.clone(),
+            in_hand: Arc::clone(&self.in_hand),
+            few: self.few,
+            batch: Vec::new(),
+        }
     }
 
     /// Gives a file, soon. Blocks while the judge has enough.

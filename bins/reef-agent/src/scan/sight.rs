@@ -6,7 +6,8 @@ use super::{basis, engine::Engine, proof::Instance};
 use chrono::Utc;
 use clamd_proto::{Daemon, Endpoint};
 use core_model::chain;
-use state_sqlite::Basis;
+use fleet_wire::MalwareScan;
+use state_sqlite::{Basis, Verdicts};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -24,6 +25,11 @@ pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
 /// Why nothing is known of what a clamd calls clean that does not detect.
 pub(crate) const BLIND: &str = "clamd did not detect the test file (EICAR): what it calls clean is not known to be";
+
+/// Whether clamd did not detect while this was scanned.
+pub(crate) fn was_blind(scan: &MalwareScan) -> bool {
+    scan.error.as_deref() == Some(BLIND)
+}
 
 /// What is known of whether clamd detects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,28 +113,29 @@ impl Engine {
             return;
         };
         match basis::now(&Daemon::new(endpoint), &settings.clamd).await {
-            Ok((_, basis)) => self.distrust(basis).await,
+            Ok((_, basis)) => {
+                let engine = self.clone();
+                distrust(move || engine.verdicts(), basis).await;
+            }
             Err(error) => tracing::debug!(error = chain(&error), "clamd does not say by what it judges"),
         }
     }
+}
 
-    async fn distrust(&self, basis: Basis) {
-        let engine = self.clone();
-        let work = move || engine.verdicts().map(|verdicts| verdicts.distrust(&basis));
-        match spawn_blocking(work).await {
-            Ok(Some(Ok(true))) => say_distrusted(),
-            Ok(Some(Err(error))) => not_distrusted(&chain(&error)),
-            Ok(_) => {}
-            Err(error) => not_distrusted(&error.to_string()),
+/// What was judged by a basis that does not detect counts no more; `verdicts` may take its time to give what is remembered.
+pub(super) async fn distrust(verdicts: impl FnOnce() -> Option<Verdicts> + Send + 'static, basis: Basis) {
+    let work = move || verdicts().map_or(Ok(false), |verdicts| verdicts.distrust(&basis));
+    match spawn_blocking(work).await {
+        Ok(Ok(true)) => {
+            tracing::warn!(at = %Utc::now(), "what was judged by the signatures that do not detect is forgotten, and judged again");
         }
+        Ok(Ok(false)) => {}
+        Ok(Err(error)) => not_distrusted(&chain(&error)),
+        Err(error) => not_distrusted(&error.to_string()),
     }
 }
 
-pub(super) fn say_distrusted() {
-    tracing::warn!(at = %Utc::now(), "what was judged by the signatures that do not detect is forgotten, and judged again");
-}
-
-pub(super) fn not_distrusted(error: &str) {
+fn not_distrusted(error: &str) {
     tracing::error!(
         error,
         "what was judged by signatures that do not detect cannot be forgotten: scan with `--fresh`"

@@ -18,7 +18,8 @@ pub(crate) struct ClamdSettings {
     pub(crate) max_file_size: ByteSize,
     /// The longest stream that it takes (its `StreamMaxLength`); for a daemon that is reached by TCP.
     pub(crate) stream_max_length: ByteSize,
-    /// How many files are under way at a time [default: four for each of its threads].
+    /// How many files are under way at a time [default: eight for each of its threads, up to 32; with more than eight
+    /// threads, four for each].
     pub(crate) window: Option<u16>,
     /// How long one file may take.
     pub(crate) scan_timeout: Period,

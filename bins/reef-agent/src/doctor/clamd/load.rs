@@ -1,5 +1,5 @@
 //! What clamd is doing, and whether there is memory for what it does.
-use crate::settings::ReefConfig;
+use crate::{scan::window_for, settings::ReefConfig};
 use clamd_proto::{ClamError, Endpoint, Pool, Stats};
 use core_model::{ByteSize, chain};
 use daemon_kit::doctor::Finding;
@@ -39,10 +39,11 @@ pub(super) fn load(stats: Result<&Stats, &ClamError>, config: &ReefConfig) -> Fi
         return Finding::warning(
             CHECK,
             found,
-            "leave `clamd.window` out: then it is four for each thread",
+            "leave `clamd.window` out: then it is at least four for each thread",
         );
     }
-    if waiting > 4 * u64::from(threads) {
+    // More than a scan of the agent's own leaves waiting.
+    if waiting > window_for(threads as usize) as u64 {
         let remedy = "others have it scan, and files of the agent wait behind: raise MaxThreads in clamd.conf where there \
                       are processors for it, or run a clamd for the agent alone";
         return Finding::warning(CHECK, found, remedy);
@@ -78,17 +79,10 @@ fn memory_of(signatures: u64, meminfo: &str) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::config_of, *};
     use crate::settings::ClamdSettings;
     use daemon_kit::doctor::Verdict;
     use std::time::Duration;
-
-    fn of(clamd: ClamdSettings) -> ReefConfig {
-        ReefConfig {
-            clamd,
-            ..ReefConfig::default()
-        }
-    }
 
     #[test]
     fn what_is_left_of_memory_is_compared_with_what_a_reload_takes() {
@@ -115,7 +109,7 @@ mod tests {
             );
             Stats::parse(text.as_bytes()).unwrap()
         };
-        let config = of(ClamdSettings::default());
+        let config = config_of(ClamdSettings::default());
         let well = load(Ok(&stats(40)), &config);
         assert_eq!(
             (well.verdict, well.found.starts_with("2 of at most 10")),
@@ -128,7 +122,7 @@ mod tests {
             after: Duration::from_secs(10),
         };
         assert!(load(Err(&silent), &config).found.contains("within 10 s"));
-        let narrow = of(ClamdSettings {
+        let narrow = config_of(ClamdSettings {
             window: Some(4),
             ..ClamdSettings::default()
         });

@@ -133,7 +133,7 @@ mod tests {
     use core_model::ByteSize;
     use daemon_kit::doctor::Verdict;
 
-    fn of(clamd: ClamdSettings) -> ReefConfig {
+    pub(super) fn config_of(clamd: ClamdSettings) -> ReefConfig {
         ReefConfig {
             clamd,
             ..ReefConfig::default()
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn tcp_is_warned_of_and_more_so_to_another_machine() {
-        let config = of(ClamdSettings {
+        let config = config_of(ClamdSettings {
             stream_max_length: ByteSize::new(25 << 20),
             ..ClamdSettings::default()
         });

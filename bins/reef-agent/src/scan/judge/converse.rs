@@ -62,7 +62,7 @@ impl<S: Sink> Judge<S> {
                 self.try_confirm().await;
                 return;
             }
-            if is_idle && (self.wants_proof || self.seen.is_wanted) {
+            if is_idle && (self.wants_proof.is_some() || self.seen.is_wanted) {
                 session.end();
                 return;
             }
@@ -144,7 +144,7 @@ impl<S: Sink> Judge<S> {
             let leave = if self.is_stopped() {
                 Leave::Now
             } else if self.is_elsewhere
-                || self.wants_proof
+                || self.wants_proof.is_some()
                 || self.seen.is_wanted
                 || self.is_handling_enough()
                 || self.is_to_wait_alone(session.outstanding())
@@ -170,8 +170,8 @@ impl<S: Sink> Judge<S> {
             if self.is_stopped() {
                 self.cut(&job);
             } else if self.looks_at(job.stat.size).is_none() {
+                self.wants_proof = self.wants_proof.max(Some(job.stat.size));
                 self.queue.push_front(job);
-                self.wants_proof = true;
             } else if !self.submit(session, job) {
                 return leave;
             }

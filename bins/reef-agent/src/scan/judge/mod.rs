@@ -46,6 +46,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(200);
 const WINDOW: usize = 32;
 /// Files under way for each thread of clamd.
 const FOR_EACH_THREAD: usize = 4;
+/// With few threads there are twice as many, up to this: answers about those that wait for a thread can gather.
+const FOR_FEW_THREADS: usize = 32;
 /// As long as so many are under way for each thread, clamd has something to do.
 const BUSY: usize = 2;
 /// So much malware is read and taken away at once: what takes long is the disk, which writes several as quickly as one.
@@ -153,8 +155,8 @@ pub(super) struct Judge<S> {
     queue: VecDeque<Box<Job>>,
     /// A file is under way that nothing else is to be asked about with.
     is_alone: bool,
-    /// A file waits until it is known up to which length clamd looks at files.
-    wants_proof: bool,
+    /// A file of so many bytes waits until it is known whether clamd looks at files so long.
+    wants_proof: Option<u64>,
     /// So many files had no verdict, since the scan was stopped.
     cut_off: u64,
     handling: JoinSet<Result<Handled, JoinError>>,
@@ -194,7 +196,7 @@ impl<S: Sink> Judge<S> {
             seen: Seen::default(),
             queue: VecDeque::new(),
             is_alone: false,
-            wants_proof: false,
+            wants_proof: None,
             cut_off: 0,
             handling: JoinSet::new(),
             hands: Arc::new(Semaphore::new(HANDS)),
@@ -361,6 +363,12 @@ fn reach(settings: &EngineSettings) -> Result<(Endpoint, Daemon), ScanError> {
     Ok((endpoint, daemon))
 }
 
+/// How many files a clamd of so many threads is asked about at once, where nothing else is said.
+pub(crate) fn window_for(threads: usize) -> usize {
+    let for_few = (threads * FOR_EACH_THREAD * 2).min(FOR_FEW_THREADS);
+    (threads * FOR_EACH_THREAD).max(for_few).clamp(8, 256)
+}
+
 /// How many files are asked about at once, and how many threads clamd has.
 async fn window(daemon: &Daemon, settings: &EngineSettings) -> (usize, usize) {
     let stats = daemon.stats().await.ok();
@@ -370,10 +378,10 @@ async fn window(daemon: &Daemon, settings: &EngineSettings) -> (usize, usize) {
     });
     let window = match (settings.clamd.window, threads) {
         (Some(window), _) => usize::from(window),
-        (None, Some(threads)) => (threads * FOR_EACH_THREAD).clamp(8, 256),
+        (None, Some(threads)) => window_for(threads),
         (None, None) => WINDOW,
     };
-    // Four for each thread is what is asked for: so many threads there are as far as anybody knows.
+    // So many threads there are as far as anybody knows.
     (window, threads.unwrap_or(window.div_ceil(FOR_EACH_THREAD)))
 }
 

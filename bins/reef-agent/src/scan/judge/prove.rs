@@ -12,7 +12,7 @@ impl<S: Sink> Judge<S> {
         if bytes <= BORDER || !self.now.prove_limits {
             return Some(u64::MAX);
         }
-        self.bench.proofs.most(&self.instance())
+        self.bench.proofs.most(&self.instance(), bytes)
     }
 
     /// Finds it out where a file waits for it. No session is open meanwhile, whose answers would have to wait.
@@ -20,17 +20,18 @@ impl<S: Sink> Judge<S> {
     /// # Errors
     /// When clamd is away, or does not come to it.
     pub(super) async fn prove(&mut self) -> Result<(), ScanError> {
-        let is_waited_for = self.queue.iter().any(|job| self.looks_at(job.stat.size).is_none());
-        if !std::mem::take(&mut self.wants_proof) && !is_waited_for {
+        let wanted = self.wants_proof.take();
+        let lengths = self.queue.iter().map(|job| job.stat.size).chain(wanted);
+        let Some(longest) = lengths.filter(|bytes| self.looks_at(*bytes).is_none()).max() else {
             return Ok(());
-        }
+        };
         let found = tokio::select! {
             biased;
             // Nothing is asked any more.
             () = self.bench.stop.cancelled() => return Ok(()),
-            found = self.bench.proofs.find(self.instance()) => found,
+            found = self.bench.proofs.find(self.instance(), longest) => found,
         };
-        self.wants_proof = found.is_err();
+        self.wants_proof = found.is_err().then_some(longest);
         found.map(drop).map_err(ScanError::Clamd)
     }
 

@@ -49,7 +49,7 @@ impl<S: Sink> Judge<S> {
             self.converse(&mut session, &mut jobs, &mut are_over).await;
             // One that takes connections and ends each at once is not asked without a pause.
             if !self.queue.is_empty()
-                && !self.wants_proof
+                && self.wants_proof.is_none()
                 && !self.seen.is_wanted
                 && self.bench.progress.snapshot().asked == answered
             {

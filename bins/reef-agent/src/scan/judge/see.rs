@@ -121,15 +121,8 @@ impl<S: Sink> Judge<S> {
         self.bench.sights.saw(false);
         self.drop_unconfirmed();
         self.basis = None;
-        let Some(verdicts) = self.bench.known.clone() else {
-            return;
-        };
-        match tokio::task::spawn_blocking(move || verdicts.distrust(&basis)).await {
-            Ok(Ok(true)) => sight::say_distrusted(),
-            Ok(Ok(false)) => {}
-            Ok(Err(error)) => sight::not_distrusted(&chain(&error)),
-            Err(error) => sight::not_distrusted(&error.to_string()),
-        }
+        let known = self.bench.known.clone();
+        sight::distrust(move || known, basis).await;
     }
 
     /// What was judged and is not sure is not remembered.

@@ -68,7 +68,7 @@ impl<S: Sink> Judge<S> {
                     Some(_) => {}
                     None => {
                         self.queue.push_back(job);
-                        self.wants_proof = true;
+                        self.wants_proof = self.wants_proof.max(Some(longest));
                         return;
                     }
                 }

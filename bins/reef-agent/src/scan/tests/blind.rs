@@ -140,7 +140,7 @@ async fn without_a_canary_clamd_is_taken_at_its_word() {
 }
 
 #[tokio::test]
-async fn a_scan_sends_a_test_file_first_and_waits_for_no_more_when_it_is_stopped() {
+async fn a_scan_sends_a_test_file_before_it_looks_at_files() {
     let rig = Rig::new();
     rig.fill(3);
     let proxy = ClamdProxy::start(&rig.clamd).unwrap();

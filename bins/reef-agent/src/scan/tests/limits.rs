@@ -89,10 +89,22 @@ async fn small_files_cost_no_proof() {
     rig.write("short", &long(MIB));
     let (report, _) = rig.scan_by(rig.wanted(Action::Report), How::default()).await;
     assert_eq!(files(&report, "infected"), 1);
-    assert!(rig.engine.proofs().is_empty(), "a canary was sent for nothing");
+    assert_eq!(rig.engine.proofs().tried(), 0, "a canary was sent for nothing");
     rig.write("long", &long(MIB + 1));
     rig.scan(Action::Report).await;
-    assert!(!rig.engine.proofs().is_empty());
+    assert_eq!(rig.engine.proofs().tried(), 2 * MIB as u64);
+}
+
+#[tokio::test]
+async fn a_longer_file_is_judged_only_after_its_length_was_tried() {
+    let rig = short_sighted();
+    rig.write("short", &long(MIB + 1));
+    assert_eq!(files(&rig.scan(Action::Report).await, "infected"), 1);
+    assert_eq!(rig.engine.proofs().tried(), 2 * MIB as u64, "no more than was wanted");
+    rig.write("unseen", &long(3 * MIB));
+    let report = rig.scan(Action::Report).await;
+    assert_eq!(over_limit(&report), ["unseen"].into(), "{report:?}");
+    assert_eq!(rig.engine.proofs().tried(), u64::MAX, "the limit is known");
 }
 
 #[tokio::test]
