@@ -221,6 +221,7 @@ fn what_was_judged_while_clamd_did_not_detect_is_scanned_again_as_soon_as_it_doe
         (health["clamd"]["canary"]["result"] == "missed").then_some(())
     })
     .unwrap();
+    daemon.wait_for_text("watched from now on").unwrap();
     rig.infect("in/written.com");
     let judged = r#"clamav_watch_latency_seconds_count{rule="tree""#;
     eventually("it was judged", || {
