@@ -6,6 +6,10 @@ pub use fleet_link::fuzzing::{
     credentials, document_answer, ingest_answer, outbox_run, problem as http_problem, retry_after,
 };
 pub use fsscan::fuzzing::{content_hashes, entries as dir_entries, ignore_file, ignore_rules};
+pub use netcheck::fuzzing::{
+    certificate, dns_answer, icmp_message, probe as net_probe, redirect as http_redirect, replies as udp_reply,
+    resolv_conf, start_tls, status as http_status, target as net_target,
+};
 pub use state_sqlite::fuzzing::{mark as state_mark, stored_row, verdicts as stored_verdicts};
 
 /// An `env` file.

@@ -16,9 +16,10 @@ mod times;
 mod wire;
 
 pub use crates::{
-    clamd_replies, clamd_stats, clamd_version, content_hashes, credentials, cursor, dir_entries, document_answer,
-    env_file, http_problem, ignore_file, ignore_rules, ingest_answer, key_path, outbox_run, redaction, retry_after,
-    set_option, state_mark, stored_row, stored_verdicts,
+    certificate, clamd_replies, clamd_stats, clamd_version, content_hashes, credentials, cursor, dir_entries,
+    dns_answer, document_answer, env_file, http_problem, http_redirect, http_status, icmp_message, ignore_file,
+    ignore_rules, ingest_answer, key_path, net_probe, net_target, outbox_run, redaction, resolv_conf, retry_after,
+    set_option, start_tls, state_mark, stored_row, stored_verdicts, udp_reply,
 };
 pub use domain::{files_v1_batch, glob, ingest_batch};
 pub use model::{ids, units};
@@ -32,6 +33,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its program and of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("certificate", certificate),
     ("clamd_replies", clamd_replies),
     ("clamd_stats", clamd_stats),
     ("clamd_version", clamd_version),
@@ -43,6 +45,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("credentials", credentials),
     ("cursor", cursor),
     ("dir_entries", dir_entries),
+    ("dns_answer", dns_answer),
     ("document_answer", document_answer),
     ("env_file", env_file),
     ("file_record", file_record),
@@ -50,6 +53,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("files_v1_batch", files_v1_batch),
     ("glob", glob),
     ("http_problem", http_problem),
+    ("http_redirect", http_redirect),
+    ("http_status", http_status),
+    ("icmp_message", icmp_message),
     ("ids", ids),
     ("ignore_file", ignore_file),
     ("ignore_rules", ignore_rules),
@@ -60,14 +66,19 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("key_path", key_path),
     ("link", link),
     ("messages", messages),
+    ("net_probe", net_probe),
+    ("net_target", net_target),
     ("outbox_run", outbox_run),
     ("redaction", redaction),
+    ("resolv_conf", resolv_conf),
     ("retry_after", retry_after),
     ("schedule", schedule),
     ("set_option", set_option),
+    ("start_tls", start_tls),
     ("state_mark", state_mark),
     ("stored_row", stored_row),
     ("stored_verdicts", stored_verdicts),
+    ("udp_reply", udp_reply),
     ("units", units),
     ("wire_path", wire_path),
 ];

@@ -1,6 +1,7 @@
 //! Real parts for tests: this workspace's own programs, run and watched, trees of files, plain and nasty, and what stands
 //! between an agent and its server: a proxy that fails as it is told, a recorder that misses nothing, a receiver of OTLP
-//! that forgives nothing, and a scanner of malware with signatures of its own.
+//! that forgives nothing, a scanner of malware with signatures of its own, a name server with records of its own, and a routed
+//! network with a link that loses, delays and doubles packets as it is told.
 //!
 //! For tests and `xtask` only. It fakes nothing: a program is a real process, a tree is a real tree on a real file
 //! system. It is *not* a place for assertions about one product; those stand with the product's tests.
@@ -23,13 +24,19 @@ mod certificates;
 #[cfg(unix)]
 mod clamd;
 mod daemon;
+#[cfg(unix)]
+mod dns;
 mod ending;
 mod faulty;
 #[cfg(unix)]
 mod hostile;
 mod http;
+#[cfg(unix)]
+mod installed;
 mod log;
 mod nasty;
+#[cfg(target_os = "linux")]
+pub mod net;
 mod otlp;
 mod output;
 mod port;
@@ -44,6 +51,8 @@ pub use certificates::{CertificateAuthority, Certified, Validity, self_signed};
 #[cfg(unix)]
 pub use clamd::{Clamd, ClamdOptions, ClamdProxy, MARKER, daily_database, eicar};
 pub use daemon::Daemon;
+#[cfg(unix)]
+pub use dns::Dnsmasq;
 pub use faulty::{Fault, FaultyProxy, PathIs};
 #[cfg(unix)]
 pub use hostile::hostile_names;

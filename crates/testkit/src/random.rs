@@ -24,6 +24,16 @@ impl Random {
         if end == 0 { 0 } else { self.next_u64() % end }
     }
 
+    /// A number from 0 up to and without 1, each of 2^53 steps as likely as any other.
+    pub const fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Whether something happens that happens with `probability`: never at 0 and below, always at 1 and above.
+    pub const fn chance(&mut self, probability: f64) -> bool {
+        self.unit() < probability
+    }
+
     /// One of `choices`.
     ///
     /// # Panics
@@ -47,5 +57,14 @@ mod tests {
         assert_eq!(take(7), take(7));
         assert_ne!(take(7), take(8));
         assert!(take(7).iter().all(|number| *number < 1000));
+    }
+
+    #[test]
+    fn a_chance_comes_as_often_as_it_says() {
+        let mut random = Random::new(7);
+        let mut happened = |probability| (0..10_000).filter(|_| random.chance(probability)).count();
+        assert_eq!((happened(0.0), happened(1.0)), (0, 10_000));
+        let often = happened(0.25);
+        assert!((2_300..2_700).contains(&often), "{often} of 10000 at 0.25");
     }
 }

@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("state-sqlite", &["core-model"]),
     ("transport-http", &["core-model"]),
     ("telemetry-otel", &["core-model"]),
+    ("netcheck", &["core-model"]),
     ("fsscan", &["core-model"]),
     ("fleet-core", &["core-model", "schedule", "fleet-wire", "state-sqlite"]),
     (

@@ -8,7 +8,7 @@ pub use options::ClamdOptions;
 pub use proxy::ClamdProxy;
 pub use signatures::{MARKER, daily_database, eicar};
 
-use crate::{daemon::Daemon, port::free_loopback_port, program::Program};
+use crate::{daemon::Daemon, installed::installed, port::free_loopback_port, program::Program};
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
@@ -161,14 +161,8 @@ impl Clamd {
     }
 }
 
-/// Where clamd lies: administrators' programs are not in everybody's `PATH`.
 fn program() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    let found = folders
-        .map(|folder| folder.join("clamd"))
-        .find(|program| program.is_file());
-    found.context("clamd is not installed: install Debian's package clamav-daemon, or run `cargo xtask setup`")
+    installed("clamd", "clamav-daemon")
 }
 
 fn ping(socket: &Path) -> Result<()> {

@@ -8,6 +8,10 @@
 mod certificates;
 #[cfg(unix)]
 mod clamd;
+#[cfg(unix)]
+mod dns;
+#[cfg(target_os = "linux")]
+mod net;
 mod otlp;
 mod process;
 mod proxy;

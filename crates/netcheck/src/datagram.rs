@@ -1,0 +1,168 @@
+//! One peer, one UDP socket: replies of the peer, what the network says about it, and strangers counted.
+//!
+//! The socket is bound to the address from which the peer is reached, and not connected: a connected one would never see
+//! that the answer comes from another address, as it does from a server with several. What comes back by ICMP is asked
+//! for (`IP_RECVERR`), without which the system keeps all but the worst of it to itself.
+use crate::{Failure, FailureKind, reach};
+use rustix::net::RecvFlags;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+use tokio::{
+    io::Interest,
+    net::UdpSocket,
+    time::{Instant, timeout_at},
+};
+
+/// A socket for one exchange with one peer.
+#[derive(Debug)]
+pub(crate) struct Datagrams {
+    socket: UdpSocket,
+    peer: SocketAddr,
+    /// Our end.
+    pub(crate) local: SocketAddr,
+    /// What came from anybody else, or was not an answer to what was sent.
+    pub(crate) foreign: u64,
+}
+
+impl Datagrams {
+    /// A fresh socket with a port of its own.
+    pub(crate) fn open(peer: SocketAddr) -> Result<Self, Failure> {
+        let no_socket = |error: io::Error| Failure::of_io("open a socket", &error);
+        let mut local = source(peer)?;
+        local.set_port(0);
+        let socket = std::net::UdpSocket::bind(local).map_err(no_socket)?;
+        socket.set_nonblocking(true).map_err(no_socket)?;
+        errors::ask_for(&socket, peer).map_err(no_socket)?;
+        Ok(Self {
+            local: socket.local_addr().map_err(no_socket)?,
+            socket: UdpSocket::from_std(socket).map_err(no_socket)?,
+            peer,
+            foreign: 0,
+        })
+    }
+
+    /// Sends one datagram.
+    pub(crate) async fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let sent = self.socket.send_to(bytes, self.peer).await;
+        sent.map(drop)
+            .map_err(|error| reach::at_once("send", self.peer, &error))
+    }
+
+    /// The next datagram of the peer: its length, which is above that of `buffer` where it did not fit.
+    pub(crate) async fn receive(&mut self, buffer: &mut [u8], deadline: Instant) -> Result<usize, Failure> {
+        loop {
+            let interest = Interest::READABLE.add(Interest::ERROR);
+            let received = self.socket.async_io(interest, || {
+                let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+                Ok(rustix::net::recvfrom(&self.socket, &mut *buffer, flags)?)
+            });
+            let (_, length, from) = match timeout_at(deadline, received).await {
+                Ok(Ok(received)) => received,
+                Ok(Err(error)) => return Err(reach::later(self.peer, &error, errors::said(&self.socket))),
+                Err(_) => return Err(self.silence()),
+            };
+            let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+            if from.is_some_and(|from| from.ip() == self.peer.ip() && from.port() == self.peer.port()) {
+                return Ok(length);
+            }
+            self.foreign += 1;
+        }
+    }
+
+    fn silence(&self) -> Failure {
+        let mut detail = format!("{} did not answer", self.peer);
+        if self.foreign > 0 {
+            detail += &format!("; {} datagrams came that were no answer of it", self.foreign);
+        }
+        Failure::new(FailureKind::TimedOut, detail)
+    }
+}
+
+/// The address of this machine from which packets to `peer` go.
+fn source(peer: SocketAddr) -> Result<SocketAddr, Failure> {
+    let no_socket = |error: io::Error| Failure::of_io("open a socket", &error);
+    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP)).map_err(no_socket)?;
+    // Nothing is sent: the system only looks up the way.
+    let connected = socket.connect(&peer.into());
+    connected.map_err(|error| reach::at_once("send", peer, &error))?;
+    let local = socket.local_addr().map_err(no_socket)?;
+    let any: SocketAddr = match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    Ok(local.as_socket().unwrap_or(any))
+}
+
+#[cfg(target_os = "linux")]
+mod errors {
+    use crate::reach::Said;
+    use nix::sys::socket::{
+        ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt,
+        sockopt::{Ipv4RecvErr, Ipv6RecvErr},
+    };
+    use std::{
+        io::{self, IoSliceMut},
+        net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket},
+        os::fd::AsRawFd,
+    };
+    use tokio::net::UdpSocket;
+
+    /// Room for one extended error with the address of who sent it.
+    const CONTROL: usize = 256;
+    /// The origins of an extended error that are messages of the network (`SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6`).
+    const ICMP: [u8; 2] = [2, 3];
+
+    pub(super) fn ask_for(socket: &StdSocket, peer: SocketAddr) -> io::Result<()> {
+        match peer {
+            SocketAddr::V4(_) => setsockopt(socket, Ipv4RecvErr, &true)?,
+            SocketAddr::V6(_) => setsockopt(socket, Ipv6RecvErr, &true)?,
+        }
+        Ok(())
+    }
+
+    /// The ICMP message behind an error of the socket, where there was one.
+    pub(super) fn said(socket: &UdpSocket) -> Option<Said> {
+        let mut quoted = [0; 64];
+        let mut quoted = [IoSliceMut::new(&mut quoted)];
+        let mut control = [0; CONTROL];
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut quoted, Some(&mut control), flags).ok()?;
+        message.cmsgs().ok()?.find_map(|control| match control {
+            // What the system itself found wrong came by no message.
+            ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _)
+                if !ICMP.contains(&error.ee_origin) =>
+            {
+                None
+            }
+            ControlMessageOwned::Ipv4RecvErr(error, by) => Some(Said {
+                by: by.map(|by| IpAddr::V4(Ipv4Addr::from(u32::from_be(by.sin_addr.s_addr)))),
+                kind: error.ee_type,
+                code: error.ee_code,
+            }),
+            ControlMessageOwned::Ipv6RecvErr(error, by) => Some(Said {
+                by: by.map(|by| IpAddr::V6(Ipv6Addr::from(by.sin6_addr.s6_addr))),
+                kind: error.ee_type,
+                code: error.ee_code,
+            }),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod errors {
+    use crate::reach::Said;
+    use std::{io, net::SocketAddr};
+
+    pub(super) fn ask_for(socket: &std::net::UdpSocket, peer: SocketAddr) -> io::Result<()> {
+        // Elsewhere only a connected socket hears of a port that is not there; strangers are not seen then.
+        socket.connect(peer)
+    }
+
+    pub(super) fn said(_: &tokio::net::UdpSocket) -> Option<Said> {
+        None
+    }
+}

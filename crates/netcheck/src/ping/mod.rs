@@ -1,0 +1,21 @@
+//! Ping: one socket a family for any number of targets, answers matched by a token in the payload, times from the kernel.
+//!
+//! What sets it apart from pinging with a socket for each target, or with the 16-bit numbers of ICMP, is that nothing of it
+//! ends at some thousand targets; and that loss which this machine caused is told from loss of the network (see
+//! [`Trust`](crate::Trust)).
+mod clock;
+mod core;
+mod engine;
+mod history;
+mod options;
+mod pinger;
+mod report;
+mod run;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+pub use self::core::Counters;
+pub use options::{COUNT_MOST, PingOptions};
+pub use pinger::{Pinger, PingerOptions, Pinging};
+pub use report::{Outcome, PingReport, Sample};

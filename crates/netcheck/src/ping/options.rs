@@ -1,0 +1,92 @@
+//! What is asked of a run.
+use crate::{Failure, FailureKind, icmp};
+use std::time::Duration;
+
+/// The longest payload, in bytes: with the headers a packet is at most 65,535 bytes long.
+const SIZE_MOST: u16 = 65_507;
+/// So many probes one run may have: each is remembered until the report.
+pub const COUNT_MOST: u32 = 1_000_000;
+
+/// How a target is pinged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PingOptions {
+    /// How many probes: 1 to [`COUNT_MOST`].
+    pub count: u32,
+    /// From the start of one probe to that of the next.
+    pub interval: Duration,
+    /// How long an answer may take; what comes later is counted as late, and the probe as lost. At least a millisecond.
+    pub timeout: Duration,
+    /// Payload of a probe, in bytes: from 20, which tell its answer from others, to 65,507. 56 make a packet of 84 bytes.
+    pub size: u16,
+    /// The time to live (hop limit), where it is not the system's.
+    pub ttl: Option<u8>,
+    /// Routers may not split the packet: one that does not fit is answered by who could not send it on.
+    pub dont_fragment: bool,
+    /// The traffic class (DSCP and ECN), of eight bits.
+    pub class: u8,
+    /// How long the first probe waits: so that the probes of many targets are spread over the interval.
+    pub delay: Duration,
+}
+
+impl Default for PingOptions {
+    fn default() -> Self {
+        Self {
+            count: 4,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            size: 56,
+            ttl: None,
+            dont_fragment: false,
+            class: 0,
+            delay: Duration::ZERO,
+        }
+    }
+}
+
+impl PingOptions {
+    /// # Errors
+    /// When one of the values is out of its bounds; the failure names it.
+    pub fn check(&self) -> Result<(), Failure> {
+        let least = icmp::TOKEN as u16;
+        let wrong = if !(1..=COUNT_MOST).contains(&self.count) {
+            format!("count is {}, and must be 1 to {COUNT_MOST}", self.count)
+        } else if !(least..=SIZE_MOST).contains(&self.size) {
+            format!("size is {} bytes, and must be {least} to {SIZE_MOST}", self.size)
+        } else if self.timeout < Duration::from_millis(1) {
+            format!("timeout is {:?}, and must be a millisecond at least", self.timeout)
+        } else if self.ttl == Some(0) {
+            "ttl is 0, and must be 1 to 255".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(FailureKind::Invalid, wrong))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_packet_can_be_is_refused_by_name() {
+        let of = |change: fn(&mut PingOptions)| {
+            let mut options = PingOptions::default();
+            change(&mut options);
+            options.check().map_err(|failure| failure.detail)
+        };
+        assert_eq!(of(|_| {}), Ok(()));
+        assert!(
+            of(|options| options.size = 19)
+                .unwrap_err()
+                .starts_with("size is 19 bytes")
+        );
+        assert!(of(|options| options.size = 65_508).is_err());
+        assert!(of(|options| options.count = 0).unwrap_err().starts_with("count"));
+        assert!(
+            of(|options| options.timeout = Duration::ZERO)
+                .unwrap_err()
+                .starts_with("timeout")
+        );
+        assert!(of(|options| options.ttl = Some(0)).unwrap_err().starts_with("ttl"));
+    }
+}

@@ -1,0 +1,228 @@
+//! What others hold of the engine.
+use super::{
+    core::{Core, Counters},
+    engine::{Engine, Sockets},
+    options::PingOptions,
+    report::{PingReport, Sample},
+    run::{Request, Sink},
+};
+use crate::{
+    Failure, FailureKind,
+    icmp::{IcmpSocket, Tokens},
+};
+use rustix::event::{EventfdFlags, eventfd};
+use std::{
+    fmt,
+    future::Future,
+    hash::RandomState,
+    net::IpAddr,
+    os::fd::OwnedFd,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc::{Sender, channel},
+    },
+    task::{Context, Poll},
+    thread::{self, JoinHandle},
+};
+use tokio::sync::oneshot;
+
+/// How an engine works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PingerOptions {
+    /// So many probes a second are sent at the most, to all targets together; without a limit, as fast as the kernel takes them.
+    pub rate: Option<u32>,
+    /// Answers that nobody has read yet may take so many bytes of the kernel's memory, for each family; more are dropped, and
+    /// told (see [`Trust`](crate::Trust)). An answer takes some 800. Beyond the limit of the system (`net.core.rmem_max`) that
+    /// wants the right `CAP_NET_ADMIN`; without it, it is as much as the system allows.
+    pub receive_buffer: usize,
+}
+
+impl Default for PingerOptions {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            receive_buffer: 32 << 20,
+        }
+    }
+}
+
+/// Pings any number of targets at once, over one socket a family.
+///
+/// One thread does all the work: a runtime that is busy makes no answer late. Dropping it ends the thread, and with it all runs.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use netcheck::ping::{Pinger, PingOptions, PingerOptions};
+/// use std::time::Duration;
+///
+/// # if netcheck::icmp::access(false).is_err() { return Ok(()) }
+/// let pinger = Pinger::start(PingerOptions::default())?;
+/// let options = PingOptions { count: 3, interval: Duration::from_millis(10), ..PingOptions::default() };
+/// let report = pinger.ping("127.0.0.1".parse().unwrap(), options).await;
+/// assert_eq!((report.sent, report.lost), (3, 0), "{:?}", report.failure);
+/// assert!(report.trust.is_full() || !report.trust.is_full());
+/// # Ok::<(), netcheck::Failure>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Pinger {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the engine is told.
+pub(super) enum Command {
+    Ping(Request),
+    Stop,
+}
+
+/// What the engine shares with its holders.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) bell: OwnedFd,
+    pub(super) is_asleep: AtomicBool,
+    /// Commands that were given since it looked last.
+    pub(super) asked: AtomicUsize,
+    pub(super) counters: Mutex<Counters>,
+}
+
+impl Pinger {
+    /// Opens the sockets, in the network namespace of the calling thread, and starts the thread.
+    ///
+    /// # Errors
+    /// When this process may send pings of neither family; the failure says how that is granted.
+    pub fn start(options: PingerOptions) -> Result<Self, Failure> {
+        let mut magic = [0; 4];
+        let mut id = [0; 2];
+        let random = getrandom::fill(&mut magic).and_then(|()| getrandom::fill(&mut id));
+        random.map_err(|error| {
+            Failure::new(
+                FailureKind::System,
+                format!("the system gives no random bytes: {error}"),
+            )
+        })?;
+        let sockets: Sockets = [false, true].map(|is_v6| IcmpSocket::open(is_v6, magic, options.receive_buffer));
+        if let [Err(failure), Err(_)] = &sockets {
+            return Err(failure.clone());
+        }
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| Failure::of_io("open an event descriptor", &error.into()))?;
+        let shared = Arc::new(Shared {
+            bell,
+            is_asleep: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+            counters: Mutex::default(),
+        });
+        let core = Core::new(Tokens::new(magic, RandomState::new()), u16::from_be_bytes(id));
+        let (commands, taken) = channel();
+        let engine = Engine::new(core, sockets, taken, Arc::clone(&shared), options.rate);
+        let thread = thread::Builder::new()
+            .name("ping".to_owned())
+            .spawn(move || engine.run())
+            .map_err(|error| Failure::of_io("start the thread for pings", &error))?;
+        Ok(Self {
+            shared,
+            commands,
+            thread: Some(thread),
+        })
+    }
+
+    /// Pings a target, from now on; dropping what this gives ends the run.
+    pub fn ping(&self, address: IpAddr, options: PingOptions) -> Pinging {
+        self.begin(address, options, None)
+    }
+
+    /// The same; `see` hears of each probe as soon as it is known what became of it, on the engine's thread, which waits for it
+    /// to return.
+    pub fn watch(&self, address: IpAddr, options: PingOptions, see: impl FnMut(&Sample) + Send + 'static) -> Pinging {
+        self.begin(address, options, Some(Box::new(see)))
+    }
+
+    fn begin(&self, address: IpAddr, options: PingOptions, sink: Option<Sink>) -> Pinging {
+        let (done, report) = oneshot::channel();
+        let request = Request {
+            address,
+            options,
+            sink,
+            done,
+        };
+        match options.check() {
+            Ok(()) => self.tell(Command::Ping(request)),
+            Err(failure) => request.refuse(failure),
+        }
+        Pinging { address, report }
+    }
+
+    fn tell(&self, command: Command) {
+        // An engine that is gone drops what it was told, and whoever waits for it hears that.
+        let _told = self.commands.send(command);
+        self.shared.asked.fetch_add(1, SeqCst);
+        if self.shared.is_asleep.swap(false, SeqCst) {
+            // The counter of the bell is full only if it was never heard.
+            let _rung = rustix::io::write(&self.shared.bell, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// What arrived and belongs to no run, since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pinger {
+    fn drop(&mut self) {
+        self.tell(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so itself.
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// A run under way: a future of its report.
+pub struct Pinging {
+    address: IpAddr,
+    report: oneshot::Receiver<Box<PingReport>>,
+}
+
+impl Pinging {
+    /// Waits for the report without a runtime.
+    ///
+    /// # Panics
+    /// Inside one, as [`oneshot::Receiver::blocking_recv`] does.
+    #[must_use]
+    pub fn wait(self) -> PingReport {
+        let Self { address, report } = self;
+        report.blocking_recv().map_or_else(|_| gone(address), |report| *report)
+    }
+}
+
+impl Future for Pinging {
+    type Output = PingReport;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<PingReport> {
+        let address = self.address;
+        let report = Pin::new(&mut self.report);
+        report
+            .poll(context)
+            .map(|report| report.map_or_else(|_| gone(address), |report| *report))
+    }
+}
+
+impl fmt::Debug for Pinging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pinging")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+fn gone(address: IpAddr) -> PingReport {
+    PingReport::not_begun(
+        address,
+        Failure::new(FailureKind::System, "the engine for pings has ended"),
+    )
+}

@@ -1,0 +1,99 @@
+//! The first packet of a connection, and the connection.
+//!
+//! It is done by hand because an error of the call that connects is one of this machine, and the same error later is not.
+use crate::{Failure, reach};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{io, net::SocketAddr};
+use tokio::net::TcpStream;
+
+/// How an attempt has begun.
+pub(super) enum Begun {
+    /// The answer is there: on this host and its containers it comes before the call is over.
+    AtOnce(io::Result<Connection>),
+    /// It has to be waited for.
+    Going(TcpStream),
+}
+
+/// A connection, which tokio knows only where it had to be waited for.
+pub(crate) enum Connection {
+    Unknown(Socket),
+    Known(TcpStream),
+}
+
+/// Sends the first packet.
+pub(super) fn begin(address: SocketAddr) -> Result<Begun, Failure> {
+    let no_socket = |error: io::Error| Failure::of_io("open a socket", &error);
+    let socket = socket(address).map_err(no_socket)?;
+    match socket.connect(&address.into()) {
+        Ok(()) => return Ok(Begun::AtOnce(Ok(Connection::Unknown(socket)))),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {}
+        Err(error) => return Err(reach::at_once("connect", address, &error)),
+    }
+    // One look is cheaper than the three calls that waiting takes.
+    let events = look(&socket);
+    if events.is_empty() {
+        return TcpStream::from_std(socket.into()).map(Begun::Going).map_err(no_socket);
+    }
+    let error = match events.intersects(PollFlags::ERR | PollFlags::HUP) {
+        true => socket.take_error().unwrap_or_else(Some),
+        false => None,
+    };
+    Ok(Begun::AtOnce(match error {
+        Some(error) => Err(error),
+        None => Ok(Connection::Unknown(socket)),
+    }))
+}
+
+fn look(socket: &Socket) -> PollFlags {
+    let mut looked = [PollFd::new(socket, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match poll(&mut looked, Some(&now)) {
+        Ok(_) => looked[0].revents(),
+        Err(_) => PollFlags::empty(),
+    }
+}
+
+impl Connection {
+    /// Our end of it.
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unknown(socket) => socket.local_addr().ok()?.as_socket(),
+            Self::Known(stream) => stream.local_addr().ok(),
+        }
+    }
+
+    /// For whoever goes on with it.
+    pub(crate) fn into_stream(self) -> Result<TcpStream, Failure> {
+        match self {
+            Self::Unknown(socket) => {
+                TcpStream::from_std(socket.into()).map_err(|error| Failure::of_io("wait for a connection", &error))
+            }
+            Self::Known(stream) => Ok(stream),
+        }
+    }
+
+    /// Ends it so that nothing is left of it.
+    pub(super) fn reset(self) -> io::Result<()> {
+        match self {
+            Self::Unknown(socket) => socket.set_linger(Some(std::time::Duration::ZERO)),
+            Self::Known(stream) => stream.set_zero_linger(),
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking();
+    Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
