@@ -54,6 +54,8 @@ mod rotation;
 #[cfg(unix)]
 mod secrets;
 #[cfg(unix)]
+mod smotra;
+#[cfg(unix)]
 mod store;
 #[cfg(unix)]
 mod telemetry;

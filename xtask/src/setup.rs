@@ -58,6 +58,18 @@ const NEEDS: &[Need] = &[
         required: false,
     },
     Need {
+        programs: &["ip"],
+        packages: &["iproute2"],
+        why: "tests of network checks make networks of their own",
+        required: false,
+    },
+    Need {
+        programs: &["dnsmasq"],
+        packages: &["dnsmasq-base"],
+        why: "tests of network checks ask a name server of their own",
+        required: false,
+    },
+    Need {
         programs: &["setpriv"],
         packages: &["util-linux"],
         why: "one test looks at files as another user",
@@ -93,6 +105,12 @@ const BENCH: &[Need] = &[
     Need {
         programs: &["aide"],
         packages: &["aide"],
+        why: PEER,
+        required: false,
+    },
+    Need {
+        programs: &["fping"],
+        packages: &["fping"],
         why: PEER,
         required: false,
     },

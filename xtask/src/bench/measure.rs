@@ -1,7 +1,7 @@
 //! What a process costs: processor time of itself and its children, time on the clock, memory at its highest.
 use anyhow::{Context, Result, ensure};
 use std::{
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     time::Instant,
 };
 
@@ -43,10 +43,12 @@ pub(super) fn share(sorted: &[f64], share: f64) -> f64 {
 
 /// Runs it to its end, which must be one of `codes`; what it prints goes nowhere.
 pub(crate) fn run(command: &mut Command, codes: &[i32]) -> Result<Cost> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    run_and_read(command.stdout(Stdio::null()), codes).map(|(cost, _)| cost)
+}
+
+/// The same, with what it printed.
+pub(crate) fn run_and_read(command: &mut Command, codes: &[i32]) -> Result<(Cost, Output)> {
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
     let before = children();
     let started = Instant::now();
     let child = command
@@ -65,12 +67,13 @@ pub(crate) fn run(command: &mut Command, codes: &[i32]) -> Result<Cost> {
         "{command:?} ended with {}: {said}",
         output.status
     );
-    Ok(Cost {
+    let cost = Cost {
         cpu: children() - before,
         wall,
         memory: peak.end(),
         ratio: 0.0,
-    })
+    };
+    Ok((cost, output))
 }
 
 /// Processor seconds of the children that have ended.

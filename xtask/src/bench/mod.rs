@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: whole products beside their peers, as ratios in one run, CPU seconds first.
 mod daemons;
 mod measure;
+#[cfg(unix)]
+mod netcheck;
 mod procfs;
 mod reef;
 mod reload;
@@ -17,6 +19,9 @@ pub(crate) enum Command {
     Scanner(scanner::Args),
     /// reef-agent beside clamdscan and clamscan.
     Reef(reef::Args),
+    /// The engine for pings, and smotra-agent with it, beside fping.
+    #[cfg(unix)]
+    Netcheck(netcheck::Args),
     /// The daemons: how soon they are ready, and what they cost at rest.
     Daemons(daemons::Args),
     /// From a changed configuration to its effect.
@@ -26,6 +31,10 @@ pub(crate) enum Command {
     /// A bare walk: every directory listed, every file looked at, nothing kept. For the bench itself.
     #[command(hide = true)]
     Walk(walk::Args),
+    /// The engine for pings alone. For the bench itself.
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Pings(netcheck::Pings),
 }
 
 pub(crate) fn run(command: Command) -> Result<()> {
@@ -36,5 +45,9 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Reload(args) => reload::run(&args),
         Command::Storm(args) => storm::run(&args),
         Command::Walk(args) => walk::run(&args),
+        #[cfg(unix)]
+        Command::Netcheck(args) => netcheck::run(&args),
+        #[cfg(unix)]
+        Command::Pings(args) => netcheck::ping(&args),
     }
 }

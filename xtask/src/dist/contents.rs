@@ -9,22 +9,18 @@ const SHELLS: [(&str, &str); 3] = [("bash", "{}.bash"), ("zsh", "_{}"), ("fish",
 
 /// Every file: the program, what it prints of itself, and the pages of the workspace.
 pub(super) fn gather(product: &Product, program: &Path) -> Result<Vec<Entry>> {
-    let Product { name, page } = product;
+    let Product { name, page, is_daemon } = product;
     let bytes = fs::read(program).with_context(|| format!("could not read {}", program.display()))?;
     let mut entries = vec![
         Entry::program(*name, bytes),
         page_of("README.md")?,
         page_of("LICENSE")?,
         page_of("CHANGELOG.md")?,
-        page_of("docs/configuration.md")?,
         page_of(&format!("docs/{page}"))?,
-        Entry::file(
-            format!("{name}.example.yaml"),
-            printed(program, &["config", "init"])?.into_bytes(),
-        ),
     ];
-    let unit = read(&format!("packaging/systemd/{name}.service"))?;
-    entries.push(Entry::file(format!("systemd/{name}.service"), unit));
+    if *is_daemon {
+        entries.extend(of_daemon(name, program)?);
+    }
     // Not every product has a user of its own, or something to add to its unit.
     for more in [
         format!("sysusers.d/{name}.conf"),
@@ -44,6 +40,19 @@ pub(super) fn gather(product: &Product, program: &Path) -> Result<Vec<Entry>> {
     }
     entries.extend(manual(program)?);
     Ok(entries)
+}
+
+/// What it takes to stay up: a configuration, and a unit.
+fn of_daemon(name: &str, program: &Path) -> Result<Vec<Entry>> {
+    let unit = read(&format!("packaging/systemd/{name}.service"))?;
+    Ok(vec![
+        page_of("docs/configuration.md")?,
+        Entry::file(
+            format!("{name}.example.yaml"),
+            printed(program, &["config", "init"])?.into_bytes(),
+        ),
+        Entry::file(format!("systemd/{name}.service"), unit),
+    ])
 }
 
 /// A file of the workspace that lies at the same place in the archive, so that its links hold.

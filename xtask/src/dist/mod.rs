@@ -34,20 +34,30 @@ pub(crate) struct Args {
 pub(crate) struct Product {
     pub(crate) name: &'static str,
     pub(crate) page: &'static str,
+    /// It stays up, and so has a configuration and a unit.
+    pub(crate) is_daemon: bool,
 }
 
-pub(crate) const PRODUCTS: [Product; 3] = [
+pub(crate) const PRODUCTS: [Product; 4] = [
     Product {
         name: "fleet-controller",
         page: "controller.md",
+        is_daemon: true,
     },
     Product {
         name: "reef-agent",
         page: "reef-agent.md",
+        is_daemon: true,
     },
     Product {
         name: "scanner",
         page: "scanner.md",
+        is_daemon: true,
+    },
+    Product {
+        name: "smotra-agent",
+        page: "smotra-agent.md",
+        is_daemon: false,
     },
 ];
 
@@ -200,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_binary_of_the_workspace_is_a_product_with_its_unit_and_its_page() {
+    fn every_binary_of_the_workspace_is_a_product_with_its_page_and_a_daemon_with_its_unit() {
         let metadata = process::metadata().unwrap();
         let packages = metadata["packages"].as_array().unwrap();
         let manifest = |package: &serde_json::Value| package["manifest_path"].as_str().unwrap().replace('\\', "/");
@@ -211,8 +221,11 @@ mod tests {
             .collect();
         found.sort_unstable();
         assert_eq!(found, PRODUCTS.map(|product| product.name));
-        for Product { name, page } in &PRODUCTS {
+        for Product { name, page, is_daemon } in &PRODUCTS {
             assert!(process::root().join("docs").join(page).is_file(), "{page}");
+            if !is_daemon {
+                continue;
+            }
             let unit = process::root().join(format!("packaging/systemd/{name}.service"));
             let unit = fs::read_to_string(&unit).unwrap();
             for line in ["Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict"] {

@@ -1,0 +1,62 @@
+//! Which targets are meant: as written, from a list, and as addresses.
+use crate::cli::TargetArgs;
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, stream};
+use netcheck::{Failure, resolve};
+use std::{fs, io, net::IpAddr, path::Path};
+
+/// So many names are asked about at once.
+const TOGETHER: usize = 64;
+
+/// A target as it was written, and its address.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) address: Result<IpAddr, Failure>,
+}
+
+/// All targets, in the order in which they were written.
+pub(super) fn names(args: &TargetArgs) -> anyhow::Result<Vec<String>> {
+    let mut names = args.targets.clone();
+    if let Some(file) = &args.file {
+        names.extend(list(&read(file)?));
+    }
+    anyhow::ensure!(!names.is_empty(), "the list names no target");
+    Ok(names)
+}
+
+/// The first address of each.
+pub(super) async fn resolved(args: &TargetArgs, names: Vec<String>) -> Vec<Target> {
+    let (family, within) = (args.family(), args.resolve_timeout.get());
+    let targets = names.into_iter().map(|name| async move {
+        let found = resolve(&name, 0, family, within).await;
+        let address = found.map(|found| found.addresses[0].ip());
+        Target { name, address }
+    });
+    stream::iter(targets).buffered(TOGETHER).collect().await
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file == Path::new("-") {
+        return io::read_to_string(io::stdin()).context("could not read targets from standard input");
+    }
+    fs::read_to_string(file).with_context(|| format!("could not read targets from {}", file.display()))
+}
+
+fn list(text: &str) -> impl Iterator<Item = String> {
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_a_target_a_line_and_room_for_remarks() {
+        let text = "# routers\n192.0.2.1\n\n  gate.example  # the gate\n#192.0.2.2\n";
+        assert_eq!(list(text).collect::<Vec<_>>(), ["192.0.2.1", "gate.example"]);
+    }
+}

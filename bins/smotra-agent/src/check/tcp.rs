@@ -1,0 +1,67 @@
+//! `check tcp`.
+use super::{
+    many::{self, Shown},
+    show::millis,
+    targets,
+};
+use crate::cli::{CommonArgs, TargetArgs};
+use clap::Args;
+use core_model::Period;
+use daemon_kit::{Exit, cli::Output};
+use netcheck::{
+    Failure,
+    tcp::{self, TcpOptions, TcpReport},
+};
+
+/// Whether ports take connections.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TcpArgs {
+    #[command(flatten)]
+    targets: TargetArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// How long one address of a name has for itself before the next is tried beside it (RFC 8305).
+    #[arg(long, value_name = "TIME", default_value = "250ms")]
+    attempt_delay: Period,
+    /// Hang up with a reset: a target that is checked often keeps no closed connections.
+    #[arg(long)]
+    reset: bool,
+}
+
+impl Shown for TcpReport {
+    const HEADINGS: &'static [&'static str] = &["TARGET", "ADDRESS", "RESULT", "DNS", "CONNECT"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.target.clone(),
+            self.address
+                .map_or_else(|| "-".to_owned(), |address| address.to_string()),
+            super::show::result("connected", self.failure.as_ref()),
+            millis(self.dns),
+            millis(self.connect),
+        ]
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+}
+
+pub(crate) async fn run(args: &TcpArgs, output: Output) -> anyhow::Result<Exit> {
+    let options = &TcpOptions {
+        family: args.targets.family(),
+        timeout: args.common.timeout.get(),
+        attempt_delay: args.attempt_delay.get(),
+        reset: args.reset,
+        ..TcpOptions::default()
+    };
+    let targets = targets::names(&args.targets)?;
+    many::run(&targets, args.common.parallel, output, |target| async move {
+        tcp::check(&target, options).await
+    })
+    .await
+}

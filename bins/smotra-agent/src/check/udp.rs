@@ -1,0 +1,92 @@
+//! `check udp`.
+use super::{
+    many::{self, Shown},
+    show::{millis, result},
+    targets,
+};
+use crate::cli::{CommonArgs, TargetArgs};
+use clap::Args;
+use daemon_kit::{Exit, cli::Output};
+use netcheck::{
+    Failure,
+    udp::{self, Expect, Probe, UdpOptions, UdpReport, UdpState},
+};
+
+/// Whether a service answers by UDP.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UdpArgs {
+    #[command(flatten)]
+    targets: TargetArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// What is sent: `dns`, `dns:NAME`, `ntp`, `echo`, `echo:SIZE`, or bytes of your own: `bytes:TEXT`, `hex:00ff`.
+    #[arg(short, long, value_name = "PROBE", default_value = "bytes:")]
+    probe: Probe,
+    /// What a reply to bytes of your own shall be: `any`, `exact:TEXT`, `prefix:TEXT`, `contains:TEXT`, each also with `hex:` before
+    /// the bytes.
+    #[arg(short, long, value_name = "EXPECTED")]
+    expect: Option<Expect>,
+    /// How often it is sent at the most, until it is answered; each loss is counted.
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    attempts: u32,
+}
+
+impl Shown for UdpReport {
+    const HEADINGS: &'static [&'static str] = &["TARGET", "ADDRESS", "RESULT", "DNS", "TIME", "SENT", "REPLY"];
+
+    fn cells(&self) -> Vec<String> {
+        let well = match self.state {
+            UdpState::OpenOrSilent => "open or silent",
+            _ => "answered",
+        };
+        let dash = || "-".to_owned();
+        let time = self.ntp.as_ref().map(|ntp| format!("stratum {}", ntp.stratum));
+        vec![
+            self.target.clone(),
+            self.address.map_or_else(dash, |address| address.to_string()),
+            result(well, self.failure.as_ref()),
+            millis(self.dns),
+            millis(self.time),
+            self.sent.to_string(),
+            time.or_else(|| self.reply_size.map(|size| format!("{size} B")))
+                .unwrap_or_else(dash),
+        ]
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let silent = self.state == UdpState::OpenOrSilent;
+        let remark = format!(
+            "{}: nothing came back, and nothing had to: say what is expected (--expect)",
+            self.target
+        );
+        silent.then_some(remark).into_iter().collect()
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+}
+
+pub(crate) async fn run(args: &UdpArgs, output: Output) -> anyhow::Result<Exit> {
+    let probe = match (args.probe.clone(), args.expect.clone()) {
+        (Probe::Bytes { payload, .. }, expect) => Probe::Bytes { payload, expect },
+        (_, Some(_)) => anyhow::bail!("--expect is for bytes of your own: a named protocol has its own reply"),
+        (probe, None) => probe,
+    };
+    let options = &UdpOptions {
+        probe,
+        family: args.targets.family(),
+        timeout: args.common.timeout.get(),
+        attempts: args.attempts,
+        ..UdpOptions::default()
+    };
+    let targets = targets::names(&args.targets)?;
+    many::run(&targets, args.common.parallel, output, |target| async move {
+        udp::check(&target, options).await
+    })
+    .await
+}

@@ -1,0 +1,122 @@
+//! The command line.
+use crate::check::{dns::DnsArgs, http::HttpArgs, ping::PingArgs, tcp::TcpArgs, tls::TlsArgs, udp::UdpArgs};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use core_model::Period;
+use daemon_kit::cli::{CompletionsArgs, ManArgs, Output};
+use netcheck::{
+    Family,
+    tls::{Roots, SessionOptions},
+};
+use std::{fs, path::PathBuf};
+
+/// Checks networks from where it runs.
+#[derive(Debug, Parser)]
+#[command(name = "smotra-agent", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Output,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check targets now. Exits 0 when all are well, 1 when one is not, and 4 when it could not be checked from here.
+    #[command(subcommand)]
+    Check(CheckCommand),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
+}
+
+/// By which protocol.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckCommand {
+    /// Ping targets: loss, times, jitter, how a call would sound, and whether the result can be trusted.
+    Ping(Box<PingArgs>),
+    /// Connect to ports (`host:port`): refused, unreachable and silent told apart.
+    Tcp(Box<TcpArgs>),
+    /// Send a datagram to ports (`host:port`) and await the reply: DNS, NTP, echo, or bytes of your own.
+    Udp(Box<UdpArgs>),
+    /// Ask for pages: status, content, certificate, and the time of each part.
+    Http(Box<HttpArgs>),
+    /// Ask a name server: what it answers, how soon, and how many queries were lost.
+    Dns(Box<DnsArgs>),
+    /// Greet servers by TLS: version, certificate, names, and how long they are good.
+    Tls(Box<TlsArgs>),
+}
+
+/// What every check of a service has.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CommonArgs {
+    /// How long a check may take.
+    #[arg(short = 'W', long, value_name = "TIME", default_value = "10s")]
+    pub(crate) timeout: Period,
+    /// How many are checked at once.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) parallel: u16,
+}
+
+/// Whose certificates are trusted.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// Trust what these issued, too: certificates in PEM.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Trust nobody else.
+    #[arg(long, requires = "ca")]
+    ca_only: bool,
+}
+
+impl TrustArgs {
+    /// The part of a session that says whom to trust.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds no certificate.
+    pub(crate) fn session(&self) -> anyhow::Result<SessionOptions> {
+        let mut session = SessionOptions::default();
+        if let Some(file) = &self.ca {
+            let pem = fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+            let roots = Roots::from_pem(&pem).with_context(|| format!("{} is not of use", file.display()))?;
+            session.extra_roots = Some(roots);
+            session.system_roots = !self.ca_only;
+        }
+        Ok(session)
+    }
+}
+
+/// The targets of a check.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Names or addresses.
+    #[arg(value_name = "TARGET", required_unless_present = "file")]
+    pub(crate) targets: Vec<String>,
+    /// Read more targets from a file, one a line; `-` for standard input. What follows a `#` is left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// By IPv4 alone.
+    #[arg(short = '4', long)]
+    pub(crate) ipv4: bool,
+    /// By IPv6 alone.
+    #[arg(short = '6', long, conflicts_with = "ipv4")]
+    pub(crate) ipv6: bool,
+    /// How long a name server may take.
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(crate) resolve_timeout: Period,
+}
+
+impl TargetArgs {
+    /// Which addresses serve.
+    pub(crate) const fn family(&self) -> Family {
+        match (self.ipv4, self.ipv6) {
+            (true, _) => Family::V4,
+            (_, true) => Family::V6,
+            _ => Family::Any,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `smotra-agent check` as somebody types it.
+use serde_json::Value;
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, UdpSocket},
+    thread,
+};
+use testkit::{Output, run};
+
+fn check(args: &[&str]) -> Output {
+    run("smotra-agent", [&["check"], args].concat()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(output.stdout().as_ref()).unwrap()
+}
+
+/// A port at which nobody listens, and that nobody else gets meanwhile.
+fn deaf() -> (UdpSocket, String) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket, address)
+}
+
+/// Gives each connection the same answer.
+fn serve(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _asked = stream.read(&mut [0; 4096]);
+            let _answered = stream.write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn pings_of_many_targets_are_a_table_or_json_and_say_whether_to_trust_them() {
+    let args = [
+        "ping",
+        "127.0.0.1",
+        "127.0.0.2",
+        "--count",
+        "3",
+        "--interval",
+        "5ms",
+        "--timeout",
+        "20s",
+    ];
+    let table = check(&args);
+    if table.stderr().contains("net.ipv4.ping_group_range") || table.stdout().contains("net.ipv4.ping_group_range") {
+        eprintln!("skipped: this process may send no pings");
+        return;
+    }
+    let table = table.assert_code(0);
+    assert!(table.stdout().starts_with("TARGET"), "{table}");
+    assert_eq!(
+        table.stdout().lines().filter(|line| line.contains("  3    0%")).count(),
+        2,
+        "{table}"
+    );
+    let told = json(&check(&[&args[..], &["-o", "json", "--samples"]].concat()).assert_code(0));
+    for target in told.as_array().unwrap() {
+        assert_eq!(
+            (&target["answered"], &target["trust"]["dropped"]),
+            (&3.into(), &0.into()),
+            "{told}"
+        );
+        let rtt = target["samples"][0]["rtt_ms"].as_f64().unwrap();
+        assert!(
+            rtt > 0.0 && rtt == target["samples"][0]["rtt_ms"].as_f64().unwrap(),
+            "{told}"
+        );
+        let median = target["times"]["median_ms"].as_f64().unwrap();
+        assert!(
+            target["samples"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|sample| sample["rtt_ms"] == median),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_well_is_said_with_its_remedy_and_the_exit_status_tells_whose_fault_it_is() {
+    let (_kept, deaf) = deaf();
+    let open = serve("");
+    let refused = check(&["tcp", &open, &deaf]).assert_code(1);
+    let text = refused.stdout();
+    assert!(text.contains("connected") && text.contains("refused"), "{text}");
+    assert!(
+        text.contains("nobody listens there; see whether the service runs there"),
+        "{text}"
+    );
+    let wrong = check(&["tcp", "nowhere"]).assert_code(4);
+    assert!(wrong.stdout().contains("write `nowhere:PORT`"), "{wrong}");
+    let unknown = check(&["ping", "nobody.invalid", "-c1"]).assert_code(1);
+    assert!(unknown.stdout().contains("getent ahosts NAME"), "{unknown}");
+    check(&["ping"]).assert_code(2);
+    check(&["ping", "127.0.0.1", "--size", "19"]).assert_code(2);
+    let listed = check(&["tcp", "--file", "/nonexistent/list"]).assert_code(4);
+    assert!(
+        listed
+            .stderr()
+            .contains("could not read targets from /nonexistent/list"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn pages_services_and_name_servers_are_checked_too() {
+    let page = serve("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    let url = format!("http://{page}/");
+    let well = json(&check(&["http", &url, "--contains", "hell", "-o", "json"]).assert_code(0));
+    assert_eq!(
+        (&well[0]["status"], &well[0]["body_bytes"]),
+        (&200.into(), &5.into()),
+        "{well}"
+    );
+    assert!(well[0]["times"]["first_byte_ms"].is_f64(), "{well}");
+    let other = check(&["http", &url, "--contains", "bye", "--status", "2xx"]).assert_code(1);
+    assert!(other.stdout().contains("does not have `bye` in it"), "{other}");
+    let plain = check(&["tls", &page, "-W", "20s"]).assert_code(1);
+    assert!(plain.stdout().contains("did not speak TLS"), "{plain}");
+
+    let echo = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = echo.local_addr().unwrap().to_string();
+    let answers = thread::spawn(move || {
+        let mut packet = [0; 2048];
+        for _ in 0..2 {
+            let (length, from) = echo.recv_from(&mut packet).unwrap();
+            echo.send_to(&packet[..length], from).unwrap();
+        }
+    });
+    let echoed = json(&check(&["udp", &address, "--probe", "echo", "-o", "json", "-W", "20s"]).assert_code(0));
+    assert_eq!(
+        (&echoed[0]["state"], &echoed[0]["lost"]),
+        (&"answered".into(), &0.into()),
+        "{echoed}"
+    );
+    // It answers, and does not speak DNS: its own query comes back.
+    let asked = check(&["dns", "example.org", "--server", &address, "-W", "500ms"]).assert_code(1);
+    assert!(asked.stdout().contains("example.org"), "{asked}");
+    answers.join().unwrap();
+}
