@@ -144,7 +144,8 @@ async fn every_file_that_changes_is_told_after_its_last_change() {
         lost += stats.lost;
     }
     assert!(
-        written > 20 * trees && (trees < 3 || lost > 0),
+        // How many are told apart, and how many in one, is a matter of how busy the machine is.
+        written > trees && (trees < 3 || lost > 0),
         "{written} written, {lost} lost"
     );
     println!("{trees} trees, seed {seed}: {written} told as written, {lost} as lost");

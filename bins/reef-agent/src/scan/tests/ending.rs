@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 #[tokio::test]
 async fn a_scan_that_was_stopped_says_so_also_where_all_files_were_met_by_then() {
     let rig = Rig::new();
-    // More than are under way at once, and no more than wait besides: the walk is through before anything is answered.
-    rig.fill(12);
+    /// More than are under way at once, and no more than wait besides: the walk is through before anything is answered.
+    const FILES: usize = 20;
+    rig.fill(FILES);
     let proxy = Arc::new(ClamdProxy::start(&rig.clamd).unwrap());
     rig.set(|settings| settings.clamd.endpoint = format!("unix:{}", proxy.socket().display()));
     rig.prove().await;
@@ -24,7 +25,7 @@ async fn a_scan_that_was_stopped_says_so_also_where_all_files_were_met_by_then()
         let (proxy, stop, progress) = (Arc::clone(&proxy), stop.clone(), Arc::clone(&progress));
         tokio::task::spawn_blocking(move || {
             assert!(proxy.wait_for_held(GUARD));
-            while progress.snapshot().files < 12 {
+            while progress.snapshot().files < FILES as u64 {
                 std::thread::yield_now();
             }
             stop.cancel();
@@ -37,7 +38,7 @@ async fn a_scan_that_was_stopped_says_so_also_where_all_files_were_met_by_then()
     let report = report.unwrap();
     stopped.unwrap();
     assert!(report.stopped && report.gave_up.is_none(), "{report:?}");
-    assert_eq!(files(&report, "clean") + files(&report, "failed"), 12);
+    assert_eq!(files(&report, "clean") + files(&report, "failed"), FILES as u64);
     assert!(files(&report, "failed") > 0, "{report:?}");
     assert!(
         report
