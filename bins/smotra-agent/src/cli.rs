@@ -1,5 +1,5 @@
 //! The command line.
-use crate::check::{dns::DnsArgs, http::HttpArgs, ping::PingArgs, tcp::TcpArgs, tls::TlsArgs, udp::UdpArgs};
+use crate::check::{dns::DnsArgs, http::HttpArgs, ping::PingArgs, read, tcp::TcpArgs, tls::TlsArgs, udp::UdpArgs};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use core_model::Period;
@@ -8,7 +8,7 @@ use netcheck::{
     Family,
     tls::{Roots, SessionOptions},
 };
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 /// Checks networks from where it runs.
 #[derive(Debug, Parser)]
@@ -81,7 +81,7 @@ impl TrustArgs {
     pub(crate) fn session(&self) -> anyhow::Result<SessionOptions> {
         let mut session = SessionOptions::default();
         if let Some(file) = &self.ca {
-            let pem = fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+            let pem = read(file)?;
             let roots = Roots::from_pem(&pem).with_context(|| format!("{} is not of use", file.display()))?;
             session.extra_roots = Some(roots);
             session.system_roots = !self.ca_only;
@@ -99,20 +99,27 @@ pub(crate) struct TargetArgs {
     /// Read more targets from a file, one a line; `-` for standard input. What follows a `#` is left out.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// By IPv4 alone.
-    #[arg(short = '4', long)]
-    pub(crate) ipv4: bool,
-    /// By IPv6 alone.
-    #[arg(short = '6', long, conflicts_with = "ipv4")]
-    pub(crate) ipv6: bool,
+    #[command(flatten)]
+    pub(crate) family: FamilyArgs,
     /// How long a name server may take.
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub(crate) resolve_timeout: Period,
 }
 
-impl TargetArgs {
+/// Which addresses of a name serve.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct FamilyArgs {
+    /// By IPv4 alone.
+    #[arg(short = '4', long)]
+    ipv4: bool,
+    /// By IPv6 alone.
+    #[arg(short = '6', long, conflicts_with = "ipv4")]
+    ipv6: bool,
+}
+
+impl FamilyArgs {
     /// Which addresses serve.
-    pub(crate) const fn family(&self) -> Family {
+    pub(crate) const fn get(self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,

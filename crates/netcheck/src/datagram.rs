@@ -98,22 +98,20 @@ fn source(peer: SocketAddr) -> Result<SocketAddr, Failure> {
 
 #[cfg(target_os = "linux")]
 mod errors {
-    use crate::reach::Said;
+    use crate::{errqueue, reach::Said};
     use nix::sys::socket::{
-        ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt,
+        MsgFlags, SockaddrStorage, recvmsg, setsockopt,
         sockopt::{Ipv4RecvErr, Ipv6RecvErr},
     };
     use std::{
         io::{self, IoSliceMut},
-        net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket},
+        net::{SocketAddr, UdpSocket as StdSocket},
         os::fd::AsRawFd,
     };
     use tokio::net::UdpSocket;
 
     /// Room for one extended error with the address of who sent it.
     const CONTROL: usize = 256;
-    /// The origins of an extended error that are messages of the network (`SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6`).
-    const ICMP: [u8; 2] = [2, 3];
 
     pub(super) fn ask_for(socket: &StdSocket, peer: SocketAddr) -> io::Result<()> {
         match peer {
@@ -130,24 +128,11 @@ mod errors {
         let mut control = [0; CONTROL];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut quoted, Some(&mut control), flags).ok()?;
-        message.cmsgs().ok()?.find_map(|control| match control {
-            // What the system itself found wrong came by no message.
-            ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _)
-                if !ICMP.contains(&error.ee_origin) =>
-            {
-                None
-            }
-            ControlMessageOwned::Ipv4RecvErr(error, by) => Some(Said {
-                by: by.map(|by| IpAddr::V4(Ipv4Addr::from(u32::from_be(by.sin_addr.s_addr)))),
-                kind: error.ee_type,
-                code: error.ee_code,
-            }),
-            ControlMessageOwned::Ipv6RecvErr(error, by) => Some(Said {
-                by: by.map(|by| IpAddr::V6(Ipv6Addr::from(by.sin6_addr.s6_addr))),
-                kind: error.ee_type,
-                code: error.ee_code,
-            }),
-            _ => None,
+        let queued = message.cmsgs().ok()?.find_map(|control| errqueue::read(&control))?;
+        Some(Said {
+            by: queued.by,
+            kind: queued.kind,
+            code: queued.code,
         })
     }
 }

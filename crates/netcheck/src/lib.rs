@@ -22,6 +22,8 @@ mod datagram;
 mod dial;
 #[cfg(feature = "dns")]
 pub mod dns;
+#[cfg(target_os = "linux")]
+mod errqueue;
 mod failure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

@@ -1,15 +1,16 @@
 //! `check http`.
 use super::{
-    many::{self, Shown, read},
+    many::{self, Shown},
+    read,
     show::{millis, result},
 };
-use crate::cli::{CommonArgs, TrustArgs};
+use crate::cli::{CommonArgs, FamilyArgs, TrustArgs};
 use anyhow::Context as _;
 use clap::Args;
 use core_model::{ByteSize, Period};
 use daemon_kit::{Exit, cli::Output};
 use netcheck::{
-    Failure, Family,
+    Failure,
     http::{self, BodyCheck, HttpOptions, HttpReport, HttpVersion, StatusRange},
     tls,
 };
@@ -64,12 +65,8 @@ pub(crate) struct HttpArgs {
     /// HTTP/2 alone.
     #[arg(long, conflicts_with = "http1")]
     http2: bool,
-    /// By IPv4 alone.
-    #[arg(short = '4', long)]
-    ipv4: bool,
-    /// By IPv6 alone.
-    #[arg(short = '6', long, conflicts_with = "ipv4")]
-    ipv6: bool,
+    #[command(flatten)]
+    family: FamilyArgs,
     /// Ask a server whose certificate is wrong all the same; what is wrong with it is told.
     #[arg(long)]
     insecure: bool,
@@ -147,11 +144,7 @@ impl HttpArgs {
                 (_, true) => HttpVersion::Http2,
                 _ => HttpVersion::Auto,
             },
-            family: match (self.ipv4, self.ipv6) {
-                (true, _) => Family::V4,
-                (_, true) => Family::V6,
-                _ => Family::Any,
-            },
+            family: self.family.get(),
             connect_to: self.connect_to,
             timeout: self.common.timeout.get(),
             first_byte_timeout: self.first_byte_timeout.map(Period::get),

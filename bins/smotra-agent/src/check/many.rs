@@ -1,11 +1,10 @@
 //! Many targets by one check: so many at once, shown in the order in which they were named.
 use super::{exit, show::failed};
-use anyhow::Context as _;
 use daemon_kit::{Exit, Table, cli::Output, to_stdout};
 use futures_util::{StreamExt as _, stream};
 use netcheck::Failure;
 use serde::Serialize;
-use std::{fs, future::Future, path::Path};
+use std::future::Future;
 
 /// What is shown of a report in a table.
 pub(super) trait Shown: Serialize {
@@ -53,9 +52,4 @@ pub(super) async fn run<R: Shown, F: Future<Output = R>>(
         Output::Jsonl => {}
     }
     Ok(exit(all.iter().filter_map(Shown::failure)))
-}
-
-/// A file that an option names.
-pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(file).with_context(|| format!("could not read {}", file.display()))
 }

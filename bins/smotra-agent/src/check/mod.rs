@@ -10,9 +10,10 @@ pub(crate) mod tls;
 pub(crate) mod udp;
 
 use crate::cli::CheckCommand;
+use anyhow::Context as _;
 use daemon_kit::{Exit, cli::Output};
 use netcheck::Failure;
-use std::future::Future;
+use std::{fs, future::Future, path::Path};
 
 pub(crate) fn run(command: &CheckCommand, output: Output) -> anyhow::Result<Exit> {
     match command {
@@ -30,6 +31,11 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
         .enable_all()
         .build()?
         .block_on(work)
+}
+
+/// A file that an option names.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("could not read {}", file.display()))
 }
 
 /// What came of all: a target that is not well matters more than one that could not be checked.

@@ -27,7 +27,7 @@ pub(super) fn names(args: &TargetArgs) -> anyhow::Result<Vec<String>> {
 
 /// The first address of each.
 pub(super) async fn resolved(args: &TargetArgs, names: Vec<String>) -> Vec<Target> {
-    let (family, within) = (args.family(), args.resolve_timeout.get());
+    let (family, within) = (args.family.get(), args.resolve_timeout.get());
     let targets = names.into_iter().map(|name| async move {
         let found = resolve(&name, 0, family, within).await;
         let address = found.map(|found| found.addresses[0].ip());

@@ -53,7 +53,7 @@ impl Shown for TcpReport {
 
 pub(crate) async fn run(args: &TcpArgs, output: Output) -> anyhow::Result<Exit> {
     let options = &TcpOptions {
-        family: args.targets.family(),
+        family: args.targets.family.get(),
         timeout: args.common.timeout.get(),
         attempt_delay: args.attempt_delay.get(),
         reset: args.reset,

@@ -93,7 +93,7 @@ impl Shown for TlsReport {
 pub(crate) async fn run(args: &TlsArgs, output: Output) -> anyhow::Result<Exit> {
     let options = &TlsOptions {
         timeout: args.common.timeout.get(),
-        family: args.targets.family(),
+        family: args.targets.family.get(),
         session: SessionOptions {
             server_name: args.server_name.clone(),
             ..args.trust.session()?

@@ -79,7 +79,7 @@ pub(crate) async fn run(args: &UdpArgs, output: Output) -> anyhow::Result<Exit> 
     };
     let options = &UdpOptions {
         probe,
-        family: args.targets.family(),
+        family: args.targets.family.get(),
         timeout: args.common.timeout.get(),
         attempts: args.attempts,
         ..UdpOptions::default()

@@ -1,6 +1,9 @@
 //! One socket for all targets of a family: raw where that is permitted, otherwise one for pings alone.
 use super::{Packet, drops, filter};
-use crate::{Failure, FailureKind};
+use crate::{
+    Failure, FailureKind,
+    errqueue::{self, Queued},
+};
 use nix::{
     cmsg_space,
     errno::Errno,
@@ -23,12 +26,6 @@ use std::{
 const TOGETHER: usize = 64;
 /// Of a packet no more is read, in bytes: what tells answers apart stands at its beginning.
 const READ: usize = 1536;
-
-/// Who says that a packet was lost, in the error queue: `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6`.
-const ORIGIN_ICMP: u8 = 2;
-const ORIGIN_ICMP6: u8 = 3;
-/// Room for a `sock_extended_err` and the address of whoever sent it.
-const QUEUED: usize = 48;
 
 /// By which sort of socket pings are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +64,8 @@ pub(crate) struct Arrived<'p> {
     pub(crate) from: Option<IpAddr>,
     /// When the kernel got it, in nanoseconds of wall time.
     pub(crate) stamp: Option<u64>,
-    /// It is our own packet, about which somebody on the way sent this: type, code, and the field for the MTU.
-    pub(crate) error: Option<(u8, u8, u32)>,
+    /// It is our own packet, about which somebody on the way sent this.
+    pub(crate) error: Option<Queued>,
 }
 
 /// The socket.
@@ -125,12 +122,8 @@ impl IcmpSocket {
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         if is_v6 {
             setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
-        } else {
-            // The system's choice is to forbid it, which does not fit the shape that a socket starts with.
-            rustix::net::sockopt::set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
-            if access == Access::Datagram {
-                setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
-            }
+        } else if access == Access::Datagram {
+            setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
         }
         if access == Access::Datagram {
             // It stands in the system's table, with what was dropped, from when it has an identifier: not from the first packet.
@@ -147,14 +140,17 @@ impl IcmpSocket {
             socket.ttl_v4()?
         };
         let inode = rustix::fs::fstat(&socket)?.st_ino;
-        Ok(Self {
+        let mut socket = Self {
             socket,
             access,
             is_v6,
             shape: Shape::default(),
             ttl,
             inode,
-        })
+        };
+        // The system has a shape of its own, by which packets may not be split.
+        socket.become_like(Shape::default())?;
+        Ok(socket)
     }
 
     pub(crate) const fn access(&self) -> Access {
@@ -205,21 +201,15 @@ impl IcmpSocket {
         Ok(())
     }
 
-    /// Shows all that has arrived, and says how many packets that were.
+    /// Shows all that has arrived.
     ///
     /// # Errors
     /// As the system says.
-    pub(crate) fn read_all(&self, inbox: &mut Inbox, mut see: impl FnMut(&Arrived<'_>)) -> io::Result<usize> {
-        let mut seen = 0;
+    pub(crate) fn read_all(&self, inbox: &mut Inbox, mut see: impl FnMut(&Arrived<'_>)) -> io::Result<()> {
         loop {
             match self.read_some(inbox, &mut see) {
-                Ok(0) => break,
-                Ok(count) => {
-                    seen += count;
-                    if count < TOGETHER {
-                        break;
-                    }
-                }
+                Ok(TOGETHER) => {}
+                Ok(_) => break,
                 // With an error queue, what is in there shows itself so as well.
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
@@ -228,9 +218,9 @@ impl IcmpSocket {
             }
         }
         if self.access == Access::Datagram {
-            seen += self.read_errors(inbox, &mut see);
+            self.read_errors(inbox, &mut see);
         }
-        Ok(seen)
+        Ok(())
     }
 
     fn read_some(&self, inbox: &mut Inbox, see: &mut impl FnMut(&Arrived<'_>)) -> nix::Result<usize> {
@@ -276,42 +266,31 @@ impl IcmpSocket {
     }
 
     /// What routers say about packets of a datagram socket comes apart, with the packet as it was sent.
-    fn read_errors(&self, inbox: &mut Inbox, see: &mut impl FnMut(&Arrived<'_>)) -> usize {
-        let mut count = 0;
-        let mut space = cmsg_space!([u8; QUEUED], TimeSpec, i32);
-        while count < TOGETHER {
+    fn read_errors(&self, inbox: &mut Inbox, see: &mut impl FnMut(&Arrived<'_>)) {
+        let mut space = cmsg_space!([u8; errqueue::ROOM], TimeSpec, i32);
+        for _ in 0..TOGETHER {
             let mut slices = [IoSliceMut::new(&mut inbox.buffers[0])];
             let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
             let fd = self.socket.as_raw_fd();
             let Ok(message) = recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut space), flags) else {
                 break;
             };
-            count += 1;
-            let (mut said, mut from, mut stamp) = (None, None, None);
+            let (mut error, mut stamp) = (None, None);
             for control in message.cmsgs().into_iter().flatten() {
                 match control {
-                    ControlMessageOwned::Ipv4RecvErr(error, by) if error.ee_origin == ORIGIN_ICMP => {
-                        said = Some((error.ee_type, error.ee_code, error.ee_info));
-                        from = by.map(|by| IpAddr::from(by.sin_addr.s_addr.to_ne_bytes()));
-                    }
-                    ControlMessageOwned::Ipv6RecvErr(error, by) if error.ee_origin == ORIGIN_ICMP6 => {
-                        said = Some((error.ee_type, error.ee_code, error.ee_info));
-                        from = by.map(|by| IpAddr::from(by.sin6_addr.s6_addr));
-                    }
                     ControlMessageOwned::ScmTimestampns(time) => stamp = nanoseconds(time),
-                    _ => {}
+                    control => error = error.or(errqueue::read(&control)),
                 }
             }
-            if let (Some(said), Some(bytes)) = (said, message.iovs().next()) {
+            if let (Some(error), Some(bytes)) = (error, message.iovs().next()) {
                 see(&Arrived {
                     packet: Packet::of_message(bytes),
-                    from,
+                    from: error.by,
                     stamp,
-                    error: Some(said),
+                    error: Some(error),
                 });
             }
         }
-        count
     }
 
     /// How many packets the kernel dropped because this socket's buffer was full; `None` where the system does not tell.

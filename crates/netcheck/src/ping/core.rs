@@ -39,7 +39,9 @@ pub(super) struct Core {
     pub(super) counters: Counters,
     payload: Vec<u8>,
     /// Runs that are over, and of which nobody has heard.
-    over: Vec<(Box<Run>, Access)>,
+    over: Vec<Run>,
+    /// By which sort of socket each family is pinged.
+    accesses: [Access; 2],
 }
 
 #[derive(Default)]
@@ -73,7 +75,7 @@ pub(super) struct Sending {
 }
 
 impl Core {
-    pub(super) fn new(tokens: Tokens, id: u16) -> Self {
+    pub(super) fn new(tokens: Tokens, id: u16, accesses: [Access; 2]) -> Self {
         Self {
             tokens,
             id,
@@ -86,6 +88,7 @@ impl Core {
             counters: Counters::default(),
             payload: Vec::new(),
             over: Vec::new(),
+            accesses,
         }
     }
 
@@ -161,11 +164,11 @@ impl Core {
     }
 
     /// The probe could not be sent, and that will not change.
-    pub(super) fn unsent(&mut self, due: Due, at: Now, failure: Failure, access: Access) {
+    pub(super) fn unsent(&mut self, due: Due, at: Now, failure: Failure) {
         if let Some(run) = run_of_mut(&mut self.slots, due.which) {
             run.unsent(at, failure);
             self.go_on(due);
-            self.finish_if_over(due.which.slot, access);
+            self.finish_if_over(due.which.slot);
         }
     }
 
@@ -183,18 +186,18 @@ impl Core {
     }
 
     /// A packet arrived.
-    pub(super) fn arrived(&mut self, arrived: &Arrived<'_>, is_v6: bool, now: u64, access: Access) {
-        if let Some((kind, code, info)) = arrived.error {
+    pub(super) fn arrived(&mut self, arrived: &Arrived<'_>, is_v6: bool, now: u64) {
+        if let Some(error) = arrived.error {
             // Our own packet, from its ICMP header on.
-            let reason = Reason::new(is_v6, kind, code, info);
+            let reason = Reason::new(is_v6, error.kind, error.code, error.info);
             let payload = arrived.packet.message.get(HEADER..);
             if let (Some(reason), Some(payload), Some(by)) = (reason, payload, arrived.from) {
-                self.failed(payload, None, by, reason, access);
+                self.failed(payload, None, by, reason);
             }
             return;
         }
         match Message::parse(is_v6, arrived.packet.message) {
-            Some(Message::EchoReply(echo)) => self.answered(echo.payload, arrived, now, access),
+            Some(Message::EchoReply(echo)) => self.answered(echo.payload, arrived, now),
             Some(Message::Error(error)) => {
                 let transport = error.quoted.transport;
                 let is_ours = transport.get(4..6) == Some(&self.id.to_be_bytes()[..]);
@@ -203,13 +206,13 @@ impl Core {
                 };
                 let sequence = u16::from_be_bytes([transport[6], transport[7]]);
                 let short = Some((error.quoted.destination, sequence));
-                self.failed(&transport[HEADER..], short, by, error.reason, access);
+                self.failed(&transport[HEADER..], short, by, error.reason);
             }
             None => self.counters.malformed += 1,
         }
     }
 
-    fn answered(&mut self, payload: &[u8], arrived: &Arrived<'_>, now: u64, access: Access) {
+    fn answered(&mut self, payload: &[u8], arrived: &Arrived<'_>, now: u64) {
         let Some(claim) = self.tokens.read(payload) else {
             self.counters.malformed += 1;
             return;
@@ -234,11 +237,11 @@ impl Core {
             return;
         }
         run.answered(claim.probe, arrived.stamp, now, arrived.packet.ttl);
-        self.finish_if_over(claim.slot, access);
+        self.finish_if_over(claim.slot);
     }
 
     /// Somebody says that a probe did not come through; `short` is what is known of it where the quotation ends before the token.
-    fn failed(&mut self, payload: &[u8], short: Option<(IpAddr, u16)>, by: IpAddr, reason: Reason, access: Access) {
+    fn failed(&mut self, payload: &[u8], short: Option<(IpAddr, u16)>, by: IpAddr, reason: Reason) {
         let found = match self.tokens.read(payload) {
             Some(claim) => {
                 let slot = self.slots.get(claim.slot as usize);
@@ -262,35 +265,35 @@ impl Core {
             return;
         };
         run.unreachable(probe, by, reason);
-        self.finish_if_over(slot, access);
+        self.finish_if_over(slot);
     }
 
     /// Ends probes whose time is over.
-    pub(super) fn end(&mut self, now: u64, access: impl Fn(bool) -> Access) {
+    pub(super) fn end(&mut self, now: u64) {
         while let Some((_, (which, probe))) = self.ending.take(now) {
             let history = &self.history;
             if let Some(run) = run_of_mut(&mut self.slots, which).filter(|run| run.is_pending(probe)) {
                 run.expired(probe, history);
-                let is_v6 = run.address().is_ipv6();
-                self.finish_if_over(which.slot, access(is_v6));
+                self.finish_if_over(which.slot);
             }
         }
     }
 
-    fn finish_if_over(&mut self, slot: u32, access: Access) {
+    fn finish_if_over(&mut self, slot: u32) {
         let is_over = self.slots[slot as usize]
             .at_work
             .as_ref()
             .is_some_and(|run| run.is_over());
         if is_over && let Some(run) = self.remove(slot) {
-            self.over.push((run, access));
+            self.over.push(*run);
         }
     }
 
     /// Tells of the runs that are over, several at a time, and of the last one first: who waits for one after the other is woken
     /// once for all of them.
     pub(super) fn tell(&mut self) {
-        for (run, access) in self.over.drain(..).rev() {
+        for run in self.over.drain(..).rev() {
+            let access = self.accesses[usize::from(run.address().is_ipv6())];
             run.finish(access, &self.history);
         }
     }

@@ -148,7 +148,7 @@ impl Engine {
     fn read(&mut self, inboxes: &mut [Inbox; 2]) {
         for (socket, inbox) in self.sockets.iter().zip(inboxes) {
             let Ok(socket) = socket else { continue };
-            let (access, is_v6) = (socket.access(), socket.is_v6());
+            let is_v6 = socket.is_v6();
             if !self.is_used[index(is_v6)] {
                 continue;
             }
@@ -162,7 +162,7 @@ impl Engine {
                 {
                     core.history.stalled(now.steady - waited, now.steady);
                 }
-                core.arrived(arrived, is_v6, now.steady, access);
+                core.arrived(arrived, is_v6, now.steady);
             });
         }
     }
@@ -181,8 +181,7 @@ impl Engine {
             }
         }
         self.ended_at = now;
-        let accesses = self.sockets.each_ref().map(access);
-        self.core.end(now, |is_v6| accesses[index(is_v6)]);
+        self.core.end(now);
     }
 
     fn send(&mut self) {
@@ -232,8 +231,7 @@ impl Engine {
         } else if failure.kind == FailureKind::Permission {
             failure.detail = format!("a rule of this machine's own firewall forbids to send to {to}: {error}");
         }
-        let access = access(&self.sockets[index(to.is_ipv6())]);
-        self.core.unsent(due, at, failure, access);
+        self.core.unsent(due, at, failure);
     }
 
     fn may_send_at(&self) -> u64 {
@@ -282,10 +280,6 @@ impl Engine {
 
 const fn index(is_v6: bool) -> usize {
     is_v6 as usize
-}
-
-fn access(socket: &Result<IcmpSocket, Failure>) -> Access {
-    socket.as_ref().map_or(Access::Raw, IcmpSocket::access)
 }
 
 fn dropped(socket: &Result<IcmpSocket, Failure>) -> Option<u64> {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Failure, FailureKind,
-    icmp::{IcmpSocket, Tokens},
+    icmp::{Access, IcmpSocket, Tokens},
 };
 use rustix::event::{EventfdFlags, eventfd};
 use std::{
@@ -115,7 +115,11 @@ impl Pinger {
             asked: AtomicUsize::new(0),
             counters: Mutex::default(),
         });
-        let core = Core::new(Tokens::new(magic, RandomState::new()), u16::from_be_bytes(id));
+        // Nothing is sent, and so nothing told, by a family without a socket.
+        let accesses = sockets
+            .each_ref()
+            .map(|socket| socket.as_ref().map_or(Access::Raw, IcmpSocket::access));
+        let core = Core::new(Tokens::new(magic, RandomState::new()), u16::from_be_bytes(id), accesses);
         let (commands, taken) = channel();
         let engine = Engine::new(core, sockets, taken, Arc::clone(&shared), options.rate);
         let thread = thread::Builder::new()

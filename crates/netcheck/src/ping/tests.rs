@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Doubt, FailureKind,
+    errqueue::Queued,
     icmp::{Access, Arrived, Packet, Reason, Tokens},
 };
 use std::{hash::RandomState, net::IpAddr, time::Duration};
@@ -42,7 +43,7 @@ fn router() -> IpAddr {
 impl Rig {
     /// Sends a probe each ten milliseconds from zero on; an answer may take a hundred.
     fn new(count: u32) -> Self {
-        let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 0x4242);
+        let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 0x4242, [Access::Raw; 2]);
         core.history.knows_drops = true;
         let (done, report) = oneshot::channel();
         let options = PingOptions {
@@ -98,11 +99,11 @@ impl Rig {
             stamp: Some(WALL + stamp * MS),
             error: None,
         };
-        self.core.arrived(&arrived, false, read * MS, Access::Raw);
+        self.core.arrived(&arrived, false, read * MS);
     }
 
     fn end(&mut self, millis: u64) {
-        self.core.end(millis * MS, |_| Access::Raw);
+        self.core.end(millis * MS);
     }
 
     fn report(mut self) -> PingReport {
@@ -145,7 +146,7 @@ fn answers_late_twice_and_out_of_order_are_told_apart() {
         stamp: None,
         error: None,
     };
-    rig.core.arrived(&arrived, false, 200 * MS, Access::Raw);
+    rig.core.arrived(&arrived, false, 200 * MS);
     assert_eq!((rig.core.counters.late, rig.core.counters.forged), (1, 0));
 }
 
@@ -233,9 +234,14 @@ fn what_the_queue_of_a_datagram_socket_says_ends_a_probe_too() {
         packet: Packet::of_message(&sent),
         from: Some(router()),
         stamp: None,
-        error: Some((3, 4, 1300)),
+        error: Some(Queued {
+            by: Some(router()),
+            kind: 3,
+            code: 4,
+            info: 1300,
+        }),
     };
-    rig.core.arrived(&arrived, false, 5 * MS, Access::Datagram);
+    rig.core.arrived(&arrived, false, 5 * MS);
     let failure = rig.report().failure.unwrap();
     assert_eq!(failure.kind, FailureKind::TooLarge);
     assert!(failure.detail.contains("1300 bytes would pass"), "{failure}");
@@ -276,7 +282,7 @@ fn times_are_right_though_the_clock_is_set_while_an_answer_is_under_way() {
         stamp: Some(WALL - MS),
         error: None,
     };
-    rig.core.arrived(&arrived, false, 19 * MS, Access::Raw);
+    rig.core.arrived(&arrived, false, 19 * MS);
     rig.core.history.stepped(8 * MS, Duration::from_secs(3600));
     let report = rig.report();
     let times: Vec<_> = report
@@ -290,7 +296,7 @@ fn times_are_right_though_the_clock_is_set_while_an_answer_is_under_way() {
 
 #[test]
 fn slips_do_not_add_up_and_the_worst_is_told() {
-    let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 1);
+    let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 1, [Access::Raw; 2]);
     let (done, report) = oneshot::channel();
     let options = PingOptions {
         count: 3,
@@ -319,7 +325,7 @@ fn slips_do_not_add_up_and_the_worst_is_told() {
         sent.push(millis);
         assert!(core.take_due(millis * MS, &mut packet).is_none());
     }
-    core.end(2000 * MS, |_| Access::Raw);
+    core.end(2000 * MS);
     core.tell();
     let report = report.blocking_recv().unwrap();
     assert_eq!(report.trust.slip, Duration::from_millis(2));
