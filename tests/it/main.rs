@@ -56,6 +56,10 @@ mod secrets;
 #[cfg(unix)]
 mod smotra;
 #[cfg(unix)]
+mod smotra_live;
+#[cfg(target_os = "linux")]
+mod smotra_net;
+#[cfg(unix)]
 mod store;
 #[cfg(unix)]
 mod telemetry;

@@ -147,3 +147,75 @@ fn pages_services_and_name_servers_are_checked_too() {
     assert!(asked.stdout().contains("example.org"), "{asked}");
     answers.join().unwrap();
 }
+
+#[test]
+fn checks_ask_from_the_address_that_is_named_or_say_why_not() {
+    let open = serve("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let well = json(&check(&["tcp", &open, "--source", "127.0.0.2", "-o", "json"]).assert_code(0));
+    assert!(well[0]["local"].as_str().unwrap().starts_with("127.0.0.2:"), "{well}");
+    let url = format!("http://{open}/");
+    check(&["http", &url, "--source", "127.0.0.2"]).assert_code(0);
+    // Set aside for documentation: nobody has it.
+    let foreign = check(&["http", &url, "--source", "192.0.2.77"]).assert_code(4);
+    assert!(
+        foreign
+            .stdout()
+            .contains("has no address 192.0.2.77 to send from: `ip address` lists"),
+        "{foreign}"
+    );
+    let other = check(&["udp", &open, "--source", "::1"]).assert_code(4);
+    assert!(other.stdout().contains("give an IPv4 address as the source"), "{other}");
+    let nobodys = check(&["ping", "127.0.0.1", "-c1", "--source", "192.0.2.77"]).assert_code(4);
+    let told = nobodys.stdout();
+    // Where no pings may be sent at all, that comes first.
+    assert!(
+        told.contains("no address 192.0.2.77 to send from") || told.contains("ping_group_range"),
+        "{nobodys}"
+    );
+    check(&["trace", "127.0.0.1", "-p", "udp", "--source", "127.0.0.2"]).assert_code(0);
+    check(&["tls", &open, "--source", "here"]).assert_code(2);
+}
+
+#[test]
+fn pages_are_listed_in_a_file_too() {
+    let page = serve("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("pages");
+    std::fs::write(&list, format!("http://{page}/a\n# none\nhttp://{page}/b\n")).unwrap();
+    let told = json(&check(&["http", "--file", list.to_str().unwrap(), "-o", "json"]).assert_code(0));
+    let urls: Vec<_> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|page| page["url"].clone())
+        .collect();
+    assert_eq!(urls, [format!("http://{page}/a"), format!("http://{page}/b")]);
+    check(&["http"]).assert_code(2);
+}
+
+#[test]
+fn a_name_server_that_does_not_take_edns_is_asked_without_and_that_is_said() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let answers = thread::spawn(move || {
+        let mut query = [0; 512];
+        let (_, from) = server.recv_from(&mut query).unwrap();
+        // FORMERR, and nothing but a header.
+        server
+            .send_to(&[query[0], query[1], 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0], from)
+            .unwrap();
+        let (length, from) = server.recv_from(&mut query).unwrap();
+        let mut reply = query[..length].to_vec();
+        assert_eq!(reply[11], 0, "without EDNS there is no further record");
+        (reply[2], reply[7]) = (0x81, 1);
+        reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+        server.send_to(&reply, from).unwrap();
+    });
+    let asked = check(&["dns", "a.test", "--server", &address, "-W", "20s"]).assert_code(0);
+    let text = asked.stdout();
+    assert!(
+        text.contains("192.0.2.7") && text.contains("answered FORMERR to a query with EDNS"),
+        "{text}"
+    );
+    answers.join().unwrap();
+}

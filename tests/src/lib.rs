@@ -9,6 +9,8 @@ mod site;
 mod small_disk;
 mod staying;
 mod tap;
+#[cfg(unix)]
+mod terminal;
 
 #[cfg(unix)]
 pub use site::{AGENT, Signal, Site, end, health_address, long_names, send, wait_health};
@@ -18,6 +20,8 @@ pub use small_disk::SmallDisk;
 pub use later::{LaterController, Poll};
 pub use peer::{Peer, envelope, id_of};
 pub use tap::{Part, WireTap};
+#[cfg(unix)]
+pub use terminal::{Left, Terminal};
 
 use anyhow::{Context, Result};
 use fleet_wire::WirePath;

@@ -114,6 +114,18 @@ const BENCH: &[Need] = &[
         why: PEER,
         required: false,
     },
+    Need {
+        programs: &["prometheus-blackbox-exporter"],
+        packages: &["prometheus-blackbox-exporter"],
+        why: PEER,
+        required: false,
+    },
+    Need {
+        programs: &["mtr"],
+        packages: &["mtr-tiny"],
+        why: PEER,
+        required: false,
+    },
 ];
 
 const PEER: &str = "a peer of the bench";

@@ -1,5 +1,8 @@
 //! The command line.
-use crate::check::{dns::DnsArgs, http::HttpArgs, ping::PingArgs, read, tcp::TcpArgs, tls::TlsArgs, udp::UdpArgs};
+use crate::check::{
+    dns::DnsArgs, http::HttpArgs, live_mistake, ping::PingArgs, read, tcp::TcpArgs, tls::TlsArgs, trace::TraceArgs,
+    udp::UdpArgs,
+};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use core_model::Period;
@@ -8,11 +11,18 @@ use netcheck::{
     Family,
     tls::{Roots, SessionOptions},
 };
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
+
+const AFTER: &str = "\
+Examples:
+  smotra-agent check ping 192.0.2.1 gate.example --count 10 --interval 200ms
+  smotra-agent check ping --file targets --live --count 0
+  smotra-agent check http https://shop.example/health --contains ok --live --interval 5s
+  smotra-agent check tls shop.example:443 mail.example:465 --output json";
 
 /// Checks networks from where it runs.
 #[derive(Debug, Parser)]
-#[command(name = "smotra-agent", version, max_term_width = 100)]
+#[command(name = "smotra-agent", version, max_term_width = 100, after_help = AFTER)]
 pub(crate) struct Cli {
     /// How results are printed.
     #[arg(short, long, global = true, value_enum, default_value_t)]
@@ -20,6 +30,25 @@ pub(crate) struct Cli {
     /// What is to be done.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// What was typed that cannot be meant, where options that are right by themselves do not go together.
+    pub(crate) fn mistake(&self) -> Option<&'static str> {
+        let Command::Check(command) = &self.command else {
+            return None;
+        };
+        let common = match command {
+            CheckCommand::Ping(args) => return args.mistake(self.output),
+            CheckCommand::Trace(args) => return args.mistake(self.output),
+            CheckCommand::Tcp(args) => &args.common,
+            CheckCommand::Udp(args) => &args.common,
+            CheckCommand::Http(args) => &args.common,
+            CheckCommand::Dns(args) => &args.common,
+            CheckCommand::Tls(args) => &args.common,
+        };
+        common.again.live.then(|| live_mistake(self.output)).flatten()
+    }
 }
 
 /// What is to be done.
@@ -39,6 +68,8 @@ pub(crate) enum Command {
 pub(crate) enum CheckCommand {
     /// Ping targets: loss, times, jitter, how a call would sound, and whether the result can be trusted.
     Ping(Box<PingArgs>),
+    /// Trace the ways to targets: each router, its loss and times, and where the way ends.
+    Trace(Box<TraceArgs>),
     /// Connect to ports (`host:port`): refused, unreachable and silent told apart.
     Tcp(Box<TcpArgs>),
     /// Send a datagram to ports (`host:port`) and await the reply: DNS, NTP, echo, or bytes of your own.
@@ -60,6 +91,31 @@ pub(crate) struct CommonArgs {
     /// How many are checked at once.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) parallel: u16,
+    /// Ask from this address, one of this machine's [default: the one that its routes choose].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) source: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) again: AgainArgs,
+}
+
+/// Whether targets are checked again and again.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct AgainArgs {
+    /// Check again and again, and show each result as soon as it is there.
+    ///
+    /// On a terminal that is a table, painted in place: a row for each target, the worst first where there is no room for all.
+    /// Times are milliseconds of what went well. LATEST is a character for each of the latest checks: higher is longer (▁ up to
+    /// 1 ms, ▂ 3, ▃ 10, ▄ 30, ▅ 100, ▆ 300, ▇ 1 s, █ more), `!` not well, `?` open or silent, `-` could not be made from here.
+    /// Ctrl-C ends it, with a final table. Elsewhere it is a line for each result, and with `--output jsonl` an object. The exit
+    /// status goes by the latest result of each target.
+    #[arg(short, long)]
+    pub(crate) live: bool,
+    /// From one check of a target to its next.
+    #[arg(short, long, value_name = "TIME", default_value = "1s", requires = "live")]
+    pub(crate) interval: Period,
+    /// How often each target is checked; 0 is until Ctrl-C.
+    #[arg(short, long, value_name = "N", default_value_t = 0, requires = "live")]
+    pub(crate) count: u32,
 }
 
 /// Whose certificates are trusted.

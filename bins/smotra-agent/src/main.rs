@@ -1,13 +1,18 @@
 //! `smotra-agent`: checks networks from where it runs.
 mod check;
 mod cli;
+mod live;
+mod out;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use cli::{Cli, Command};
 use daemon_kit::{Exit, cli::ManArgs, to_stdout};
 
 fn main() -> Exit {
     let cli = Cli::parse();
+    if let Some(mistake) = cli.mistake() {
+        Cli::command().error(ErrorKind::ArgumentConflict, mistake).exit();
+    }
     dispatch(&cli).unwrap_or_else(|error| Exit::of_failure(&error))
 }
 

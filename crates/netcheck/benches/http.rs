@@ -1,4 +1,5 @@
-//! What a check of HTTP costs this process, in time of the processor: connection, request, answer and all.
+//! What a check of HTTP costs this process, in time of the processor: connection, request, answer and all; and what the same
+//! bytes cost by bare system calls, of which most is the kernel's.
 //!
 //! The server is a thread of its own on loopback, and what it takes is not counted. `cargo bench -p netcheck --bench http`;
 //! without `--bench` (as `cargo test` runs it) it does a few checks, to see that it works.
@@ -10,7 +11,7 @@ use nix::sys::{
 use std::{
     error::Error,
     io::{Read, Write},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener, TcpStream},
     thread,
 };
 
@@ -33,6 +34,16 @@ fn serve(listener: &TcpListener, count: usize) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The same as a check sends, on a bare socket.
+fn ask(address: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    let request = format!("GET / HTTP/1.1\r\nuser-agent: bare\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut part = [0; 8192];
+    while stream.read(&mut part)? > 0 {}
+    Ok(())
+}
+
 /// The time of the processor that this thread took, in the program and in the system, in microseconds.
 fn taken() -> Result<i64, Box<dyn Error>> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
@@ -47,8 +58,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let warm_up = count / 10;
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let url = format!("http://{}/", listener.local_addr()?);
-    let server = thread::spawn(move || serve(&listener, count + warm_up));
+    let address = listener.local_addr()?;
+    let url = format!("http://{address}/");
+    let server = thread::spawn(move || serve(&listener, 2 * count + warm_up));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let options = HttpOptions::default();
     runtime.block_on(async {
@@ -63,7 +75,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         let each = (taken()? - since) as f64 / count as f64;
-        println!("HTTP/1.1 on loopback: {each:.1} µs of the processor for each of {count} checks");
+        let since = taken()?;
+        for _ in 0..count {
+            ask(address)?;
+        }
+        let bare = (taken()? - since) as f64 / count as f64;
+        println!("HTTP/1.1 on loopback: {each:.1} µs of the processor for each of {count} checks, {bare:.1} µs bare");
         Ok::<(), Box<dyn Error>>(())
     })?;
     server.join().map_err(|_| "the server of the measurement panicked")??;

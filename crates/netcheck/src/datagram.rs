@@ -3,12 +3,12 @@
 //! The socket is bound to the address from which the peer is reached, and not connected: a connected one would never see
 //! that the answer comes from another address, as it does from a server with several. What comes back by ICMP is asked
 //! for (`IP_RECVERR`), without which the system keeps all but the worst of it to itself.
-use crate::{Failure, FailureKind, reach};
+use crate::{Failure, FailureKind, reach, source};
 use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 use tokio::{
     io::Interest,
@@ -28,10 +28,10 @@ pub(crate) struct Datagrams {
 }
 
 impl Datagrams {
-    /// A fresh socket with a port of its own.
-    pub(crate) fn open(peer: SocketAddr) -> Result<Self, Failure> {
+    /// A fresh socket with a port of its own, at an address of this machine where one is named.
+    pub(crate) fn open(peer: SocketAddr, from: Option<IpAddr>) -> Result<Self, Failure> {
         let no_socket = |error: io::Error| Failure::of_io("open a socket", &error);
-        let mut local = source(peer)?;
+        let mut local = chosen(peer, from)?;
         local.set_port(0);
         let socket = std::net::UdpSocket::bind(local).map_err(no_socket)?;
         socket.set_nonblocking(true).map_err(no_socket)?;
@@ -75,16 +75,19 @@ impl Datagrams {
     fn silence(&self) -> Failure {
         let mut detail = format!("{} did not answer", self.peer);
         if self.foreign > 0 {
-            detail += &format!("; {} datagrams came that were no answer of it", self.foreign);
+            detail += &format!("; what came besides, and was no answer of it: {}", self.foreign);
         }
         Failure::new(FailureKind::TimedOut, detail)
     }
 }
 
-/// The address of this machine from which packets to `peer` go.
-fn source(peer: SocketAddr) -> Result<SocketAddr, Failure> {
+/// The address of this machine from which packets to `peer` go; `from` where that is named, if there is a way from it.
+fn chosen(peer: SocketAddr, from: Option<IpAddr>) -> Result<SocketAddr, Failure> {
     let no_socket = |error: io::Error| Failure::of_io("open a socket", &error);
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP)).map_err(no_socket)?;
+    if let Some(from) = from {
+        source::bind(&socket, from, peer)?;
+    }
     // Nothing is sent: the system only looks up the way.
     let connected = socket.connect(&peer.into());
     connected.map_err(|error| reach::at_once("send", peer, &error))?;

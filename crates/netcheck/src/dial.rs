@@ -1,6 +1,9 @@
 //! From the text of a target to a connection, with the time of each step.
-use crate::{Failure, FailureKind, Family, target::Host, tcp};
-use std::{net::SocketAddr, time::Duration};
+use crate::{Failure, FailureKind, source::Way, target::Host, tcp};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
@@ -88,20 +91,20 @@ pub(crate) struct NotDialled {
 pub(crate) async fn dial(
     host: Host<'_>,
     port: u16,
-    family: Family,
+    way: Way,
     clock: &Clock,
     own: (Option<Duration>, Option<Duration>),
 ) -> Result<Dialled, NotDialled> {
     let limit = clock.limit(own.0);
     // Whose time it is that ran out is said here, so that the resolver is given more than it will get.
-    let found = timeout(limit.time, host.resolve(port, family, LONGEST)).await;
+    let found = timeout(limit.time, way.resolve(host, port, LONGEST)).await;
     let found = found.unwrap_or_else(|_| {
         let detail = format!("no name server answered about {host} {limit}");
         Err(Failure::new(FailureKind::NameServer, detail))
     });
     let found = found.map_err(|failure| NotDialled { failure, dns: None })?;
     let since = Instant::now();
-    let connected = connect(host, found.addresses, clock.limit(own.1)).await;
+    let connected = connect(host, found.addresses, way.source, clock.limit(own.1)).await;
     let (peer, stream) = connected.map_err(|failure| NotDialled {
         failure,
         dns: Some(found.took),
@@ -119,9 +122,14 @@ pub(crate) async fn dial(
     })
 }
 
-async fn connect(host: Host<'_>, addresses: Vec<SocketAddr>, limit: Limit) -> Result<(SocketAddr, TcpStream), Failure> {
+async fn connect(
+    host: Host<'_>,
+    addresses: Vec<SocketAddr>,
+    source: Option<IpAddr>,
+    limit: Limit,
+) -> Result<(SocketAddr, TcpStream), Failure> {
     let first = addresses.first().map(SocketAddr::to_string).unwrap_or_default();
-    let opened = tcp::open(&first, addresses, Instant::now() + limit.time).await;
+    let opened = tcp::open(&first, addresses, source, Instant::now() + limit.time).await;
     opened.map_err(|failure| match failure.kind {
         FailureKind::TimedOut => {
             let at = match host {
@@ -158,9 +166,9 @@ mod tests {
         let closed = deaf.local_addr().unwrap();
         let limit = Clock::start(Duration::from_secs(60)).limit(None);
         let host = Host::Address(open.ip());
-        let (peer, _) = connect(host, vec![closed, open], limit).await.unwrap();
+        let (peer, _) = connect(host, vec![closed, open], None, limit).await.unwrap();
         assert_eq!(peer, open);
-        let failure = connect(host, vec![closed, closed], limit).await.unwrap_err();
+        let failure = connect(host, vec![closed, closed], None, limit).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused);
         assert!(failure.detail.contains(&closed.to_string()), "{failure}");
     }
@@ -170,7 +178,7 @@ mod tests {
         let bound = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = bound.local_addr().unwrap();
         let limit = Clock::start(Duration::ZERO).limit(Some(Duration::from_secs(1)));
-        let failure = connect(Host::Address(address.ip()), vec![address], limit)
+        let failure = connect(Host::Address(address.ip()), vec![address], None, limit)
             .await
             .unwrap_err();
         let expected = format!("no answer from {address} within 0ns since the check began");

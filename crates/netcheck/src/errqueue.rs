@@ -20,6 +20,18 @@ pub(crate) struct Queued {
     pub(crate) info: u32,
 }
 
+/// This system itself, and what it says when a packet is too long for an interface (`SO_EE_ORIGIN_LOCAL`, `EMSGSIZE`).
+const LOCAL: u8 = 1;
+const TOO_LONG: u32 = nix::errno::Errno::EMSGSIZE as u32;
+
+/// The longest packet that the interface carries, where this system itself found one too long for it.
+pub(crate) fn longest(control: &ControlMessageOwned) -> Option<u32> {
+    let (ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _)) = control else {
+        return None;
+    };
+    (error.ee_origin == LOCAL && error.ee_errno == TOO_LONG).then_some(error.ee_info)
+}
+
 /// The message behind a queued error; `None` for anything else, such as what this system itself found wrong.
 pub(crate) fn read(control: &ControlMessageOwned) -> Option<Queued> {
     let (error, by) = match control {

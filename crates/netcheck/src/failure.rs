@@ -87,8 +87,12 @@ impl FailureKind {
                  (`sysctl net.ipv4.ping_group_range='0 2147483647'`)"
             }
             Self::System => "see what this machine has run out of: `ulimit -n`, free memory, free ports",
-            Self::NameNotFound => "see whether the name is written right: `getent ahosts NAME`",
-            Self::NameServer => "see whether the name servers answer: `/etc/resolv.conf`",
+            Self::NameNotFound => {
+                "see whether the name is written right: `dig NAME`, or `getent ahosts NAME` for all that this machine asks"
+            }
+            Self::NameServer => {
+                "see whether the name server answers such questions; those of this machine stand in `/etc/resolv.conf`"
+            }
             Self::NoRoute => "see whether this machine has a way there: `ip route get ADDRESS`",
             Self::Unreachable => "see where the way ends: trace the target",
             Self::Refused => "see whether the service runs there, and listens on this address and port",
@@ -99,7 +103,7 @@ impl FailureKind {
                 "see the dates, names and issuer of the certificate; give its issuer where it is your own"
             }
             Self::Protocol => "see whether it is the right service that listens there",
-            Self::TooLarge => "allow more, or send less",
+            Self::TooLarge => "allow more, or send less: a smaller --size, or packets that may be split",
             Self::Unexpected => "compare what came with what was expected",
         }
     }

@@ -36,10 +36,13 @@ mod millis;
 pub mod ping;
 mod reach;
 mod resolve;
+mod socket;
+mod source;
 pub mod target;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod trace;
 mod trust;
 pub mod udp;
 

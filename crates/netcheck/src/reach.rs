@@ -2,11 +2,11 @@
 //!
 //! An error of the call that sends is for this machine: it has no route, or no port. The same error on the socket later
 //! comes from the network: somebody on the way sent an ICMP message, of which the socket tells a number only.
-use crate::{Failure, FailureKind};
+use crate::{Failure, FailureKind, icmp::Reason};
 use rustix::io::Errno;
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
@@ -69,7 +69,7 @@ pub(crate) fn later(peer: SocketAddr, error: &io::Error, said: Option<Said>) -> 
         _ => return Failure::of_io(&format!("reach {peer}"), error),
     };
     let detail = match said {
-        Some(said) if said.by == Some(peer.ip()) => format!("{peer}: {what} ({}, sent by itself)", said.name(peer)),
+        Some(said) if said.by == Some(peer.ip()) => format!("{peer}: {what} ({}, sent by the target)", said.name(peer)),
         Some(Said { by: Some(by), .. }) => format!(
             "{peer}: {what} ({}, sent by {by})",
             said.map_or_else(String::new, |said| said.name(peer))
@@ -99,6 +99,19 @@ impl Said {
     }
 }
 
+/// What somebody says of a target, with what he is called; or this machine itself, which finds nobody on its link.
+pub(crate) fn said(by: IpAddr, target: IpAddr, reason: Reason, who: &str) -> String {
+    // An address that can be bound is one of this machine's.
+    let is_own = UdpSocket::bind((by, 0)).is_ok();
+    match reason {
+        Reason::HostUnreachable if is_own => format!(
+            "nobody answers on this machine's own link for {target}, or for the router to it (neither ARP nor neighbour discovery finds it)"
+        ),
+        _ if is_own => format!("this machine itself says of {target}: {}", reason.words()),
+        _ => format!("{who} says of {target}: {}", reason.words()),
+    }
+}
+
 fn is_link_local(peer: SocketAddr) -> bool {
     matches!(peer, SocketAddr::V6(peer) if peer.ip().is_unicast_link_local() && peer.scope_id() == 0)
 }
@@ -125,7 +138,7 @@ mod tests {
         };
         let error = io::Error::from(Errno::CONNREFUSED);
         let detail = |said| later(peer, &error, Some(said)).detail;
-        assert!(detail(said(Some("192.0.2.1"))).ends_with("(ICMP type 3 code 3, sent by itself)"));
+        assert!(detail(said(Some("192.0.2.1"))).ends_with("(ICMP type 3 code 3, sent by the target)"));
         assert!(detail(said(Some("198.51.100.7"))).ends_with("sent by 198.51.100.7)"));
         assert!(detail(said(None)).ends_with("(ICMP type 3 code 3)"));
     }

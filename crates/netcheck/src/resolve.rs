@@ -51,6 +51,14 @@ pub struct Resolved {
     pub took: Duration,
 }
 
+impl Resolved {
+    /// The first address, without a port: what to ping, or to trace the way to.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        self.addresses[0].ip()
+    }
+}
+
 /// The addresses of a name, or of an address as text, each with `port`.
 ///
 /// # Errors

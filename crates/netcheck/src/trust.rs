@@ -6,7 +6,7 @@ use std::time::Duration;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Trust {
     /// Packets that the kernel dropped because nobody read the socket in time, while the run lasted: for all runs of the
-    /// socket together, and `None` where the system does not tell. A full raw socket counts packets too that are nobody's answer.
+    /// socket together, and `None` where the system does not tell, as of what routers say to a socket that is not raw. A full raw socket counts packets too that are nobody's answer.
     pub dropped: Option<u64>,
     /// How late a probe was sent at the most. That spoils no time and loses nothing: where many are due at once, the last ones wait.
     #[cfg_attr(
@@ -58,6 +58,18 @@ impl Doubt {
 const STALL: Duration = Duration::from_millis(100);
 
 impl Trust {
+    /// The same, and what another one of the same measurement says.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.dropped = match (self.dropped, other.dropped) {
+            // They tell of the same socket at nearly the same time, not of other packets.
+            (Some(one), Some(two)) => Some(one.max(two)),
+            (one, two) => one.or(two),
+        };
+        self.slip = self.slip.max(other.slip);
+        self.stall = self.stall.max(other.stall);
+        self.clock_step = self.clock_step.max(other.clock_step);
+    }
+
     /// What there is to doubt; nothing for a measurement to be trusted.
     pub fn doubts(&self) -> impl Iterator<Item = Doubt> {
         let doubts = [

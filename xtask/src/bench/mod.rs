@@ -19,7 +19,7 @@ pub(crate) enum Command {
     Scanner(scanner::Args),
     /// reef-agent beside clamdscan and clamscan.
     Reef(reef::Args),
-    /// The engine for pings, and smotra-agent with it, beside fping.
+    /// netcheck, and smotra-agent with it: pings beside fping, TCP and HTTP beside blackbox_exporter.
     #[cfg(unix)]
     Netcheck(netcheck::Args),
     /// The daemons: how soon they are ready, and what they cost at rest.
@@ -35,6 +35,10 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(hide = true)]
     Pings(netcheck::Pings),
+    /// Checks of TCP or HTTP by the library alone. For the bench itself.
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Checks(netcheck::Checks),
 }
 
 pub(crate) fn run(command: Command) -> Result<()> {
@@ -49,5 +53,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Netcheck(args) => netcheck::run(&args),
         #[cfg(unix)]
         Command::Pings(args) => netcheck::ping(&args),
+        #[cfg(unix)]
+        Command::Checks(args) => netcheck::check(&args),
     }
 }

@@ -10,6 +10,7 @@ use netcheck::{
     Failure,
     dns::{self, DnsExpect, DnsOptions, DnsReport, RecordType, ResponseCode, Transport},
 };
+use std::time::Duration;
 
 /// What a name server answers.
 #[derive(Clone, Debug, Args)]
@@ -18,7 +19,7 @@ pub(crate) struct DnsArgs {
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(crate) common: CommonArgs,
     /// Which records are asked for.
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "A")]
     record_type: RecordType,
@@ -60,13 +61,33 @@ impl Shown for DnsReport {
         vec![
             self.name.clone(),
             self.record_type.to_string(),
-            self.response_code
-                .filter(|_| self.failure.is_none())
-                .map_or_else(|| result("answered", self.failure.as_ref()), |code| code.to_string()),
+            self.result(),
             self.server.map_or_else(dash, |server| server.to_string()),
             millis(self.time),
             if answers.is_empty() { dash() } else { answers.join(", ") },
         ]
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let refused = self.edns_refused.iter();
+        refused
+            .map(|code| {
+                format!(
+                    "{}: the server answered {code} to a query with EDNS, and was asked without",
+                    self.name
+                )
+            })
+            .collect()
+    }
+
+    fn result(&self) -> String {
+        self.response_code
+            .filter(|_| self.failure.is_none())
+            .map_or_else(|| result("answered", self.failure.as_ref()), |code| code.to_string())
+    }
+
+    fn took(&self) -> Option<Duration> {
+        self.time
     }
 
     fn target(&self) -> &str {
@@ -82,6 +103,7 @@ pub(crate) async fn run(args: &DnsArgs, output: Output) -> anyhow::Result<Exit> 
     let options = &DnsOptions {
         record_type: args.record_type,
         server: args.server.clone(),
+        source: args.common.source,
         transport: if args.tcp { Transport::Tcp } else { Transport::Udp },
         timeout: args.common.timeout.get(),
         attempts: args.attempts,
@@ -97,7 +119,7 @@ pub(crate) async fn run(args: &DnsArgs, output: Output) -> anyhow::Result<Exit> 
         },
         ..DnsOptions::default()
     };
-    many::run(&args.names, args.common.parallel, output, |name| async move {
+    many::run(&args.names, &args.common, output, |name| async move {
         dns::check(&name, options).await
     })
     .await

@@ -3,6 +3,7 @@ use super::{
     many::{self, Shown},
     read,
     show::{millis, result},
+    targets,
 };
 use crate::cli::{CommonArgs, FamilyArgs, TrustArgs};
 use anyhow::Context as _;
@@ -14,16 +15,19 @@ use netcheck::{
     http::{self, BodyCheck, HttpOptions, HttpReport, HttpVersion, StatusRange},
     tls,
 };
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Whether a page is answered as it shall be.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct HttpArgs {
     /// What to ask for: `https://example.org/health`.
-    #[arg(value_name = "URL", required = true)]
+    #[arg(value_name = "URL", required_unless_present = "file")]
     urls: Vec<String>,
+    /// Read more URLs from a file, one a line; `-` for standard input. What follows a `#` is left out.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(crate) common: CommonArgs,
     #[command(flatten)]
     trust: TrustArgs,
     /// GET, HEAD, POST, or another.
@@ -94,7 +98,7 @@ impl Shown for HttpReport {
         let days = self.tls.as_deref().and_then(|session| session.days_left);
         vec![
             self.url.clone(),
-            result("ok", self.failure.as_ref()),
+            self.result(),
             self.status.map_or_else(dash, |status| status.to_string()),
             millis(self.times.dns),
             millis(self.times.connect),
@@ -108,8 +112,24 @@ impl Shown for HttpReport {
 
     fn remarks(&self) -> Vec<String> {
         let hops = self.redirects.iter();
-        hops.map(|hop| format!("{} answered {} and sent on", hop.url, hop.status))
+        let hops = hops.map(|hop| format!("{} answered {} and sent on", hop.url, hop.status));
+        // What is wrong with a certificate is a failure, or was not to be one.
+        let session = self.tls.as_deref().filter(|_| self.failure.is_none());
+        let findings = session.into_iter().flat_map(|session| &session.findings);
+        hops.chain(findings.map(|finding| format!("{}: {}", self.url, finding.detail)))
             .collect()
+    }
+
+    fn result(&self) -> String {
+        result("ok", self.failure.as_ref())
+    }
+
+    fn took(&self) -> Option<Duration> {
+        Some(self.total)
+    }
+
+    fn days(&self) -> Option<i64> {
+        self.tls.as_deref()?.days_left
     }
 
     fn target(&self) -> &str {
@@ -124,7 +144,8 @@ impl Shown for HttpReport {
 pub(crate) async fn run(args: &HttpArgs, output: Output) -> anyhow::Result<Exit> {
     let options = &args.options()?;
     tls::load_system_roots().await;
-    many::run(&args.urls, args.common.parallel, output, |url| async move {
+    let urls = targets::listed(&args.urls, args.file.as_deref())?;
+    many::run(&urls, &args.common, output, |url| async move {
         http::check(&url, options).await
     })
     .await
@@ -145,6 +166,7 @@ impl HttpArgs {
                 _ => HttpVersion::Auto,
             },
             family: self.family.get(),
+            source: self.common.source,
             connect_to: self.connect_to,
             timeout: self.common.timeout.get(),
             first_byte_timeout: self.first_byte_timeout.map(Period::get),

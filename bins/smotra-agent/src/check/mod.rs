@@ -3,11 +3,15 @@ pub(crate) mod dns;
 pub(crate) mod http;
 mod many;
 pub(crate) mod ping;
+mod repeat;
 mod show;
 mod targets;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+pub(crate) mod trace;
 pub(crate) mod udp;
+
+pub(crate) use show::percent;
 
 use crate::cli::CheckCommand;
 use anyhow::Context as _;
@@ -18,6 +22,7 @@ use std::{fs, future::Future, path::Path};
 pub(crate) fn run(command: &CheckCommand, output: Output) -> anyhow::Result<Exit> {
     match command {
         CheckCommand::Ping(args) => block_on(ping::run(args, output)),
+        CheckCommand::Trace(args) => block_on(trace::run(args, output)),
         CheckCommand::Tcp(args) => block_on(tcp::run(args, output)),
         CheckCommand::Udp(args) => block_on(udp::run(args, output)),
         CheckCommand::Http(args) => block_on(http::run(args, output)),
@@ -36,6 +41,12 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 /// A file that an option names.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("could not read {}", file.display()))
+}
+
+/// Why what goes on cannot be shown so.
+pub(crate) fn live_mistake(output: Output) -> Option<&'static str> {
+    (output == Output::Json)
+        .then_some("`--live` tells one thing after the other: for programs that is `--output jsonl`")
 }
 
 /// What came of all: a target that is not well matters more than one that could not be checked.

@@ -8,7 +8,7 @@ pub(super) fn millis(time: Option<Duration>) -> String {
 }
 
 /// A share in percent.
-pub(super) fn percent(share: Option<f64>) -> String {
+pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or_else(
         || "-".to_owned(),
         |share| {

@@ -2,7 +2,7 @@
 use crate::cli::TargetArgs;
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
-use netcheck::{Failure, resolve};
+use netcheck::{Failure, Family, resolve};
 use std::{fs, io, net::IpAddr, path::Path};
 
 /// So many names are asked about at once.
@@ -17,17 +17,28 @@ pub(super) struct Target {
 
 /// All targets, in the order in which they were written.
 pub(super) fn names(args: &TargetArgs) -> anyhow::Result<Vec<String>> {
-    let mut names = args.targets.clone();
-    if let Some(file) = &args.file {
+    listed(&args.targets, args.file.as_deref())
+}
+
+/// Those that were written, and those of a file after them.
+pub(super) fn listed(written: &[String], file: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    let mut names = written.to_vec();
+    if let Some(file) = file {
         names.extend(list(&read(file)?));
     }
-    anyhow::ensure!(!names.is_empty(), "the list names no target");
+    let file = file.map_or_else(String::new, |file| format!(" {}", file.display()));
+    anyhow::ensure!(!names.is_empty(), "the list{file} names no target");
     Ok(names)
 }
 
-/// The first address of each.
-pub(super) async fn resolved(args: &TargetArgs, names: Vec<String>) -> Vec<Target> {
-    let (family, within) = (args.family.get(), args.resolve_timeout.get());
+/// The first address of each, of those that can be reached from `source`.
+pub(super) async fn resolved(args: &TargetArgs, source: Option<IpAddr>, names: Vec<String>) -> Vec<Target> {
+    let within = args.resolve_timeout.get();
+    let family = match (args.family.get(), source) {
+        (Family::Any, Some(IpAddr::V4(_))) => Family::V4,
+        (Family::Any, Some(IpAddr::V6(_))) => Family::V6,
+        (family, _) => family,
+    };
     let targets = names.into_iter().map(|name| async move {
         let found = resolve(&name, 0, family, within).await;
         let address = found.map(|found| found.addresses[0].ip());

@@ -1,7 +1,7 @@
 //! `check tcp`.
 use super::{
     many::{self, Shown},
-    show::millis,
+    show::{millis, result},
     targets,
 };
 use crate::cli::{CommonArgs, TargetArgs};
@@ -12,6 +12,7 @@ use netcheck::{
     Failure,
     tcp::{self, TcpOptions, TcpReport},
 };
+use std::time::Duration;
 
 /// Whether ports take connections.
 #[derive(Clone, Debug, Args)]
@@ -19,7 +20,7 @@ pub(crate) struct TcpArgs {
     #[command(flatten)]
     targets: TargetArgs,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(crate) common: CommonArgs,
     /// How long one address of a name has for itself before the next is tried beside it (RFC 8305).
     #[arg(long, value_name = "TIME", default_value = "250ms")]
     attempt_delay: Period,
@@ -36,10 +37,18 @@ impl Shown for TcpReport {
             self.target.clone(),
             self.address
                 .map_or_else(|| "-".to_owned(), |address| address.to_string()),
-            super::show::result("connected", self.failure.as_ref()),
+            self.result(),
             millis(self.dns),
             millis(self.connect),
         ]
+    }
+
+    fn result(&self) -> String {
+        result("connected", self.failure.as_ref())
+    }
+
+    fn took(&self) -> Option<Duration> {
+        self.connect
     }
 
     fn target(&self) -> &str {
@@ -54,13 +63,14 @@ impl Shown for TcpReport {
 pub(crate) async fn run(args: &TcpArgs, output: Output) -> anyhow::Result<Exit> {
     let options = &TcpOptions {
         family: args.targets.family.get(),
+        source: args.common.source,
         timeout: args.common.timeout.get(),
         attempt_delay: args.attempt_delay.get(),
         reset: args.reset,
         ..TcpOptions::default()
     };
     let targets = targets::names(&args.targets)?;
-    many::run(&targets, args.common.parallel, output, |target| async move {
+    many::run(&targets, &args.common, output, |target| async move {
         tcp::check(&target, options).await
     })
     .await

@@ -12,6 +12,7 @@ use netcheck::{
     Failure,
     tls::{self, SessionOptions, StartTls, TlsOptions, TlsReport},
 };
+use std::time::Duration;
 
 /// What a server says in a handshake, and how long its certificate is good.
 #[derive(Clone, Debug, Args)]
@@ -19,7 +20,7 @@ pub(crate) struct TlsArgs {
     #[command(flatten)]
     targets: TargetArgs,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(crate) common: CommonArgs,
     #[command(flatten)]
     trust: TrustArgs,
     /// The name that is asked for, and that the certificate has to have [default: that of the target].
@@ -70,7 +71,7 @@ impl Shown for TlsReport {
             .map(|leaf| leaf.issuer.clone());
         vec![
             self.target.clone(),
-            result("trusted", self.failure.as_ref()),
+            self.result(),
             millis(self.connect),
             millis(self.handshake),
             session.and_then(|session| session.version).unwrap_or("-").to_owned(),
@@ -79,6 +80,18 @@ impl Shown for TlsReport {
                 .map_or_else(dash, |days| days.to_string()),
             issuer.unwrap_or_else(dash),
         ]
+    }
+
+    fn result(&self) -> String {
+        result("trusted", self.failure.as_ref())
+    }
+
+    fn took(&self) -> Option<Duration> {
+        self.handshake
+    }
+
+    fn days(&self) -> Option<i64> {
+        self.tls.as_deref()?.days_left
     }
 
     fn target(&self) -> &str {
@@ -94,6 +107,7 @@ pub(crate) async fn run(args: &TlsArgs, output: Output) -> anyhow::Result<Exit> 
     let options = &TlsOptions {
         timeout: args.common.timeout.get(),
         family: args.targets.family.get(),
+        source: args.common.source,
         session: SessionOptions {
             server_name: args.server_name.clone(),
             ..args.trust.session()?
@@ -105,7 +119,7 @@ pub(crate) async fn run(args: &TlsArgs, output: Output) -> anyhow::Result<Exit> 
     };
     let targets = targets::names(&args.targets)?;
     tls::load_system_roots().await;
-    many::run(&targets, args.common.parallel, output, |target| async move {
+    many::run(&targets, &args.common, output, |target| async move {
         tls::check(&target, options).await
     })
     .await

@@ -1,10 +1,10 @@
 //! One check: which servers are asked, how often, and what their answers come to.
 use super::{
-    DnsAttempt, DnsOptions, DnsOutcome, DnsReport, RecordType, Transport, exchange, expect,
+    DnsAttempt, DnsOptions, DnsOutcome, DnsReport, RecordType, ResponseCode, Transport, exchange, expect,
     message::{self, Answer, Asked, Judged, Manner},
     resolv_conf::{self, PORT},
 };
-use crate::{Failure, FailureKind, Family, target::Target};
+use crate::{Failure, FailureKind, Family, source::Way, target::Target};
 use hickory_proto::{
     op::Query,
     rr::{self, Name},
@@ -26,16 +26,20 @@ pub(super) async fn run(report: &mut DnsReport, options: &DnsOptions) -> Result<
     };
     let mut last = None;
     for server in servers.iter().cycle().take(options.attempts as usize) {
-        let asked = Asked::new(query.clone(), manner)?;
-        let mut judged = once(report, *server, options.transport, &asked, options).await;
-        if let (Ok(Judged::Truncated), Transport::Udp) = (&judged, options.transport) {
-            // Another id, as it is another query.
-            let asked = Asked::new(query.clone(), manner)?;
-            let over_tcp = once(report, *server, Transport::Tcp, &asked, options).await;
-            judged = over_tcp.map_err(|failure| {
-                let detail = format!("the answer does not fit into a datagram, and over TCP: {failure}");
-                Failure::new(failure.kind, detail)
-            });
+        let mut judged = attempt(report, *server, &query, manner, options).await;
+        if manner.edns.is_some()
+            && let Ok(Judged::Answer(answer)) = &judged
+            && is_about_edns(answer.code, options)
+        {
+            let code = answer.code;
+            report.edns_refused = Some(code);
+            let plain = Manner { edns: None, ..manner };
+            judged = attempt(report, *server, &query, plain, options)
+                .await
+                .map_err(|failure| {
+                    let detail = format!("{server} answered {code} to a query with EDNS, and without: {failure}");
+                    Failure::new(failure.kind, detail)
+                });
         }
         let failure = match judged {
             Ok(Judged::Answer(answer)) => {
@@ -60,6 +64,35 @@ pub(super) async fn run(report: &mut DnsReport, options: &DnsOptions) -> Result<
         last = Some(failure);
     }
     Err(last.unwrap_or_else(|| Failure::new(FailureKind::Invalid, "no name server was asked")))
+}
+
+/// Whether an answer may be about the EDNS of the query alone: so say servers that do not know it (RFC 6891, section 7), or
+/// not this version of it.
+fn is_about_edns(code: ResponseCode, options: &DnsOptions) -> bool {
+    let codes = [ResponseCode::FORMERR, ResponseCode::NOTIMP, ResponseCode::BADVERS];
+    codes.contains(&code) && options.expect.response_code != code
+}
+
+/// One attempt: over TCP, too, where the answer does not fit into a datagram.
+async fn attempt(
+    report: &mut DnsReport,
+    server: SocketAddr,
+    query: &Query,
+    manner: Manner,
+    options: &DnsOptions,
+) -> Result<Judged, Failure> {
+    let asked = Asked::new(query.clone(), manner)?;
+    let judged = once(report, server, options.transport, &asked, options).await;
+    if !matches!((&judged, options.transport), (Ok(Judged::Truncated), Transport::Udp)) {
+        return judged;
+    }
+    // Another id, as it is another query.
+    let asked = Asked::new(query.clone(), manner)?;
+    let over_tcp = once(report, server, Transport::Tcp, &asked, options).await;
+    over_tcp.map_err(|failure| {
+        let detail = format!("the answer does not fit into a datagram, and over TCP: {failure}");
+        Failure::new(failure.kind, detail)
+    })
 }
 
 /// One exchange, noted down with what became of it.
@@ -98,6 +131,7 @@ async fn once(
     report.attempts.push(DnsAttempt {
         server,
         transport,
+        edns: asked.edns.is_some(),
         took,
         size: exchanged.size,
         outcome,
@@ -119,11 +153,22 @@ fn fill(report: &mut DnsReport, answer: Answer, options: &DnsOptions) {
 }
 
 async fn servers(options: &DnsOptions) -> Result<Vec<SocketAddr>, Failure> {
+    let source = options.source;
     let Some(server) = &options.server else {
-        return resolv_conf::system_servers();
+        let mut servers = resolv_conf::system_servers()?;
+        servers.retain(|server| source.is_none_or(|source| source.is_ipv4() == server.is_ipv4()));
+        let none = || {
+            let detail = "no name server of this machine has an address of the family of the source: name one";
+            Failure::new(FailureKind::Invalid, detail)
+        };
+        return Some(servers).filter(|servers| !servers.is_empty()).ok_or_else(none);
     };
     let (host, port) = Target::with_port(server, Some(PORT))?;
-    Ok(host.resolve(port, Family::Any, options.timeout).await?.addresses)
+    let way = Way {
+        family: Family::Any,
+        source,
+    };
+    Ok(way.resolve(host, port, options.timeout).await?.addresses)
 }
 
 fn name(text: &str, record_type: RecordType) -> Result<Name, Failure> {

@@ -91,14 +91,19 @@ const NAMES: [&str; 11] = [
     "NOTZONE",
 ];
 /// Those that need EDNS.
-const BADVERS: (u16, &str) = (16, "BADVERS");
-const BADCOOKIE: (u16, &str) = (23, "BADCOOKIE");
+const EXTENDED: [(u16, &str); 2] = [(16, "BADVERS"), (23, "BADCOOKIE")];
 
 impl ResponseCode {
     /// All is well.
     pub const NOERROR: Self = Self(0);
+    /// The server cannot read the query.
+    pub const FORMERR: Self = Self(1);
     /// There is no such name.
     pub const NXDOMAIN: Self = Self(3);
+    /// The server does not do what it was asked to.
+    pub const NOTIMP: Self = Self(4);
+    /// The server does not know this version of EDNS.
+    pub const BADVERS: Self = Self(16);
 }
 
 impl FromStr for ResponseCode {
@@ -107,7 +112,7 @@ impl FromStr for ResponseCode {
     fn from_str(text: &str) -> Result<Self, Failure> {
         let name = text.to_ascii_uppercase();
         let named = NAMES.iter().zip(0..).map(|(name, number)| (number, *name));
-        let code = named.chain([BADVERS, BADCOOKIE]).find(|(_, known)| *known == name);
+        let code = named.chain(EXTENDED).find(|(_, known)| *known == name);
         let code = code.map(|(number, _)| number);
         code.or_else(|| name.strip_prefix("RCODE")?.parse().ok())
             .map(Self)
@@ -123,7 +128,7 @@ impl FromStr for ResponseCode {
 
 impl fmt::Display for ResponseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [BADVERS, BADCOOKIE].into_iter().find(|(number, _)| *number == self.0);
+        let named = EXTENDED.into_iter().find(|(number, _)| *number == self.0);
         match NAMES.get(usize::from(self.0)).copied().or(named.map(|(_, name)| name)) {
             Some(name) => f.write_str(name),
             None => write!(f, "RCODE{}", self.0),

@@ -32,11 +32,11 @@ impl Exchanged {
 
 /// In a datagram from a fresh port. What is no answer to it is counted, and waited on.
 pub(super) async fn udp(server: SocketAddr, asked: &Asked, options: &DnsOptions, deadline: Instant) -> Exchanged {
-    let mut datagrams = match Datagrams::open(server) {
+    let mut datagrams = match Datagrams::open(server, options.source) {
         Ok(datagrams) => datagrams,
         Err(failure) => return Exchanged::failed(failure),
     };
-    let mut buffer = vec![0; usize::from(options.edns.unwrap_or(PLAIN_SIZE))];
+    let mut buffer = vec![0; usize::from(asked.edns.unwrap_or(PLAIN_SIZE))];
     let mut size = None;
     let judged = async {
         datagrams.send(&asked.bytes).await?;
@@ -65,7 +65,7 @@ pub(super) async fn udp(server: SocketAddr, asked: &Asked, options: &DnsOptions,
 
 /// In a connection of its own (RFC 7766).
 pub(super) async fn tcp(server: SocketAddr, asked: &Asked, options: &DnsOptions, deadline: Instant) -> Exchanged {
-    let opened = tcp::open(&server.to_string(), vec![server], deadline).await;
+    let opened = tcp::open(&server.to_string(), vec![server], options.source, deadline).await;
     let mut stream = match opened.map(|(_, stream)| stream) {
         Ok(stream) => stream,
         Err(failure) => return Exchanged::failed(failure),

@@ -81,10 +81,7 @@ impl DnsExpect {
         let found = about(&name, record_type, &answer.records);
         if found.len() < self.at_least {
             let detail = match found.len() {
-                0 => {
-                    let detail = format!("{name} has no {record_type} record, says {server}");
-                    return Err(Failure::new(FailureKind::NameNotFound, detail));
-                }
+                0 => format!("{name} is there and has no {record_type} record, says {server}"),
                 number => format!(
                     "{name} has {number} {record_type} records, and not {} at least",
                     self.at_least
@@ -246,7 +243,11 @@ mod tests {
         let plain = DnsExpect::default();
         assert_eq!(judge(&plain, 3, vec![]), Err(FailureKind::NameNotFound));
         assert_eq!(judge(&plain, 2, vec![]), Err(FailureKind::NameServer));
-        assert_eq!(judge(&plain, 0, vec![]), Err(FailureKind::NameNotFound));
+        assert_eq!(
+            judge(&plain, 0, vec![]),
+            Err(FailureKind::Unexpected),
+            "the name is there"
+        );
         let none = DnsExpect {
             response_code: ResponseCode::NXDOMAIN,
             ..DnsExpect::default()

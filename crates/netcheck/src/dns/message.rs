@@ -14,6 +14,8 @@ const SHOWN: usize = 160;
 pub(crate) struct Asked {
     id: u16,
     query: Query,
+    /// The longest datagram that EDNS asks for.
+    pub(crate) edns: Option<u16>,
     /// As it is sent.
     pub(crate) bytes: Vec<u8>,
 }
@@ -73,7 +75,12 @@ impl Asked {
             let detail = format!("the query for {} cannot be written: {error}", text::name(query.name()));
             Failure::new(FailureKind::Invalid, detail)
         })?;
-        Ok(Self { id, query, bytes })
+        Ok(Self {
+            id,
+            query,
+            edns: manner.edns,
+            bytes,
+        })
     }
 
     /// What some bytes of the server are. An answer that is damaged is a failure; anything without our id and question

@@ -54,13 +54,17 @@ pub struct DnsOptions {
     /// The name server, `address` or `address:port` (or the name of one, which the system resolves). Those of
     /// `/etc/resolv.conf` unless one is named, each in turn.
     pub server: Option<String>,
+    /// The address of this machine from which it is asked; the one that its routes choose unless one is named. Only servers of
+    /// the same family are asked then.
+    pub source: Option<IpAddr>,
     /// How it is asked; over UDP first.
     pub transport: Transport,
     /// How long each exchange may take, be it over UDP or TCP; 2 seconds, more than none, to an hour.
     pub timeout: Duration,
-    /// How often it is asked until an answer comes; 2, to 100. Each is in the report with what became of it.
+    /// How often it is asked until an answer comes; 2, to 100. Each query is in the report with what became of it.
     pub attempts: u32,
-    /// The longest datagram that is asked for (EDNS, RFC 6891), in bytes; 1232, from 512. Nothing asks without EDNS.
+    /// The longest datagram that is asked for (EDNS, RFC 6891), in bytes; 1232, from 512. Nothing asks without EDNS. A
+    /// server that does not take it (FORMERR, NOTIMP, BADVERS) is asked once more without, beside its attempts.
     pub edns: Option<u16>,
     /// Whether the server shall ask others for what it does not know; so.
     pub recursion: bool,
@@ -91,6 +95,7 @@ impl Default for DnsOptions {
         Self {
             record_type: RecordType::A,
             server: None,
+            source: None,
             transport: Transport::Udp,
             timeout: Duration::from_secs(2),
             attempts: 2,
@@ -132,6 +137,8 @@ pub struct DnsReport {
     pub serial: Option<u32>,
     /// The length of the answer in bytes.
     pub size: Option<usize>,
+    /// What a server said to a query with EDNS, after which it was asked without (RFC 6891, section 7).
+    pub edns_refused: Option<ResponseCode>,
     /// How long the exchange that brought the answer took; over TCP, with the handshake.
     #[cfg_attr(
         feature = "serde",
@@ -162,6 +169,8 @@ pub struct DnsAttempt {
     pub server: SocketAddr,
     /// How.
     pub transport: Transport,
+    /// Whether the query had EDNS.
+    pub edns: bool,
     /// How long it took until the answer, the failure or the end of the time.
     #[cfg_attr(
         feature = "serde",
@@ -242,6 +251,11 @@ pub async fn reverse(address: IpAddr, server: SocketAddr, timeout: Duration) -> 
         server: Some(server.to_string()),
         timeout,
         attempts: 1,
+        // One that is there and has no name is as good as one that is not.
+        expect: DnsExpect {
+            at_least: 0,
+            ..DnsExpect::default()
+        },
         ..DnsOptions::default()
     };
     let report = check(&address.to_string(), &options).await;
@@ -274,6 +288,7 @@ impl DnsReport {
             additional_count: 0,
             serial: None,
             size: None,
+            edns_refused: None,
             time: None,
             total: Duration::ZERO,
             lost: 0,

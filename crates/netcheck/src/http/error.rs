@@ -59,21 +59,28 @@ pub(crate) fn of_hyper(error: &hyper::Error, scene: &Scene<'_>) -> Failure {
     )
 }
 
-/// The library has no word of its own for a head that is too long: it says that the server asks too much where it is
-/// far too long, and else only that something is wrong with this answer.
+/// The library tells a head by its name only where that is far too long. A shorter one it calls an answer that is wrong; one
+/// of which more came than a head may have is taken for it.
 fn of_http2(cause: &str, scene: &Scene<'_>) -> Failure {
     let most = scene.max_head;
-    if cause.contains("header_list_way_too_large") {
-        return Failure::new(
-            FailureKind::TooLarge,
-            format!("the head of the answer has more than {most} bytes"),
-        );
+    let is_wrong_answer = !scene.has_head && cause.contains("stream error detected");
+    let is_long = usize::try_from(scene.seen.count).is_ok_and(|count| count > most);
+    if cause.contains("header_list_way_too_large") || is_wrong_answer && is_long {
+        return head_too_large(most);
     }
     let mut detail = format!("the answer in HTTP/2 broke off: {cause}");
-    if !scene.has_head && cause.contains("stream error detected") {
+    if is_wrong_answer {
         detail.push_str(&format!(" (or its head has more than {most} bytes)"));
     }
     Failure::new(FailureKind::Protocol, detail)
+}
+
+/// The head of an answer in HTTP/2, which may have any number of headers.
+pub(crate) fn head_too_large(most: usize) -> Failure {
+    Failure::new(
+        FailureKind::TooLarge,
+        format!("the head of the answer has more than {most} bytes"),
+    )
 }
 
 fn of_io(cause: &io::Error, scene: &Scene<'_>) -> Failure {

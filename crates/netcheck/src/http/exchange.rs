@@ -1,7 +1,7 @@
 //! One request and its answer, on a connection of its own.
 use super::{
     driver::{Driver, Tasks},
-    error::{Scene, of_hyper},
+    error::{self, Scene, of_hyper},
     options::{HttpOptions, HttpVersion},
     redirect,
     report::HttpTimes,
@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Failure, FailureKind,
     dial::{Clock, Dialled, Limit, NotDialled, dial},
+    source::Way,
     target::Host,
     tls::{
         TlsSession,
@@ -123,7 +124,11 @@ impl Exchange<'_> {
                 url.port_or_known_default().unwrap_or(80),
             ),
         };
-        let dialled = dial(host, port, self.options.family, self.clock, own).await;
+        let way = Way {
+            family: self.options.family,
+            source: self.options.source,
+        };
+        let dialled = dial(host, port, way, self.clock, own).await;
         dialled.map_err(|NotDialled { failure, dns }| {
             self.answer.times.dns = dns;
             failure
@@ -201,7 +206,9 @@ impl Exchange<'_> {
         let log = stream.log();
         let tasks = Tasks::default();
         let mut builder = http2::Builder::new(tasks.clone());
-        builder.max_header_list_size(u32::try_from(self.options.max_head).unwrap_or(u32::MAX));
+        // Twice as much: the library has no word for a head that is somewhat longer than it may be, so that is seen here.
+        let most = self.options.max_head.saturating_mul(2);
+        builder.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
         let limit = self.clock.limit(self.options.first_byte_timeout);
         let begun = timeout(limit.time, builder.handshake(TokioIo::new(stream))).await;
         let begun = begun.map_err(|_| too_late(&log, limit, true))?;
@@ -228,6 +235,9 @@ impl Exchange<'_> {
         let (head, body) = answered
             .map_err(|error| self.failed(&error, log, is_http2))?
             .into_parts();
+        if is_http2 && head_size(&head.headers) > self.options.max_head {
+            return Err(error::head_too_large(self.options.max_head));
+        }
         // The first bytes in HTTP/2 are not those of the answer.
         let first = log.seen().since.filter(|_| !is_http2).unwrap_or_else(Instant::now);
         self.answer.times.first_byte = Some(first.saturating_duration_since(since));
@@ -303,6 +313,16 @@ fn too_late(log: &Log, limit: Limit, is_http2: bool) -> Failure {
         count => format!("the head of the answer was not complete {limit}: {count} bytes had come"),
     };
     Failure::new(FailureKind::TimedOut, detail)
+}
+
+/// The size of the head of an answer in HTTP/2 as its limit counts it: 32 bytes for each field beside its name and its value
+/// (RFC 9113, section 6.5.2), the status too.
+fn head_size(headers: &HeaderMap) -> usize {
+    const STATUS: usize = ":status".len() + 3 + 32;
+    let fields = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32);
+    STATUS + fields.sum::<usize>()
 }
 
 const fn version(version: Version) -> &'static str {

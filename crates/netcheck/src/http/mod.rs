@@ -82,8 +82,15 @@ pub async fn check(target: &str, options: &HttpOptions) -> HttpReport {
     };
     let checked = asked.and_then(|()| expected(options, &answer));
     // What is left of the certificates is that they end soon, which matters less than anything else.
-    let tls = answer.tls.as_ref().filter(|_| !options.accept_invalid_certificates);
-    report.failure = checked.err().or_else(|| tls.and_then(|tls| tls.failure()));
+    let of_certificates = || {
+        let tls = answer.tls.as_ref()?;
+        if options.accept_invalid_certificates {
+            tls.ends_soon()
+        } else {
+            tls.failure()
+        }
+    };
+    report.failure = checked.err().or_else(of_certificates);
     if report.failure.is_some() && !answer.body.is_empty() {
         report.body_start = Some(plain::bytes(&answer.body, SHOWN));
     }

@@ -7,7 +7,10 @@ use hyper::{
     body::Bytes,
     header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, PROXY_AUTHORIZATION},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// What tells who asks.
 pub(crate) const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
@@ -40,6 +43,9 @@ pub struct HttpOptions {
     pub version: HttpVersion,
     /// Which addresses of the host serve.
     pub family: Family,
+    /// The address of this machine from which connections begin; the one that its routes choose unless one is named. Only addresses of
+    /// the same family are asked then.
+    pub source: Option<IpAddr>,
     /// Connect here instead of to the host of the URL, which is still asked for by its name (`host`, SNI). It holds for
     /// that host and port alone, not for another one to which a redirect leads.
     pub connect_to: Option<SocketAddr>,
@@ -60,7 +66,8 @@ pub struct HttpOptions {
     /// No more bytes of the body are read; 1 MiB by default. A longer one is a failure only where a check needs the
     /// rest.
     pub max_body: usize,
-    /// The head of an answer may have so many bytes; 64 KiB by default.
+    /// The head of an answer may have so many bytes; 64 KiB by default. In HTTP/2 each field counts 32 bytes more (RFC 9113,
+    /// section 6.5.2).
     pub max_head: usize,
     /// The status has to be among these; 200 to 299 by default. None: any will do.
     pub expected_status: Vec<StatusRange>,
@@ -87,6 +94,7 @@ impl Default for HttpOptions {
             body: Bytes::new(),
             version: HttpVersion::default(),
             family: Family::default(),
+            source: None,
             connect_to: None,
             timeout: Duration::from_secs(10),
             dns_timeout: None,

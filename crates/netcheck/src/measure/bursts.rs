@@ -25,34 +25,58 @@ pub struct Bursts {
 /// assert_eq!((bursts.count, bursts.longest, bursts.mean), (2, 2, 1.5));
 /// ```
 pub fn bursts(lost: impl IntoIterator<Item = Option<bool>>) -> Bursts {
-    let (mut found, mut length) = (Bursts::default(), 0_u64);
-    let (mut lost_all, mut after_good, mut after_lost, mut ended) = (0_u64, 0_u64, 0_u64, 0_u64);
-    let mut before: Option<bool> = None;
-    for is_lost in lost.into_iter().flatten() {
-        match before {
+    let mut chain = Chain::default();
+    lost.into_iter().for_each(|is_lost| chain.add(is_lost));
+    chain.bursts()
+}
+
+/// The same, one packet after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Chain {
+    before: Option<bool>,
+    /// How long the burst is that has not ended.
+    length: u64,
+    longest: u64,
+    count: u64,
+    lost: u64,
+    after_good: u64,
+    after_lost: u64,
+    ended: u64,
+}
+
+impl Chain {
+    pub(crate) fn add(&mut self, is_lost: Option<bool>) {
+        let Some(is_lost) = is_lost else { return };
+        match self.before.replace(is_lost) {
             Some(true) => {
-                after_lost += 1;
-                ended += u64::from(!is_lost);
+                self.after_lost += 1;
+                self.ended += u64::from(!is_lost);
             }
-            Some(false) => after_good += 1,
-            None => {}
+            before => {
+                self.after_good += u64::from(before.is_some());
+                self.count += u64::from(is_lost);
+            }
         }
         if is_lost {
-            found.count += u64::from(before != Some(true));
-            lost_all += 1;
-            length += 1;
-            found.longest = found.longest.max(length);
+            self.lost += 1;
+            self.length += 1;
+            self.longest = self.longest.max(self.length);
         } else {
-            length = 0;
+            self.length = 0;
         }
-        before = Some(is_lost);
     }
-    let begun_after_good = found.count - u64::from(found.count > 0 && after_good == 0);
-    let share = |part: u64, of: u64, without: f64| if of == 0 { without } else { part as f64 / of as f64 };
-    found.mean = share(lost_all, found.count, 0.0);
-    found.begins = share(begun_after_good.min(after_good), after_good, 0.0);
-    found.ends = share(ended, after_lost, 1.0);
-    found
+
+    pub(crate) fn bursts(&self) -> Bursts {
+        let begun_after_good = self.count - u64::from(self.count > 0 && self.after_good == 0);
+        let share = |part: u64, of: u64, without: f64| if of == 0 { without } else { part as f64 / of as f64 };
+        Bursts {
+            count: self.count,
+            mean: share(self.lost, self.count, 0.0),
+            longest: self.longest,
+            begins: share(begun_after_good.min(self.after_good), self.after_good, 0.0),
+            ends: share(self.ended, self.after_lost, 1.0),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ mod bursts;
 mod quality;
 mod times;
 
+pub(crate) use bursts::Chain;
 pub use bursts::{Bursts, bursts};
 pub use quality::{Quality, quality};
-pub use times::{Times, jitter, times};
+pub use times::{Jitter, Times, jitter, times};
+pub(crate) use times::{Spread, times_after};

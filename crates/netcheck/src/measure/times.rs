@@ -51,22 +51,57 @@ pub struct Times {
 /// assert_eq!((times.min, times.median, times.max), (Duration::from_millis(1), Duration::from_millis(2), Duration::from_millis(3)));
 /// ```
 pub fn times(of: impl IntoIterator<Item = Duration>) -> Option<Times> {
-    let mut all: Vec<u64> = of.into_iter().map(nanoseconds).collect();
+    times_after(Spread::default(), &[], of)
+}
+
+/// The same, after others of which only these sums are left, and of which `latest` are the latest: what depends on the order of
+/// all is told of those and the rest.
+pub(crate) fn times_after(
+    mut spread: Spread,
+    latest: &[Duration],
+    rest: impl IntoIterator<Item = Duration>,
+) -> Option<Times> {
+    let mut all: Vec<u64> = latest.iter().copied().map(nanoseconds).collect();
+    let before = all.len();
+    all.extend(rest.into_iter().map(nanoseconds));
+    all[before..].iter().for_each(|time| spread.add_nanoseconds(*time));
     all.sort_unstable();
-    let (first, last) = (*all.first()?, *all.last()?);
-    let count = all.len() as f64;
-    let mean = all.iter().map(|time| *time as f64).sum::<f64>() / count;
-    let spread = all.iter().map(|time| (*time as f64 - mean).powi(2)).sum::<f64>() / count;
     // The least of them that so many percent do not pass (nearest rank).
-    let rank = |percent: usize| all[(all.len() * percent).div_ceil(100).max(1) - 1];
+    let rank = |percent: usize| all.get((all.len() * percent).div_ceil(100).max(1) - 1).copied();
     Some(Times {
-        min: Duration::from_nanos(first),
-        avg: Duration::from_nanos(mean.round() as u64),
-        max: Duration::from_nanos(last),
-        stddev: Duration::from_nanos(spread.sqrt().round() as u64),
-        median: Duration::from_nanos(rank(50)),
-        p95: Duration::from_nanos(rank(95)),
+        min: Duration::from_nanos(spread.min),
+        avg: Duration::from_nanos(spread.mean.round() as u64),
+        max: Duration::from_nanos(spread.max),
+        stddev: Duration::from_nanos((spread.squares / spread.count as f64).sqrt().round() as u64),
+        median: Duration::from_nanos(rank(50)?),
+        p95: Duration::from_nanos(rank(95)?),
     })
+}
+
+/// Sums of times, from which most of [`Times`] follows without the times (B. P. Welford, 1962).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spread {
+    count: u64,
+    mean: f64,
+    /// Of how far each is from the mean.
+    squares: f64,
+    min: u64,
+    max: u64,
+}
+
+impl Spread {
+    pub(crate) fn add(&mut self, time: Duration) {
+        self.add_nanoseconds(nanoseconds(time));
+    }
+
+    fn add_nanoseconds(&mut self, time: u64) {
+        self.min = if self.count == 0 { time } else { self.min.min(time) };
+        self.max = self.max.max(time);
+        self.count += 1;
+        let off = time as f64 - self.mean;
+        self.mean += off / self.count as f64;
+        self.squares += off * (time as f64 - self.mean);
+    }
 }
 
 /// How much the delay differs from packet to packet: the smoothed estimate of RFC 3550, section 6.4.1 (appendix A.8), from times in
@@ -79,15 +114,33 @@ pub fn times(of: impl IntoIterator<Item = Duration>) -> Option<Times> {
 /// assert_eq!(netcheck::measure::jitter(steady), Some(Duration::ZERO));
 /// ```
 pub fn jitter(of: impl IntoIterator<Item = Duration>) -> Option<Duration> {
-    let mut all = of.into_iter().map(|time| nanoseconds(time) as f64);
-    let mut before = all.next()?;
-    let mut jitter = None;
-    for time in all {
-        let smoothed = jitter.unwrap_or(0.0);
-        jitter = Some(smoothed + ((time - before).abs() - smoothed) / 16.0);
-        before = time;
+    let mut jitter = Jitter::default();
+    of.into_iter().for_each(|time| jitter.add(time));
+    jitter.get()
+}
+
+/// The same, one time after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Jitter {
+    before: Option<f64>,
+    smoothed: Option<f64>,
+}
+
+impl Jitter {
+    /// The next time.
+    pub fn add(&mut self, time: Duration) {
+        let time = nanoseconds(time) as f64;
+        if let Some(before) = self.before.replace(time) {
+            let smoothed = self.smoothed.unwrap_or(0.0);
+            self.smoothed = Some(smoothed + ((time - before).abs() - smoothed) / 16.0);
+        }
     }
-    jitter.map(|jitter| Duration::from_nanos(jitter.round() as u64))
+
+    /// How much it is so far; `None` after fewer than two times.
+    #[must_use]
+    pub fn get(&self) -> Option<Duration> {
+        self.smoothed.map(|jitter| Duration::from_nanos(jitter.round() as u64))
+    }
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -134,6 +187,18 @@ mod tests {
             prop_assert!(found.min <= found.avg && found.avg <= found.max);
             prop_assert!(found.stddev <= found.max - found.min);
             prop_assert!(jitter(of()).is_none_or(|jitter| jitter <= found.max - found.min));
+        }
+
+        #[test]
+        fn what_is_forgotten_but_for_its_sums_counts_like_what_is_not(
+            all in prop::collection::vec(0_u64..10_000_000_000, 1..50),
+            forgotten in 0_usize..50,
+        ) {
+            let all: Vec<Duration> = all.into_iter().map(Duration::from_nanos).collect();
+            let (before, rest) = all.split_at(forgotten.min(all.len()));
+            let mut spread = Spread::default();
+            before.iter().for_each(|time| spread.add(*time));
+            prop_assert_eq!(times_after(spread, before, rest.iter().copied()), times(all.iter().copied()));
         }
     }
 }

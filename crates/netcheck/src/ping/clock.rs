@@ -1,28 +1,43 @@
 //! Two clocks: one that never jumps, and the one by which the kernel stamps packets.
+use nix::sys::time::TimeSpec;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
 /// What both clocks said at one moment, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Now {
+pub(crate) struct Now {
     /// Since some moment before the start; it never jumps.
-    pub(super) steady: u64,
+    pub(crate) steady: u64,
     /// Since 1970; people and time servers set it.
-    pub(super) wall: u64,
+    pub(crate) wall: u64,
 }
 
 impl Now {
-    pub(super) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self {
             steady: nanoseconds(ClockId::Monotonic),
             wall: nanoseconds(ClockId::Realtime),
         }
     }
 
+    /// The stamp of a packet, in nanoseconds of the wall clock.
+    pub(crate) fn stamp(time: TimeSpec) -> Option<u64> {
+        let (seconds, nanoseconds) = (u64::try_from(time.tv_sec()).ok()?, u64::try_from(time.tv_nsec()).ok()?);
+        Some(seconds * 1_000_000_000 + nanoseconds)
+    }
+
     /// How far the wall clock is ahead of the other.
     pub(super) const fn offset(self) -> i64 {
         self.wall.wrapping_sub(self.steady) as i64
     }
+}
+
+/// How long it took, in nanoseconds, from `sent` until the kernel stamped the answer, or until `now` by the steady clock. A time that
+/// is longer than the steady clock says, or negative, is that of a wall clock that was set.
+pub(crate) fn round_trip(sent: Now, stamp: Option<u64>, now: u64) -> u64 {
+    let elapsed = now.saturating_sub(sent.steady);
+    let stamped = stamp.and_then(|stamp| stamp.checked_sub(sent.wall));
+    stamped.filter(|rtt| *rtt <= elapsed).unwrap_or(elapsed)
 }
 
 fn nanoseconds(clock: ClockId) -> u64 {

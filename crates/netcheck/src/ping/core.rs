@@ -7,9 +7,13 @@ use super::{
 };
 use crate::{
     Failure,
-    icmp::{Access, Arrived, HEADER, Message, Reason, Shape, TOKEN, Token, Tokens, echo_request},
+    icmp::{Access, TOKEN, Token, Tokens, echo_request, level_sum},
+    socket::{Carrier, Shape},
 };
 use std::net::IpAddr;
+
+/// A run with a shorter interval has its probes sent each by itself. Nanoseconds.
+const BRISK: u64 = 10_000_000;
 
 /// What arrived and belongs to no run, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,10 +29,10 @@ pub struct Counters {
 
 /// All runs under way.
 pub(super) struct Core {
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
     /// The identifier of all packets: routers that share their load by it send all of a target the same way.
-    id: u16,
-    slots: Vec<Slot>,
+    pub(super) id: u16,
+    pub(super) slots: Vec<Slot>,
     free: Vec<u32>,
     begun: u64,
     /// Runs whose next probe is to be sent.
@@ -38,18 +42,20 @@ pub(super) struct Core {
     pub(super) history: History,
     pub(super) counters: Counters,
     payload: Vec<u8>,
+    /// Runs under way whose probes are to be sent each by itself.
+    brisk: usize,
     /// Runs that are over, and of which nobody has heard.
     over: Vec<Run>,
     /// By which sort of socket each family is pinged.
-    accesses: [Access; 2],
+    accesses: [Option<Access>; 2],
 }
 
 #[derive(Default)]
-struct Slot {
+pub(super) struct Slot {
     /// The run's number among all: that of the one before tells its late answers from forged ones.
-    run: u64,
-    before: u64,
-    at_work: Option<Box<Run>>,
+    pub(super) run: u64,
+    pub(super) before: u64,
+    pub(super) at_work: Option<Box<Run>>,
 }
 
 /// A run, where it still has its place.
@@ -71,11 +77,12 @@ pub(super) struct Due {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sending {
     pub(super) to: IpAddr,
+    pub(super) carrier: Carrier,
     pub(super) shape: Shape,
 }
 
 impl Core {
-    pub(super) fn new(tokens: Tokens, id: u16, accesses: [Access; 2]) -> Self {
+    pub(super) fn new(tokens: Tokens, id: u16, accesses: [Option<Access>; 2]) -> Self {
         Self {
             tokens,
             id,
@@ -87,6 +94,7 @@ impl Core {
             history: History::default(),
             counters: Counters::default(),
             payload: Vec::new(),
+            brisk: 0,
             over: Vec::new(),
             accesses,
         }
@@ -101,11 +109,27 @@ impl Core {
             (self.slots.len() - 1) as u32
         });
         let run = Box::new(Run::new(request, now));
+        self.brisk += usize::from(run.interval < BRISK);
         let place = &mut self.slots[slot as usize];
         (place.before, place.run) = (place.run, self.begun);
         place.at_work = Some(run);
         let which = Which { slot, run: self.begun };
         self.due.put(now.steady.saturating_add(delay), 0, which);
+    }
+
+    /// Sends no more: what is under way has its time.
+    pub(super) fn wind_down(&mut self) {
+        for slot in 0..self.slots.len() as u32 {
+            if let Some(run) = &mut self.slots[slot as usize].at_work {
+                run.wind_down();
+                self.finish_if_over(slot);
+            }
+        }
+    }
+
+    /// Whether a probe that is due may wait a little for others.
+    pub(super) const fn may_gather(&self) -> bool {
+        self.brisk == 0
     }
 
     /// When the next probe is due.
@@ -132,6 +156,9 @@ impl Core {
                 self.remove(which.slot);
                 continue;
             }
+            if !run.has_more() {
+                continue;
+            }
             let token = Token {
                 slot: which.slot,
                 probe: run.next(),
@@ -144,9 +171,17 @@ impl Core {
             }
             let sending = Sending {
                 to: run.address(),
+                carrier: run.carrier(),
                 shape: run.shape,
             };
-            echo_request(sending.to.is_ipv6(), self.id, token.probe as u16, &self.payload, packet);
+            match sending.carrier {
+                Carrier::Echo => {
+                    let sequence = run.sequence(token.probe);
+                    level_sum(self.id, sequence, &mut self.payload, TOKEN);
+                    echo_request(sending.to.is_ipv6(), self.id, sequence, &self.payload, packet);
+                }
+                Carrier::Udp { .. } => packet.clone_from(&self.payload),
+            }
             return Some((Due { at, which }, sending));
         }
     }
@@ -185,89 +220,6 @@ impl Core {
         }
     }
 
-    /// A packet arrived.
-    pub(super) fn arrived(&mut self, arrived: &Arrived<'_>, is_v6: bool, now: u64) {
-        if let Some(error) = arrived.error {
-            // Our own packet, from its ICMP header on.
-            let reason = Reason::new(is_v6, error.kind, error.code, error.info);
-            let payload = arrived.packet.message.get(HEADER..);
-            if let (Some(reason), Some(payload), Some(by)) = (reason, payload, arrived.from) {
-                self.failed(payload, None, by, reason);
-            }
-            return;
-        }
-        match Message::parse(is_v6, arrived.packet.message) {
-            Some(Message::EchoReply(echo)) => self.answered(echo.payload, arrived, now),
-            Some(Message::Error(error)) => {
-                let transport = error.quoted.transport;
-                let is_ours = transport.get(4..6) == Some(&self.id.to_be_bytes()[..]);
-                let (Some(by), true) = (arrived.from, is_ours) else {
-                    return;
-                };
-                let sequence = u16::from_be_bytes([transport[6], transport[7]]);
-                let short = Some((error.quoted.destination, sequence));
-                self.failed(&transport[HEADER..], short, by, error.reason);
-            }
-            None => self.counters.malformed += 1,
-        }
-    }
-
-    fn answered(&mut self, payload: &[u8], arrived: &Arrived<'_>, now: u64) {
-        let Some(claim) = self.tokens.read(payload) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        let Some(slot) = self.slots.get_mut(claim.slot as usize) else {
-            self.counters.forged += 1;
-            return;
-        };
-        let is_current = self.tokens.is_of(claim, slot.run);
-        let Some(run) = slot.at_work.as_mut().filter(|_| is_current) else {
-            let was = is_current || self.tokens.is_of(claim, slot.before);
-            let counter = if was {
-                &mut self.counters.late
-            } else {
-                &mut self.counters.forged
-            };
-            *counter += 1;
-            return;
-        };
-        if arrived.from.is_some_and(|from| from != run.address()) {
-            run.answered_by_another();
-            return;
-        }
-        run.answered(claim.probe, arrived.stamp, now, arrived.packet.ttl);
-        self.finish_if_over(claim.slot);
-    }
-
-    /// Somebody says that a probe did not come through; `short` is what is known of it where the quotation ends before the token.
-    fn failed(&mut self, payload: &[u8], short: Option<(IpAddr, u16)>, by: IpAddr, reason: Reason) {
-        let found = match self.tokens.read(payload) {
-            Some(claim) => {
-                let slot = self.slots.get(claim.slot as usize);
-                let is_of = slot.is_some_and(|slot| self.tokens.is_of(claim, slot.run));
-                is_of.then_some((claim.slot, claim.probe))
-            }
-            None if payload.len() < TOKEN => short.and_then(|(destination, sequence)| {
-                // Routers that quote so little are rare, so nothing is kept for them.
-                let mut slots = (0_u32..).zip(&self.slots);
-                slots.find_map(|(slot, place)| {
-                    let run = place.at_work.as_ref().filter(|run| run.address() == destination)?;
-                    Some((slot, run.pending_by_sequence(sequence)?))
-                })
-            }),
-            None => None,
-        };
-        let run =
-            found.and_then(|(slot, probe)| Some((slot, probe, self.slots.get_mut(slot as usize)?.at_work.as_mut()?)));
-        let Some((slot, probe, run)) = run else {
-            self.counters.forged += 1;
-            return;
-        };
-        run.unreachable(probe, by, reason);
-        self.finish_if_over(slot);
-    }
-
     /// Ends probes whose time is over.
     pub(super) fn end(&mut self, now: u64) {
         while let Some((_, (which, probe))) = self.ending.take(now) {
@@ -279,7 +231,7 @@ impl Core {
         }
     }
 
-    fn finish_if_over(&mut self, slot: u32) {
+    pub(super) fn finish_if_over(&mut self, slot: u32) {
         let is_over = self.slots[slot as usize]
             .at_work
             .as_ref()
@@ -293,13 +245,17 @@ impl Core {
     /// once for all of them.
     pub(super) fn tell(&mut self) {
         for run in self.over.drain(..).rev() {
-            let access = self.accesses[usize::from(run.address().is_ipv6())];
+            let access = match run.carrier() {
+                Carrier::Echo => self.accesses[usize::from(run.address().is_ipv6())],
+                Carrier::Udp { .. } => None,
+            };
             run.finish(access, &self.history);
         }
     }
 
     fn remove(&mut self, slot: u32) -> Option<Box<Run>> {
         let run = self.slots[slot as usize].at_work.take()?;
+        self.brisk -= usize::from(run.interval < BRISK);
         self.free.push(slot);
         Some(run)
     }

@@ -3,19 +3,24 @@
 //! What sets it apart from pinging with a socket for each target, or with the 16-bit numbers of ICMP, is that nothing of it
 //! ends at some thousand targets; and that loss which this machine caused is told from loss of the network (see
 //! [`Trust`](crate::Trust)).
-mod clock;
+pub(crate) mod clock;
 mod core;
+#[cfg(test)]
+mod datagrams;
 mod engine;
 mod history;
+mod matching;
 mod options;
+mod past;
 mod pinger;
 mod report;
 mod run;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod wires;
 
 pub use self::core::Counters;
-pub use options::{COUNT_MOST, PingOptions};
+pub use options::{COUNT_MOST, ENDLESS, PingOptions, REMEMBERED};
 pub use pinger::{Pinger, PingerOptions, Pinging};
 pub use report::{Outcome, PingReport, Sample};

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 /// The longest payload, in bytes: with the headers a packet is at most 65,535 bytes long.
 const SIZE_MOST: u16 = 65_507;
-/// So many probes one run may have: each is remembered until the report.
+/// So many probes a run with an end may have: each is remembered until the report.
 pub const COUNT_MOST: u32 = 1_000_000;
+/// As a count: until the run is wound down (see [`Pinger::wind_down`](super::Pinger::wind_down)).
+pub const ENDLESS: u32 = 0;
+/// Of a run without an end so many probes are remembered one by one, and of the others the sums: its memory does not grow.
+pub const REMEMBERED: usize = 100;
 
 /// How a target is pinged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PingOptions {
-    /// How many probes: 1 to [`COUNT_MOST`].
+    /// How many probes: 1 to [`COUNT_MOST`], or [`ENDLESS`].
     pub count: u32,
     /// From the start of one probe to that of the next.
     pub interval: Duration,
@@ -48,8 +52,11 @@ impl PingOptions {
     /// When one of the values is out of its bounds; the failure names it.
     pub fn check(&self) -> Result<(), Failure> {
         let least = icmp::TOKEN as u16;
-        let wrong = if !(1..=COUNT_MOST).contains(&self.count) {
-            format!("count is {}, and must be 1 to {COUNT_MOST}", self.count)
+        let wrong = if self.count > COUNT_MOST {
+            format!(
+                "count is {}, and must be {COUNT_MOST} at the most, or 0 for no end",
+                self.count
+            )
         } else if !(least..=SIZE_MOST).contains(&self.size) {
             format!("size is {} bytes, and must be {least} to {SIZE_MOST}", self.size)
         } else if self.timeout < Duration::from_millis(1) {
@@ -81,7 +88,12 @@ mod tests {
                 .starts_with("size is 19 bytes")
         );
         assert!(of(|options| options.size = 65_508).is_err());
-        assert!(of(|options| options.count = 0).unwrap_err().starts_with("count"));
+        assert_eq!(of(|options| options.count = ENDLESS), Ok(()));
+        assert!(
+            of(|options| options.count = COUNT_MOST + 1)
+                .unwrap_err()
+                .starts_with("count")
+        );
         assert!(
             of(|options| options.timeout = Duration::ZERO)
                 .unwrap_err()

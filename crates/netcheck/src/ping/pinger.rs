@@ -1,14 +1,16 @@
 //! What others hold of the engine.
 use super::{
     core::{Core, Counters},
-    engine::{Engine, Sockets},
+    engine::Engine,
     options::PingOptions,
     report::{PingReport, Sample},
     run::{Request, Sink},
+    wires::Wires,
 };
 use crate::{
     Failure, FailureKind,
-    icmp::{Access, IcmpSocket, Tokens},
+    icmp::{Access, Tokens},
+    socket::{Carrier, Plan},
 };
 use rustix::event::{EventfdFlags, eventfd};
 use std::{
@@ -37,6 +39,9 @@ pub struct PingerOptions {
     /// told (see [`Trust`](crate::Trust)). An answer takes some 800. Beyond the limit of the system (`net.core.rmem_max`) that
     /// wants the right `CAP_NET_ADMIN`; without it, it is as much as the system allows.
     pub receive_buffer: usize,
+    /// The address of this machine that probes are sent from; the one that its routes choose. Targets of the other version of IP cannot
+    /// be reached then.
+    pub source: Option<IpAddr>,
 }
 
 impl Default for PingerOptions {
@@ -44,6 +49,7 @@ impl Default for PingerOptions {
         Self {
             rate: None,
             receive_buffer: 32 << 20,
+            source: None,
         }
     }
 }
@@ -69,12 +75,16 @@ impl Default for PingerOptions {
 pub struct Pinger {
     shared: Arc<Shared>,
     commands: Sender<Command>,
+    /// By which sort of socket each family is pinged, or why it is not.
+    accesses: [Result<Access, Failure>; 2],
+    source: Option<IpAddr>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the engine is told.
 pub(super) enum Command {
     Ping(Request),
+    WindDown,
     Stop,
 }
 
@@ -94,6 +104,17 @@ impl Pinger {
     /// # Errors
     /// When this process may send pings of neither family; the failure says how that is granted.
     pub fn start(options: PingerOptions) -> Result<Self, Failure> {
+        let pinger = Self::start_anyway(options)?;
+        match &pinger.accesses {
+            // What is wrong with the source is told by its own version.
+            [Err(_), Err(failure)] if options.source.is_some_and(|source| source.is_ipv6()) => Err(failure.clone()),
+            [Err(failure), Err(_)] => Err(failure.clone()),
+            _ => Ok(pinger),
+        }
+    }
+
+    /// The same, also where no pings may be sent: probes by UDP can be.
+    pub(crate) fn start_anyway(options: PingerOptions) -> Result<Self, Failure> {
         let mut magic = [0; 4];
         let mut id = [0; 2];
         let random = getrandom::fill(&mut magic).and_then(|()| getrandom::fill(&mut id));
@@ -103,10 +124,13 @@ impl Pinger {
                 format!("the system gives no random bytes: {error}"),
             )
         })?;
-        let sockets: Sockets = [false, true].map(|is_v6| IcmpSocket::open(is_v6, magic, options.receive_buffer));
-        if let [Err(failure), Err(_)] = &sockets {
-            return Err(failure.clone());
-        }
+        let PingerOptions {
+            receive_buffer: buffer,
+            source,
+            ..
+        } = options;
+        let wires = Wires::open(Plan { magic, buffer, source });
+        let accesses = wires.accesses.clone();
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| Failure::of_io("open an event descriptor", &error.into()))?;
         let shared = Arc::new(Shared {
@@ -115,13 +139,11 @@ impl Pinger {
             asked: AtomicUsize::new(0),
             counters: Mutex::default(),
         });
-        // Nothing is sent, and so nothing told, by a family without a socket.
-        let accesses = sockets
-            .each_ref()
-            .map(|socket| socket.as_ref().map_or(Access::Raw, IcmpSocket::access));
-        let core = Core::new(Tokens::new(magic, RandomState::new()), u16::from_be_bytes(id), accesses);
+        let tokens = Tokens::new(magic, RandomState::new());
+        let known = accesses.each_ref().map(|access| access.as_ref().ok().copied());
+        let core = Core::new(tokens, u16::from_be_bytes(id), known);
         let (commands, taken) = channel();
-        let engine = Engine::new(core, sockets, taken, Arc::clone(&shared), options.rate);
+        let engine = Engine::new(core, wires, taken, Arc::clone(&shared), options.rate);
         let thread = thread::Builder::new()
             .name("ping".to_owned())
             .spawn(move || engine.run())
@@ -129,25 +151,58 @@ impl Pinger {
         Ok(Self {
             shared,
             commands,
+            accesses,
+            source,
             thread: Some(thread),
         })
     }
 
     /// Pings a target, from now on; dropping what this gives ends the run.
     pub fn ping(&self, address: IpAddr, options: PingOptions) -> Pinging {
-        self.begin(address, options, None)
+        self.begin(address, Carrier::Echo, 0, options, None)
     }
 
     /// The same; `see` hears of each probe as soon as it is known what became of it, on the engine's thread, which waits for it
     /// to return.
     pub fn watch(&self, address: IpAddr, options: PingOptions, see: impl FnMut(&Sample) + Send + 'static) -> Pinging {
-        self.begin(address, options, Some(Box::new(see)))
+        self.begin(address, Carrier::Echo, 0, options, Some(Box::new(see)))
     }
 
-    fn begin(&self, address: IpAddr, options: PingOptions, sink: Option<Sink>) -> Pinging {
+    /// Sends no more probes of the runs under way. Each ends when it is known what became of those that it has sent, and its
+    /// report is of these; a run that has sent none has nothing to report, and no failure.
+    pub fn wind_down(&self) {
+        self.tell(Command::WindDown);
+    }
+
+    /// Sends probes as something else than pings, the first of them with that number on the wire. By UDP, no more than one at a time to
+    /// a target from a port: routers that quote little of it do not tell them apart.
+    pub(crate) fn probe(&self, address: IpAddr, carrier: Carrier, first: u16, options: PingOptions) -> Pinging {
+        self.begin(address, carrier, first, options, None)
+    }
+
+    /// The address of this machine that probes are sent from, where one was given.
+    pub(crate) const fn source(&self) -> Option<IpAddr> {
+        self.source
+    }
+
+    /// By which sort of socket pings of a family are sent, or why they are not.
+    pub(crate) fn access(&self, is_v6: bool) -> Result<Access, &Failure> {
+        self.accesses[usize::from(is_v6)].as_ref().copied()
+    }
+
+    fn begin(
+        &self,
+        address: IpAddr,
+        carrier: Carrier,
+        first: u16,
+        options: PingOptions,
+        sink: Option<Sink>,
+    ) -> Pinging {
         let (done, report) = oneshot::channel();
         let request = Request {
             address,
+            carrier,
+            first,
             options,
             sink,
             done,
@@ -189,7 +244,7 @@ impl Drop for Pinger {
 /// A run under way: a future of its report.
 pub struct Pinging {
     address: IpAddr,
-    report: oneshot::Receiver<Box<PingReport>>,
+    report: oneshot::Receiver<PingReport>,
 }
 
 impl Pinging {
@@ -200,7 +255,7 @@ impl Pinging {
     #[must_use]
     pub fn wait(self) -> PingReport {
         let Self { address, report } = self;
-        report.blocking_recv().map_or_else(|_| gone(address), |report| *report)
+        report.blocking_recv().unwrap_or_else(|_| gone(address))
     }
 }
 
@@ -212,7 +267,7 @@ impl Future for Pinging {
         let report = Pin::new(&mut self.report);
         report
             .poll(context)
-            .map(|report| report.map_or_else(|_| gone(address), |report| *report))
+            .map(|report| report.unwrap_or_else(|_| gone(address)))
     }
 }
 

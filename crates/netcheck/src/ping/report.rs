@@ -1,8 +1,10 @@
 //! What became of a run.
+use super::past::{Past, Whole};
 use crate::{
     Doubt, Failure, FailureKind, Trust,
-    icmp::{Access, Reason},
+    icmp::{Access, MplsLabel, Reason},
     measure::{self, Bursts, Quality, Times},
+    reach,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -33,6 +35,15 @@ pub enum Outcome {
         by: IpAddr,
         /// Why.
         reason: Reason,
+        /// How long it took until that was heard.
+        #[cfg_attr(
+            feature = "serde",
+            serde(rename = "rtt_ms", serialize_with = "crate::millis::serialize")
+        )]
+        rtt: Duration,
+        /// The MPLS labels with which it came there (RFC 4950), where that was said.
+        #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+        mpls: Vec<MplsLabel>,
     },
     /// No answer was seen, and this machine may be the cause: nobody knows whether one came.
     Unknown {
@@ -89,7 +100,9 @@ pub struct PingReport {
     pub late: u64,
     /// Answers with a right token that came from another address than the target's: not counted as answers.
     pub foreign: u64,
-    /// Round-trip times.
+    /// How often somebody said of a probe that it did not come through, and quoted too little of it to tell which one it was.
+    pub unlabelled: u64,
+    /// Round-trip times; the median and the 95th percentile of a run without an end are those of the latest.
     pub times: Option<Times>,
     /// How much the delay differs from packet to packet (RFC 3550).
     #[cfg_attr(
@@ -103,7 +116,7 @@ pub struct PingReport {
     pub quality: Option<Quality>,
     /// What this machine itself did to the measurement.
     pub trust: Trust,
-    /// Each probe, in the order of sending.
+    /// Each probe, in the order of sending; of a run without an end the latest (see [`REMEMBERED`](super::REMEMBERED)).
     pub samples: Vec<Sample>,
     /// Why there is no answer at all; `None` with one or more.
     pub failure: Option<Failure>,
@@ -116,35 +129,34 @@ pub(super) struct Strays {
     pub(super) reordered: u64,
     pub(super) late: u64,
     pub(super) foreign: u64,
+    pub(super) unlabelled: u64,
 }
 
 impl PingReport {
-    /// By what became of each probe.
+    /// By what became of each probe; of those before `samples` the sums are there.
     pub(super) fn new(
         address: IpAddr,
         access: Option<Access>,
+        past: Past,
         samples: Vec<Sample>,
         strays: Strays,
         trust: Trust,
     ) -> Self {
-        let count = |is_one: fn(&Outcome) -> bool| {
-            let of = samples.iter().filter(|sample| is_one(&sample.outcome)).count();
-            u32::try_from(of).unwrap_or(u32::MAX)
-        };
-        let unsent = count(|outcome| matches!(outcome, Outcome::Unsent { .. }));
-        let sent = u32::try_from(samples.len()).unwrap_or(u32::MAX) - unsent;
-        let answered = count(|outcome| matches!(outcome, Outcome::Answered { .. }));
-        let unknown = count(|outcome| matches!(outcome, Outcome::Unknown { .. }));
+        let Whole {
+            sent,
+            answered,
+            unknown,
+            times,
+            jitter,
+            bursts,
+        } = past.with(&samples);
         let lost = sent - answered - unknown;
         let known = answered + lost;
         let loss = (known > 0).then(|| f64::from(lost) / f64::from(known));
-        let times = measure::times(samples.iter().filter_map(Sample::rtt));
-        let jitter = measure::jitter(samples.iter().filter_map(Sample::rtt));
-        let bursts = measure::bursts(samples.iter().map(Sample::is_lost));
         let quality = times
             .zip(loss)
             .map(|(times, loss)| measure::quality(times.avg, jitter.unwrap_or_default(), loss, &bursts));
-        let failure = (answered == 0).then(|| why(address, &samples)).flatten();
+        let failure = (answered == 0).then(|| why(address, sent, &samples)).flatten();
         Self {
             address,
             access,
@@ -157,6 +169,7 @@ impl PingReport {
             reordered: strays.reordered,
             late: strays.late,
             foreign: strays.foreign,
+            unlabelled: strays.unlabelled,
             times,
             jitter,
             bursts,
@@ -169,7 +182,14 @@ impl PingReport {
 
     /// Of a run that could not begin.
     pub(super) fn not_begun(address: IpAddr, failure: Failure) -> Self {
-        let mut report = Self::new(address, None, Vec::new(), Strays::default(), Trust::default());
+        let mut report = Self::new(
+            address,
+            None,
+            Past::default(),
+            Vec::new(),
+            Strays::default(),
+            Trust::default(),
+        );
         report.failure = Some(failure);
         report
     }
@@ -197,18 +217,15 @@ impl Sample {
 }
 
 /// Why nothing was answered: by what says most, which is somebody's word before silence.
-fn why(address: IpAddr, samples: &[Sample]) -> Option<Failure> {
+fn why(address: IpAddr, sent: u32, samples: &[Sample]) -> Option<Failure> {
     let said = samples.iter().rev().find_map(|sample| match &sample.outcome {
-        Outcome::Unreachable { by, reason } => {
+        Outcome::Unreachable { by, reason, .. } => {
             let kind = if matches!(reason, Reason::TooBig { .. }) {
                 FailureKind::TooLarge
             } else {
                 FailureKind::Unreachable
             };
-            Some(Failure::new(
-                kind,
-                format!("{by} says of {address}: {}", reason.words()),
-            ))
+            Some(Failure::new(kind, reach::said(*by, address, *reason, &by.to_string())))
         }
         Outcome::Unsent { failure } => Some(failure.clone()),
         _ => None,
@@ -223,7 +240,7 @@ fn why(address: IpAddr, samples: &[Sample]) -> Option<Failure> {
         })
     };
     let silent = || {
-        let detail = format!("{address} answered none of {} pings", samples.len());
+        let detail = format!("{address} answered none of {sent} pings");
         (!samples.is_empty()).then(|| Failure::new(FailureKind::TimedOut, detail))
     };
     said.or_else(doubted).or_else(silent)
@@ -243,6 +260,7 @@ mod tests {
         PingReport::new(
             address,
             Some(Access::Raw),
+            Past::default(),
             samples.collect(),
             Strays::default(),
             Trust::default(),
@@ -278,7 +296,13 @@ mod tests {
     fn without_an_answer_the_reason_is_what_says_most() {
         let by = "192.0.2.254".parse().unwrap();
         let reason = Reason::HostUnreachable;
-        let told = report(vec![Outcome::Lost, Outcome::Unreachable { by, reason }, Outcome::Lost]);
+        let refused = Outcome::Unreachable {
+            by,
+            reason,
+            rtt: Duration::ZERO,
+            mpls: Vec::new(),
+        };
+        let told = report(vec![Outcome::Lost, refused, Outcome::Lost]);
         let failure = told.failure.unwrap();
         assert_eq!(failure.kind, FailureKind::Unreachable);
         assert_eq!(failure.detail, "192.0.2.254 says of 192.0.2.1: host unreachable");

@@ -1,15 +1,17 @@
 //! One run: the probes of one target, and what has become of each.
 use super::{
-    clock::Now,
+    clock::{Now, round_trip},
     history::History,
-    options::PingOptions,
+    options::{ENDLESS, PingOptions, REMEMBERED},
+    past::Past,
     report::{Outcome, PingReport, Sample, Strays},
 };
 use crate::{
     Doubt, Failure,
-    icmp::{Access, Reason, Shape},
+    icmp::{Access, MplsLabel, Reason},
+    socket::{Carrier, Shape},
 };
-use std::{net::IpAddr, time::Duration};
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
 use tokio::sync::oneshot;
 
 /// Hears of each probe when it is known what became of it.
@@ -18,9 +20,13 @@ pub(super) type Sink = Box<dyn FnMut(&Sample) + Send>;
 /// What somebody asked for.
 pub(super) struct Request {
     pub(super) address: IpAddr,
+    pub(super) carrier: Carrier,
+    /// The number that its first probe has on the wire.
+    pub(super) first: u16,
     pub(super) options: PingOptions,
     pub(super) sink: Option<Sink>,
-    pub(super) done: oneshot::Sender<Box<PingReport>>,
+    /// Who asks has made room for the report in there, so that the engine's thread need not.
+    pub(super) done: oneshot::Sender<PingReport>,
 }
 
 /// One run.
@@ -30,7 +36,14 @@ pub(super) struct Run {
     pub(super) interval: u64,
     pub(super) timeout: u64,
     began: u64,
-    probes: Vec<Probe>,
+    /// So many probes are sent; without it, until somebody ends the run.
+    count: Option<u32>,
+    /// Those that are remembered, in the order of sending.
+    probes: VecDeque<Probe>,
+    /// So many came before those,
+    forgotten: u32,
+    /// and these sums are left of them; most runs have none.
+    past: Option<Box<Past>>,
     /// Probes under way.
     pending: u32,
     strays: Strays,
@@ -55,9 +68,23 @@ enum State {
         ttl: Option<u8>,
     },
     Lost,
-    Unreachable(Box<(IpAddr, Reason)>),
+    Unreachable(Box<Refusal>),
     Unknown(Doubt),
     Unsent(Box<Failure>),
+}
+
+/// What somebody said of a probe.
+pub(super) struct Told {
+    pub(super) by: IpAddr,
+    pub(super) reason: Reason,
+    pub(super) mpls: Vec<MplsLabel>,
+    /// When the kernel got it, in nanoseconds of wall time.
+    pub(super) stamp: Option<u64>,
+}
+
+struct Refusal {
+    told: Told,
+    rtt: u64,
 }
 
 impl Run {
@@ -72,7 +99,10 @@ impl Run {
             interval: nanoseconds(options.interval),
             timeout: nanoseconds(options.timeout),
             began: now.steady,
-            probes: Vec::with_capacity(options.count.min(1024) as usize),
+            count: (options.count != ENDLESS).then_some(options.count),
+            probes: VecDeque::with_capacity(options.count.min(1024) as usize),
+            forgotten: 0,
+            past: None,
             pending: 0,
             strays: Strays::default(),
             latest: None,
@@ -85,18 +115,33 @@ impl Run {
         self.request.address
     }
 
+    pub(super) const fn carrier(&self) -> Carrier {
+        self.request.carrier
+    }
+
     pub(super) const fn size(&self) -> usize {
         self.request.options.size as usize
     }
 
     /// The number of the probe that is sent next.
     pub(super) fn next(&self) -> u32 {
-        self.probes.len() as u32
+        self.forgotten + self.probes.len() as u32
     }
 
     /// Whether there are more to send.
     pub(super) fn has_more(&self) -> bool {
-        self.next() < self.request.options.count
+        self.next() < self.count.unwrap_or(u32::MAX)
+    }
+
+    /// From now on there are no more.
+    pub(super) fn wind_down(&mut self) {
+        self.count = Some(self.next());
+    }
+
+    /// Where a probe is remembered.
+    fn index(&self, number: u32) -> Option<usize> {
+        let index = number.checked_sub(self.forgotten)? as usize;
+        (index < self.probes.len()).then_some(index)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -112,26 +157,44 @@ impl Run {
     pub(super) fn sent(&mut self, at: Now, slip: u64) {
         self.slip = self.slip.max(slip);
         self.pending += 1;
-        self.probes.push(Probe {
+        self.probes.push_back(Probe {
             sent: at.steady,
             state: State::Pending { wall: at.wall },
         });
+        self.forget();
     }
 
     /// The next probe could not be sent.
     pub(super) fn unsent(&mut self, at: Now, failure: Failure) {
-        self.probes.push(Probe {
+        let number = self.next();
+        self.probes.push_back(Probe {
             sent: at.steady,
             state: State::Unsent(Box::new(failure)),
         });
-        self.tell(self.probes.len() - 1);
+        self.tell(number);
+        self.forget();
+    }
+
+    /// Without an end, what is old is remembered as a sum; what became of it is known first.
+    fn forget(&mut self) {
+        while self.count.is_none()
+            && self.probes.len() > REMEMBERED
+            && let Some(probe) = self
+                .probes
+                .pop_front_if(|probe| !matches!(probe.state, State::Pending { .. }))
+        {
+            let sample = probe.sample(self.forgotten, self.began);
+            self.past.get_or_insert_default().forget(&sample, REMEMBERED);
+            self.forgotten += 1;
+        }
     }
 
     /// A probe was answered: the kernel got the answer at `stamp`, and it is read now.
     pub(super) fn answered(&mut self, number: u32, stamp: Option<u64>, now: u64, ttl: Option<u8>) {
-        let Some(probe) = self.probes.get_mut(number as usize) else {
+        let Some(index) = self.index(number) else {
             return;
         };
+        let probe = &mut self.probes[index];
         let State::Pending { wall } = probe.state else {
             match probe.state {
                 State::Answered { .. } => self.strays.duplicates += 1,
@@ -139,12 +202,7 @@ impl Run {
             }
             return;
         };
-        let elapsed = now.saturating_sub(probe.sent);
-        // A time that is longer than the steady clock says, or negative, is that of a wall clock that was set.
-        let stamped = stamp
-            .and_then(|stamp| stamp.checked_sub(wall))
-            .filter(|rtt| *rtt <= elapsed);
-        let rtt = stamped.unwrap_or(elapsed);
+        let rtt = round_trip(probe.sent_at(wall), stamp, now);
         self.pending -= 1;
         if rtt > self.timeout {
             self.strays.late += 1;
@@ -156,7 +214,7 @@ impl Run {
             }
             self.latest = self.latest.max(Some(number));
         }
-        self.tell(number as usize);
+        self.tell(number);
     }
 
     /// Somebody else than the target answered.
@@ -165,70 +223,100 @@ impl Run {
     }
 
     /// Somebody says that a probe did not come through.
-    pub(super) fn unreachable(&mut self, number: u32, by: IpAddr, reason: Reason) {
-        if let Some(probe) = self.probes.get_mut(number as usize)
-            && let State::Pending { .. } = probe.state
+    pub(super) fn refused(&mut self, number: u32, told: Told, now: u64) {
+        if let Some(index) = self.index(number)
+            && let State::Pending { wall } = self.probes[index].state
         {
-            probe.state = State::Unreachable(Box::new((by, reason)));
+            let probe = &mut self.probes[index];
+            let rtt = round_trip(probe.sent_at(wall), told.stamp, now);
+            probe.state = State::Unreachable(Box::new(Refusal { told, rtt }));
             self.pending -= 1;
-            self.tell(number as usize);
+            self.tell(number);
         }
+    }
+
+    /// Somebody said of one of these probes, and of others, that it did not come through: nobody knows of which.
+    pub(super) const fn hears_too_little(&mut self) {
+        self.strays.unlabelled += 1;
     }
 
     /// Whether a probe is still under way.
     pub(super) fn is_pending(&self, number: u32) -> bool {
-        let probe = self.probes.get(number as usize);
-        probe.is_some_and(|probe| matches!(probe.state, State::Pending { .. }))
+        let index = self.index(number);
+        index.is_some_and(|index| matches!(self.probes[index].state, State::Pending { .. }))
     }
 
-    /// The latest probe under way whose number ends with these 16 bits.
-    pub(super) fn pending_by_sequence(&self, sequence: u16) -> Option<u32> {
-        let numbers = (0..self.next()).rev().filter(|number| *number as u16 == sequence);
-        numbers.take(2).find(|number| self.is_pending(*number))
+    /// The latest probe under way, whose number ends with these 16 bits where they are given.
+    pub(super) fn pending(&self, sequence: Option<u16>) -> Option<u32> {
+        // Of those further back, none can be told from a later one.
+        let numbers = (self.forgotten..self.next()).rev().take(1 << 16);
+        let mut numbers = numbers.filter(|number| sequence.is_none_or(|sequence| self.sequence(*number) == sequence));
+        numbers.find(|number| self.is_pending(*number))
+    }
+
+    /// The number of a probe on the wire.
+    pub(super) const fn sequence(&self, number: u32) -> u16 {
+        self.request.first.wrapping_add(number as u16)
     }
 
     /// The time of a probe is over, and nothing has come.
     pub(super) fn expired(&mut self, number: u32, history: &History) {
-        let timeout = self.timeout;
-        let Some(probe) = self.probes.get_mut(number as usize) else {
+        let Some(index) = self.index(number) else {
             return;
         };
-        probe.state = match history.doubt(probe.sent, timeout) {
+        let probe = &mut self.probes[index];
+        probe.state = match history.doubt(probe.sent, self.timeout) {
             Some(doubt) => State::Unknown(doubt),
             None => State::Lost,
         };
         self.pending -= 1;
-        self.tell(number as usize);
+        self.tell(number);
     }
 
-    fn tell(&mut self, index: usize) {
-        if let (Some(sink), Some(probe)) = (&mut self.request.sink, self.probes.get(index)) {
-            sink(&probe.sample(index, self.began));
+    fn tell(&mut self, number: u32) {
+        if let Some(index) = self.index(number)
+            && let Some(sink) = &mut self.request.sink
+        {
+            sink(&self.probes[index].sample(number, self.began));
         }
     }
 
     /// The run is over: whoever waits gets the report.
-    pub(super) fn finish(self, access: Access, history: &History) {
-        let trust = history.trust(self.began, Duration::from_nanos(self.slip));
-        let samples = self.probes.iter().enumerate();
-        let samples = samples.map(|(index, probe)| probe.sample(index, self.began)).collect();
-        let report = PingReport::new(self.request.address, Some(access), samples, self.strays, trust);
+    pub(super) fn finish(self, access: Option<Access>, history: &History) {
+        let mut trust = history.trust(self.began, Duration::from_nanos(self.slip));
+        if let Carrier::Udp { .. } = self.request.carrier {
+            trust.dropped = None;
+        }
+        let samples = (self.forgotten..).zip(&self.probes);
+        let samples = samples
+            .map(|(number, probe)| probe.sample(number, self.began))
+            .collect();
+        let address = self.request.address;
+        let past = self.past.map_or_else(Past::default, |past| *past);
+        let report = PingReport::new(address, access, past, samples, self.strays, trust);
         // Who gave up waiting wants it no more.
-        drop(self.request.done.send(Box::new(report)));
+        drop(self.request.done.send(report));
     }
 }
 
 impl Request {
     /// It cannot be begun.
     pub(super) fn refuse(self, failure: Failure) {
-        drop(self.done.send(Box::new(PingReport::not_begun(self.address, failure))));
+        drop(self.done.send(PingReport::not_begun(self.address, failure)));
     }
 }
 
 impl Probe {
-    fn sample(&self, index: usize, began: u64) -> Sample {
+    const fn sent_at(&self, wall: u64) -> Now {
+        Now {
+            steady: self.sent,
+            wall,
+        }
+    }
+
+    fn sample(&self, number: u32, began: u64) -> Sample {
         Sample {
-            number: index as u32,
+            number,
             sent: Duration::from_nanos(self.sent.saturating_sub(began)),
             outcome: match &self.state {
                 State::Answered { rtt, ttl } => Outcome::Answered {
@@ -236,9 +324,11 @@ impl Probe {
                     ttl: *ttl,
                 },
                 State::Lost | State::Pending { .. } => Outcome::Lost,
-                State::Unreachable(said) => Outcome::Unreachable {
-                    by: said.0,
-                    reason: said.1,
+                State::Unreachable(refusal) => Outcome::Unreachable {
+                    by: refusal.told.by,
+                    reason: refusal.told.reason,
+                    rtt: Duration::from_nanos(refusal.rtt),
+                    mpls: refusal.told.mpls.clone(),
                 },
                 State::Unknown(doubt) => Outcome::Unknown { doubt: *doubt },
                 State::Unsent(failure) => Outcome::Unsent {

@@ -9,10 +9,13 @@ use super::{
 use crate::{
     Doubt, FailureKind,
     errqueue::Queued,
-    icmp::{Access, Arrived, Packet, Reason, Tokens},
+    icmp::{Access, Packet, Reason, Tokens},
+    socket::{Arrived, Carrier, inbox::Said},
 };
 use std::{hash::RandomState, net::IpAddr, time::Duration};
 use tokio::sync::oneshot::{self, error::TryRecvError};
+
+mod endless;
 
 const MS: u64 = 1_000_000;
 const WALL: u64 = 1_700_000_000_000_000_000;
@@ -20,7 +23,7 @@ const WALL: u64 = 1_700_000_000_000_000_000;
 /// One run under way, and what was sent.
 struct Rig {
     core: Core,
-    report: oneshot::Receiver<Box<PingReport>>,
+    report: oneshot::Receiver<PingReport>,
     /// Each packet that was sent, from its ICMP header on.
     packets: Vec<Vec<u8>>,
 }
@@ -43,7 +46,19 @@ fn router() -> IpAddr {
 impl Rig {
     /// Sends a probe each ten milliseconds from zero on; an answer may take a hundred.
     fn new(count: u32) -> Self {
-        let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 0x4242, [Access::Raw; 2]);
+        let mut rig = Self::begun(count);
+        (0..u64::from(count)).for_each(|_| rig.send());
+        assert!(
+            rig.take_due(u64::from(count) * 10).is_none(),
+            "more was sent than was asked for"
+        );
+        rig
+    }
+
+    /// The same, with nothing sent yet.
+    fn begun(count: u32) -> Self {
+        let tokens = Tokens::new(*b"test", RandomState::new());
+        let mut core = Core::new(tokens, 0x4242, [Some(Access::Raw); 2]);
         core.history.knows_drops = true;
         let (done, report) = oneshot::channel();
         let options = PingOptions {
@@ -55,27 +70,27 @@ impl Rig {
         core.begin(
             Request {
                 address: target(),
+                carrier: Carrier::Echo,
+                first: 0,
                 options,
                 sink: None,
                 done,
             },
             at(0),
         );
-        let mut rig = Self {
+        Self {
             core,
             report,
             packets: Vec::new(),
-        };
-        for n in 0..u64::from(count) {
-            let (due, packet) = rig.take_due(n * 10).unwrap();
-            rig.core.sent(due, at(n * 10));
-            rig.packets.push(packet);
         }
-        assert!(
-            rig.take_due(u64::from(count) * 10).is_none(),
-            "more was sent than was asked for"
-        );
-        rig
+    }
+
+    /// Sends the next probe, when it is due.
+    fn send(&mut self) {
+        let now = self.packets.len() as u64 * 10;
+        let (due, packet) = self.take_due(now).unwrap();
+        self.core.sent(due, at(now));
+        self.packets.push(packet);
     }
 
     fn take_due(&mut self, millis: u64) -> Option<(Due, Vec<u8>)> {
@@ -108,7 +123,7 @@ impl Rig {
 
     fn report(mut self) -> PingReport {
         self.core.tell();
-        *self.report.try_recv().expect("the run is over")
+        self.report.try_recv().expect("the run is over")
     }
 
     fn is_over(&mut self) -> bool {
@@ -127,7 +142,7 @@ fn answers_late_twice_and_out_of_order_are_told_apart() {
     rig.end(130);
     let late = [&[0][..], &rig.packets[3][1..]].concat();
     rig.core.tell();
-    let mut report = *rig.report.try_recv().unwrap();
+    let mut report = rig.report.try_recv().unwrap();
     assert_eq!(
         (report.answered, report.lost, report.duplicates, report.reordered),
         (3, 1, 1, 1)
@@ -212,14 +227,16 @@ fn a_router_s_word_ends_a_probe_whether_it_quotes_much_or_little() {
     assert!(!rig.is_over());
     rig.arrive(&little, router(), 14, 14);
     let report = rig.report();
-    let expected = Outcome::Unreachable {
-        by: router(),
-        reason: Reason::HostUnreachable,
-    };
-    assert!(
-        report.samples.iter().all(|sample| sample.outcome == expected),
-        "{report:?}"
-    );
+    // Sent 0 and 10 ms after the start.
+    for (sample, took) in report.samples.iter().zip([12, 4]) {
+        let expected = Outcome::Unreachable {
+            by: router(),
+            reason: Reason::HostUnreachable,
+            rtt: Duration::from_millis(took),
+            mpls: Vec::new(),
+        };
+        assert_eq!(sample.outcome, expected);
+    }
     assert_eq!(
         (report.lost, report.failure.unwrap().kind),
         (2, FailureKind::Unreachable)
@@ -234,11 +251,14 @@ fn what_the_queue_of_a_datagram_socket_says_ends_a_probe_too() {
         packet: Packet::of_message(&sent),
         from: Some(router()),
         stamp: None,
-        error: Some(Queued {
-            by: Some(router()),
-            kind: 3,
-            code: 4,
-            info: 1300,
+        error: Some(Said {
+            queued: Queued {
+                by: Some(router()),
+                kind: 3,
+                code: 4,
+                info: 1300,
+            },
+            destination: Some(target()),
         }),
     };
     rig.core.arrived(&arrived, false, 5 * MS);
@@ -296,7 +316,7 @@ fn times_are_right_though_the_clock_is_set_while_an_answer_is_under_way() {
 
 #[test]
 fn slips_do_not_add_up_and_the_worst_is_told() {
-    let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 1, [Access::Raw; 2]);
+    let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 1, [Some(Access::Raw); 2]);
     let (done, report) = oneshot::channel();
     let options = PingOptions {
         count: 3,
@@ -308,6 +328,8 @@ fn slips_do_not_add_up_and_the_worst_is_told() {
     core.begin(
         Request {
             address,
+            carrier: Carrier::Echo,
+            first: 0,
             options,
             sink: None,
             done,

@@ -1,13 +1,16 @@
 //! The first packet of a connection, and the connection.
 //!
 //! It is done by hand because an error of the call that connects is one of this machine, and the same error later is not.
-use crate::{Failure, reach};
+use crate::{Failure, reach, source};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 use tokio::net::TcpStream;
 
 /// How an attempt has begun.
@@ -24,10 +27,13 @@ pub(crate) enum Connection {
     Known(TcpStream),
 }
 
-/// Sends the first packet.
-pub(super) fn begin(address: SocketAddr) -> Result<Begun, Failure> {
+/// Sends the first packet, from `from` where that is named.
+pub(super) fn begin(address: SocketAddr, from: Option<IpAddr>) -> Result<Begun, Failure> {
     let no_socket = |error: io::Error| Failure::of_io("open a socket", &error);
     let socket = socket(address).map_err(no_socket)?;
+    if let Some(from) = from {
+        source::bind(&socket, from, address)?;
+    }
     match socket.connect(&address.into()) {
         Ok(()) => return Ok(Begun::AtOnce(Ok(Connection::Unknown(socket)))),
         Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {}

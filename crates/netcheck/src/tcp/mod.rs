@@ -17,9 +17,12 @@
 mod connection;
 mod race;
 
-use crate::{Failure, FailureKind, Family, reach, target::Target};
+use crate::{Failure, FailureKind, Family, reach, source::Way, target::Target};
 use connection::Connection;
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::{net::TcpStream, task::coop::consume_budget, time::Instant};
 
 /// The shortest and the longest time between two attempts (RFC 8305, section 5).
@@ -30,6 +33,9 @@ const ATTEMPT_DELAYS: std::ops::RangeInclusive<Duration> = Duration::from_millis
 pub struct TcpOptions {
     /// Which addresses serve; any.
     pub family: Family,
+    /// The address of this machine from which connections begin; the one that its routes choose unless one is named. Only addresses of
+    /// the same family are asked then.
+    pub source: Option<IpAddr>,
     /// Which family is tried first where a name has both; in the order of the system unless one is named.
     pub prefer: Family,
     /// How long all of it may take, the name included; 5 seconds, more than none, to an hour.
@@ -48,6 +54,7 @@ impl Default for TcpOptions {
     fn default() -> Self {
         Self {
             family: Family::Any,
+            source: None,
             prefer: Family::Any,
             timeout: Duration::from_secs(5),
             attempt_delay: Duration::from_millis(250),
@@ -170,6 +177,7 @@ pub async fn connect(target: &str, options: &TcpOptions) -> (TcpReport, Option<T
 pub(crate) async fn open(
     target: &str,
     mut addresses: Vec<SocketAddr>,
+    source: Option<IpAddr>,
     deadline: Instant,
 ) -> Result<(SocketAddr, TcpStream), Failure> {
     let TcpOptions {
@@ -182,7 +190,7 @@ pub(crate) async fn open(
         race::order(&mut addresses, prefer);
         addresses.truncate(max_addresses);
     }
-    let (won, attempts) = race::run(&addresses, attempt_delay, deadline).await;
+    let (won, attempts) = race::run(&addresses, source, attempt_delay, deadline).await;
     match won {
         Some((attempt, connection)) => Ok((attempt.address, connection.into_stream()?)),
         None => Err(race::most_telling(target, &attempts)),
@@ -194,7 +202,11 @@ async fn run(report: &mut TcpReport, options: &TcpOptions, since: Instant) -> Re
     // Whoever checks many targets of this host waits for nothing, and others of the runtime shall have their turn.
     consume_budget().await;
     let (host, port) = Target::with_port(&report.target, None)?;
-    let resolved = host.resolve(port, options.family, options.timeout).await?;
+    let way = Way {
+        family: options.family,
+        source: options.source,
+    };
+    let resolved = way.resolve(host, port, options.timeout).await?;
     let mut addresses = resolved.addresses;
     report.found = addresses.len();
     report.dns = (!resolved.took.is_zero()).then_some(resolved.took);
@@ -202,7 +214,13 @@ async fn run(report: &mut TcpReport, options: &TcpOptions, since: Instant) -> Re
         race::order(&mut addresses, options.prefer);
         addresses.truncate(options.max_addresses);
     }
-    let (won, attempts) = race::run(&addresses, options.attempt_delay, since + options.timeout).await;
+    let (won, attempts) = race::run(
+        &addresses,
+        options.source,
+        options.attempt_delay,
+        since + options.timeout,
+    )
+    .await;
     report.attempts = attempts;
     let Some((attempt, connection)) = won else {
         return Err(race::most_telling(&report.target, &report.attempts));

@@ -7,7 +7,7 @@ use crate::{Failure, FailureKind, Family, reach};
 use std::{
     future::poll_fn,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -42,7 +42,7 @@ pub(super) fn order(addresses: &mut Vec<SocketAddr>, prefer: Family) {
 pub(super) type Ended = (Option<(TcpAttempt, Connection)>, Vec<TcpAttempt>);
 
 /// Tries the addresses until one is connected, all have failed or the time is over.
-pub(super) async fn run(addresses: &[SocketAddr], delay: Duration, deadline: Instant) -> Ended {
+pub(super) async fn run(addresses: &[SocketAddr], source: Option<IpAddr>, delay: Duration, deadline: Instant) -> Ended {
     let begun = Instant::now();
     let mut trials: Vec<Trial> = Vec::with_capacity(addresses.len());
     let mut waiting = addresses.iter();
@@ -54,7 +54,7 @@ pub(super) async fn run(addresses: &[SocketAddr], delay: Duration, deadline: Ins
             && now < deadline
             && let Some(address) = waiting.next()
         {
-            let (trial, connection) = Trial::start(*address, begun);
+            let (trial, connection) = Trial::start(*address, source, begun);
             // A failure lets the next begin at once; otherwise each has a while for itself.
             next_at = if trial.stream.is_some() { now + delay } else { now };
             let won = connection.map(|connection| (trial.attempt.clone(), connection));
@@ -120,7 +120,7 @@ struct Trial {
 
 impl Trial {
     /// Begins it; the connection is there where the answer came at once.
-    fn start(address: SocketAddr, race: Instant) -> (Self, Option<Connection>) {
+    fn start(address: SocketAddr, source: Option<IpAddr>, race: Instant) -> (Self, Option<Connection>) {
         let mut trial = Self {
             attempt: TcpAttempt {
                 address,
@@ -131,7 +131,7 @@ impl Trial {
             },
             stream: None,
         };
-        let failure = match connection::begin(address) {
+        let failure = match connection::begin(address, source) {
             Ok(Begun::Going(stream)) => {
                 trial.stream = Some(stream);
                 return (trial, None);
@@ -267,7 +267,7 @@ mod tests {
     async fn an_address_that_is_silent_is_overtaken_after_the_delay() {
         let (_servers, addresses) = silent_and_open().await;
         let delay = Duration::from_millis(20);
-        let (won, attempts) = run(&addresses, delay, Instant::now() + Duration::from_secs(60)).await;
+        let (won, attempts) = run(&addresses, None, delay, Instant::now() + Duration::from_secs(60)).await;
         let (attempt, connection) = won.unwrap();
         let stream = connection.into_stream().unwrap();
         assert_eq!(
@@ -283,7 +283,7 @@ mod tests {
     async fn the_first_that_accepts_leaves_the_others_untried() {
         let (_servers, [silent, open]) = silent_and_open().await;
         let deadline = Instant::now() + Duration::from_secs(60);
-        let (won, attempts) = run(&[open, silent], Duration::from_secs(2), deadline).await;
+        let (won, attempts) = run(&[open, silent], None, Duration::from_secs(2), deadline).await;
         assert!(won.is_some());
         assert_eq!(attempts.len(), 1);
     }
@@ -296,7 +296,7 @@ mod tests {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let closed = socket.local_addr().unwrap();
         let (delay, deadline) = (Duration::from_secs(3600), Instant::now() + Duration::from_secs(60));
-        let (won, attempts) = run(&[closed, open], delay, deadline).await;
+        let (won, attempts) = run(&[closed, open], None, delay, deadline).await;
         assert_eq!(won.unwrap().0.address, open);
         assert_eq!(attempts[0].failure.as_ref().unwrap().kind, FailureKind::Refused);
     }
@@ -305,7 +305,7 @@ mod tests {
     async fn all_that_are_open_at_the_end_of_the_time_were_silent() {
         let (_servers, [silent, _]) = silent_and_open().await;
         let deadline = Instant::now() + Duration::from_secs(1);
-        let (won, attempts) = run(&[silent, silent], Duration::from_millis(10), deadline).await;
+        let (won, attempts) = run(&[silent, silent], None, Duration::from_millis(10), deadline).await;
         assert!(won.is_none());
         let kinds: Vec<_> = attempts.iter().filter_map(|attempt| attempt.failure.as_ref()).collect();
         assert_eq!(kinds.len(), 2);

@@ -46,10 +46,14 @@ pub use verdict::{Finding, FindingKind};
 use crate::{
     Failure, FailureKind, Family,
     dial::{Clock, NotDialled, dial},
+    source::Way,
     target::Target,
 };
 use session::Opening;
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, timeout},
@@ -66,6 +70,9 @@ pub struct TlsOptions {
     pub handshake_timeout: Option<Duration>,
     /// Which addresses of the target serve.
     pub family: Family,
+    /// The address of this machine from which the connection begins; the one that its routes choose unless one is named. Only addresses of
+    /// the same family are asked then.
+    pub source: Option<IpAddr>,
     /// How the session is opened, and who is trusted.
     pub session: SessionOptions,
     /// As long the certificates that are needed have to hold on; one that ends sooner is a failure. 14 days by default;
@@ -84,6 +91,7 @@ impl Default for TlsOptions {
             connect_timeout: None,
             handshake_timeout: None,
             family: Family::default(),
+            source: None,
             session: SessionOptions::default(),
             expires_within: Duration::from_secs(14 * 86_400),
             alpn: Vec::new(),
@@ -181,7 +189,11 @@ async fn connect(target: &str, options: &TlsOptions, clock: &Clock, report: &mut
     let (host, port) = Target::with_port(target, Some(options.start_tls.map_or(443, StartTls::port)))?;
     let own = host.to_string();
     let name = session::server_name(options.session.server_name.as_deref().unwrap_or(&own))?;
-    let dialled = dial(host, port, options.family, clock, (None, options.connect_timeout)).await;
+    let way = Way {
+        family: options.family,
+        source: options.source,
+    };
+    let dialled = dial(host, port, way, clock, (None, options.connect_timeout)).await;
     let dialled = dialled.map_err(|NotDialled { failure, dns }| {
         report.dns = dns;
         failure

@@ -107,6 +107,12 @@ impl TlsSession {
         self.failure_of(|finding| finding.kind != FindingKind::ExpiresSoon)
     }
 
+    /// That a certificate ends sooner than it should, which matters also where it is not looked at who issued it.
+    #[must_use]
+    pub fn ends_soon(&self) -> Option<Failure> {
+        self.failure_of(|finding| finding.kind == FindingKind::ExpiresSoon)
+    }
+
     fn failure_of(&self, counts: impl Fn(&Finding) -> bool) -> Option<Failure> {
         let all = self.findings.iter().filter(|finding| counts(finding));
         let all: Vec<_> = all.map(|finding| finding.detail.as_str()).collect();

@@ -146,6 +146,10 @@ impl Conversation {
     fn tagged(&mut self, line: &[u8]) -> Result<Next, Failure> {
         match self.awaited {
             Awaited::Greeting if starts(line, b"* OK") => self.ask("a STARTTLS\r\n"),
+            Awaited::Greeting if starts(line, b"* PREAUTH") => Err(self.refused(
+                "it takes the session for authenticated at once (PREAUTH), and TLS can be begun only before that \
+                 (RFC 9051, section 6.2.1)",
+            )),
             Awaited::Greeting if starts(line, b"* BYE") => {
                 Err(self.refused(&format!("it answered `{}`", plain::bytes(line, SHOWN))))
             }

@@ -24,7 +24,7 @@ pub(super) async fn once(
     options: &UdpOptions,
     buffer: &mut [u8],
 ) -> Result<(), Failure> {
-    let mut datagrams = Datagrams::open(address)?;
+    let mut datagrams = Datagrams::open(address, options.source)?;
     let before = report.foreign;
     report.local = Some(datagrams.local);
     let cookie = cookie()?;

@@ -24,6 +24,7 @@
 //! answered?;
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
+mod ask;
 mod bytes;
 mod dns;
 mod exchange;
@@ -34,8 +35,11 @@ pub use bytes::parse_bytes;
 pub use ntp::{Leap, NtpReply};
 pub use probe::{Expect, Probe};
 
-use crate::{Failure, FailureKind, Family, reach, target::Target};
-use std::{net::SocketAddr, time::Duration};
+use crate::{Failure, FailureKind, Family, reach};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// The most that is sent more than once.
@@ -46,8 +50,12 @@ const MOST_ATTEMPTS: u32 = 100;
 pub struct UdpOptions {
     /// What is sent, and what shall come back; an empty datagram, to which nobody has to answer.
     pub probe: Probe,
-    /// Which addresses serve; any, of which the first is asked.
+    /// Which addresses serve; any, of which the first is asked that is there: one that nobody can reach from here is passed
+    /// over (of 8 at the most), and one that is silent is not.
     pub family: Family,
+    /// The address of this machine from which it is sent; the one that its routes choose unless one is named. Only addresses of
+    /// the same family are asked then.
+    pub source: Option<IpAddr>,
     /// How long resolving the name may take, and after that each attempt; 2 seconds, more than none, to an hour.
     pub timeout: Duration,
     /// How often it is sent until an answer comes, each time from a fresh port; 1, to 100. What remained without an
@@ -65,6 +73,7 @@ impl Default for UdpOptions {
                 expect: None,
             },
             family: Family::Any,
+            source: None,
             timeout: Duration::from_secs(2),
             attempts: 1,
             max_reply: 4096,
@@ -80,8 +89,10 @@ pub struct UdpReport {
     pub target: String,
     /// Whether it is well, which may remain open.
     pub state: UdpState,
-    /// The address that was asked.
+    /// The address that was asked; the last of several.
     pub address: Option<SocketAddr>,
+    /// How many addresses the name has.
+    pub found: usize,
     /// Our end of the last attempt.
     pub local: Option<SocketAddr>,
     /// How long it took to resolve the name; nothing for an address.
@@ -149,6 +160,8 @@ impl UdpState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct UdpAttempt {
+    /// Who was asked.
+    pub address: SocketAddr,
     /// How long it took until the answer, the failure or the end of the time.
     #[cfg_attr(
         feature = "serde",
@@ -165,50 +178,12 @@ pub struct UdpAttempt {
 pub async fn check(target: &str, options: &UdpOptions) -> UdpReport {
     let since = Instant::now();
     let mut report = UdpReport::new(target);
-    match ask(&mut report, options).await {
+    match ask::run(&mut report, options).await {
         Ok(state) => report.state = state,
         Err(failure) => report.failure = Some(failure),
     }
     report.total = since.elapsed();
     report
-}
-
-async fn ask(report: &mut UdpReport, options: &UdpOptions) -> Result<UdpState, Failure> {
-    options.check()?;
-    let (host, port) = Target::with_port(&report.target, options.probe.port())?;
-    let resolved = host.resolve(port, options.family, options.timeout).await?;
-    report.dns = (!resolved.took.is_zero()).then_some(resolved.took);
-    let none = || Failure::new(FailureKind::NameNotFound, format!("{host} has no address"));
-    let address = *resolved.addresses.first().ok_or_else(none)?;
-    report.address = Some(address);
-    let is_answer_due = options.probe.is_answer_due();
-    let mut buffer = vec![0; options.max_reply];
-    let mut last = None;
-    for _ in 0..options.attempts {
-        let begun = Instant::now();
-        let asked = exchange::once(report, address, options, &mut buffer).await;
-        let failure = asked.err();
-        report.attempts.push(UdpAttempt {
-            took: begun.elapsed(),
-            answered: failure.is_none(),
-            failure: failure.clone(),
-        });
-        let Some(failure) = failure else {
-            report.count_lost(is_answer_due);
-            return Ok(UdpState::Answered);
-        };
-        let is_for_now = matches!(failure.kind, FailureKind::TimedOut | FailureKind::Unreachable);
-        last = Some(failure);
-        if !is_for_now {
-            break;
-        }
-    }
-    report.count_lost(is_answer_due);
-    match last {
-        Some(failure) if failure.kind == FailureKind::TimedOut && !is_answer_due => Ok(UdpState::OpenOrSilent),
-        Some(failure) => Err(failure),
-        None => Err(Failure::new(FailureKind::Invalid, "nothing was sent")),
-    }
 }
 
 impl UdpReport {
@@ -217,6 +192,7 @@ impl UdpReport {
             target: target.to_owned(),
             state: UdpState::Failed,
             address: None,
+            found: 0,
             local: None,
             dns: None,
             time: None,
@@ -270,7 +246,8 @@ pub(crate) fn fuzz(data: &[u8]) {
     }
     let took = Duration::from_millis(1);
     if let Ok(Some(said)) = ntp::judge(&reply, COOKIE, address, std::time::SystemTime::UNIX_EPOCH, took) {
-        assert!(said.offset.is_none_or(f64::is_finite) && said.delay.is_none_or(f64::is_finite));
+        assert!(said.offset.is_none_or(f64::is_finite) && said.delay.is_none_or(|delay| delay >= 0.0));
+        assert!(said.precision.is_none_or(|precision| precision <= 1e3));
     }
     let Ok(query) = dns::query("a.test", 7) else { return };
     let mut reply = rest.to_vec();

@@ -2,6 +2,7 @@
 use crate::{Failure, FailureKind};
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -9,8 +10,16 @@ use std::{
 const LENGTH: usize = 48;
 /// From the beginning of 1900, where NTP counts from, to that of 1970.
 const TO_1970: u64 = 2_208_988_800;
-/// A stratum that says that there is none.
+/// A stratum that says that there is none (MAXSTRAT); those above are reserved.
 const UNSYNCHRONISED: u8 = 16;
+/// A root that is further away than this makes a packet invalid (MAXDISP), in milliseconds.
+const MOST_DISPERSION: f64 = 16_000.0;
+/// Clocks that differ by more are not brought together: somebody has to look (PANICT), in milliseconds.
+const PANIC: f64 = 1_000_000.0;
+/// How much a clock may drift (PHI), as a share.
+const DRIFT: f64 = 15e-6;
+/// How fine a clock can be, as a power of two of seconds: not finer than a time of NTP tells, and not coarser than a second.
+const PRECISIONS: RangeInclusive<i8> = -32..=0;
 
 /// What a time server said.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +29,7 @@ pub struct NtpReply {
     #[cfg_attr(feature = "serde", serde(rename = "offset_ms"))]
     pub offset: Option<f64>,
     /// How long the packets were on their way, there and back, in milliseconds; without the time that the server took.
-    /// Nothing with a refusal.
+    /// Not below zero. Nothing with a refusal.
     #[cfg_attr(feature = "serde", serde(rename = "delay_ms"))]
     pub delay: Option<f64>,
     /// How many servers stand between it and a clock: 1 has one itself, 0 is a refusal, 16 is not synchronised.
@@ -30,17 +39,19 @@ pub struct NtpReply {
     /// What it takes the time from: the name of a sort of clock (stratum 1), else the IPv4 address of a server or a part
     /// of the hash of an IPv6 one.
     pub reference: String,
-    /// Why it refuses to tell the time (a kiss code, RFC 5905, section 7.4), such as `RATE` or `DENY`.
+    /// Why it refuses to tell the time (a kiss code, RFC 5905, section 7.4), such as `RATE` or `DENY`; empty where it gives
+    /// no reason.
     pub kiss: Option<String>,
-    /// How fine its clock is, in milliseconds.
+    /// How fine its clock is, in milliseconds. Nothing with a refusal.
     #[cfg_attr(feature = "serde", serde(rename = "precision_ms"))]
-    pub precision: f64,
-    /// How long packets take between it and the clock at the root, there and back, in milliseconds.
+    pub precision: Option<f64>,
+    /// How long packets take between it and the clock at the root, there and back, in milliseconds. Nothing with a refusal,
+    /// nor of a clock that is not synchronised.
     #[cfg_attr(feature = "serde", serde(rename = "root_delay_ms"))]
-    pub root_delay: f64,
-    /// How far it may be off the clock at the root, in milliseconds.
+    pub root_delay: Option<f64>,
+    /// How far it may be off the clock at the root, in milliseconds; nothing as above.
     #[cfg_attr(feature = "serde", serde(rename = "root_dispersion_ms"))]
-    pub root_dispersion: f64,
+    pub root_dispersion: Option<f64>,
 }
 
 /// What a server says about the end of the month, and about itself.
@@ -66,8 +77,8 @@ pub(crate) fn request(cookie: u64) -> [u8; LENGTH] {
     packet
 }
 
-/// What a reply says; nothing where it does not answer our request. `clock` is when that was sent, and `took` is since
-/// then.
+/// What a reply says; nothing where it does not answer our request, and a failure where no server can mean it. `clock` is
+/// when that was sent, and `took` is since then.
 pub(crate) fn judge(
     reply: &[u8],
     cookie: u64,
@@ -78,66 +89,156 @@ pub(crate) fn judge(
     let Some(packet) = reply.first_chunk::<LENGTH>() else {
         return Ok(None);
     };
-    let word = |at: usize| u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
-    let time = |at: usize| u64::from(word(at)) << 32 | u64::from(word(at + 4));
-    if time(24) != cookie {
+    let packet = Packet(packet);
+    if packet.time(24) != cookie {
         return Ok(None);
     }
     let protocol = |what: String| Failure::new(FailureKind::Protocol, format!("{address} {what}"));
-    let (leap, version, mode) = (packet[0] >> 6, packet[0] >> 3 & 7, packet[0] & 7);
-    if mode != 4 {
-        return Err(protocol(format!(
-            "answered in mode {mode} of NTP, and a server has mode 4"
-        )));
+    packet.header().map_err(protocol)?;
+    if packet.stratum() == 0 {
+        return Ok(Some(packet.kiss()));
     }
-    if !(1..=4).contains(&version) {
-        return Err(protocol(format!("answered in version {version} of NTP")));
+    packet.said(clock, took).map(Some).map_err(protocol)
+}
+
+/// A packet, of which nothing is believed yet.
+struct Packet<'a>(&'a [u8; LENGTH]);
+
+impl Packet<'_> {
+    fn word(&self, at: usize) -> u32 {
+        u32::from_be_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
     }
-    let stratum = packet[1];
-    let reference = [packet[12], packet[13], packet[14], packet[15]];
-    let (received, sent) = (time(32), time(40));
-    if stratum != 0 && sent == 0 {
-        return Err(protocol("answered without a time".to_owned()));
+
+    fn time(&self, at: usize) -> u64 {
+        u64::from(self.word(at)) << 32 | u64::from(self.word(at + 4))
     }
-    // Differences of 64 bits that wrap: they are right across the end of an era, in 2036 for the first time.
-    let there = millis(received.wrapping_sub(of_clock(clock)));
-    let back = millis(sent.wrapping_sub(of_clock(clock + took)));
-    let spent = millis(sent.wrapping_sub(received));
-    let is_kiss = stratum == 0;
-    Ok(Some(NtpReply {
-        offset: (!is_kiss).then(|| f64::midpoint(there, back)),
-        delay: (!is_kiss).then(|| took.as_nanos() as f64 / 1e6 - spent),
-        stratum,
-        leap: match leap {
+
+    const fn stratum(&self) -> u8 {
+        self.0[1]
+    }
+
+    const fn leap(&self) -> Leap {
+        match self.0[0] >> 6 {
             0 => Leap::None,
             1 => Leap::Insert,
             2 => Leap::Delete,
             _ => Leap::Unsynchronised,
-        },
-        reference: match stratum {
-            0 | 1 => text(reference),
-            _ => Ipv4Addr::from(reference).to_string(),
-        },
-        kiss: is_kiss.then(|| text(reference)),
-        precision: 2f64.powi(i32::from(packet[3] as i8)) * 1e3,
-        root_delay: f64::from(word(4)) / 65.536,
-        root_dispersion: f64::from(word(8)) / 65.536,
-    }))
+        }
+    }
+
+    const fn reference(&self) -> [u8; 4] {
+        [self.0[12], self.0[13], self.0[14], self.0[15]]
+    }
+
+    fn header(&self) -> Result<(), String> {
+        let (version, mode, stratum) = (self.0[0] >> 3 & 7, self.0[0] & 7, self.stratum());
+        if mode != 4 {
+            return Err(format!("answered in mode {mode} of NTP, and a server has mode 4"));
+        }
+        if !(1..=4).contains(&version) {
+            return Err(format!("answered in version {version} of NTP"));
+        }
+        if stratum > UNSYNCHRONISED {
+            return Err(format!(
+                "says that its stratum is {stratum}, and 16 is the last there is"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A refusal: nothing but its code means anything.
+    fn kiss(&self) -> NtpReply {
+        let code = text(self.reference());
+        NtpReply {
+            offset: None,
+            delay: None,
+            stratum: 0,
+            leap: self.leap(),
+            reference: code.clone(),
+            kiss: Some(code),
+            precision: None,
+            root_delay: None,
+            root_dispersion: None,
+        }
+    }
+
+    fn said(&self, clock: SystemTime, took: Duration) -> Result<NtpReply, String> {
+        let exponent = self.0[3].cast_signed();
+        if !PRECISIONS.contains(&exponent) {
+            return Err(format!(
+                "says that its clock counts in steps of 2^{exponent} s, which none does"
+            ));
+        }
+        let precision = 2f64.powi(exponent.into()) * 1e3;
+        let (set, received, sent) = (self.time(16), self.time(32), self.time(40));
+        if received == 0 || sent == 0 {
+            return Err("answered without a time".to_owned());
+        }
+        // Differences of 64 bits that wrap: they are right across the end of an era, in 2036 for the first time.
+        let there = millis(received.wrapping_sub(of_clock(clock)));
+        let back = millis(sent.wrapping_sub(of_clock(clock + took)));
+        let spent = millis(sent.wrapping_sub(received));
+        let took = took.as_nanos() as f64 / 1e6;
+        // Both clocks are read in steps and drift: no more than that may be amiss.
+        let play = precision + took * DRIFT;
+        if spent < -play {
+            return Err(format!("says that it answered {:.3} ms before it was asked", -spent));
+        }
+        if spent > took + play {
+            return Err(format!(
+                "says that it took {spent:.3} ms to answer, and the answer was here after {took:.3} ms"
+            ));
+        }
+        let stratum = self.stratum();
+        let leap = self.leap();
+        let is_synchronised = leap != Leap::Unsynchronised && stratum < UNSYNCHRONISED;
+        let (root_delay, root_dispersion) = (f64::from(self.word(4)) / 65.536, f64::from(self.word(8)) / 65.536);
+        if is_synchronised && root_delay / 2.0 + root_dispersion >= MOST_DISPERSION {
+            return Err(format!(
+                "says that its root is {root_delay:.0} ms away and {root_dispersion:.0} ms uncertain: \
+                 16 s and more is no time (RFC 5905, MAXDISP)"
+            ));
+        }
+        if is_synchronised && set != 0 && millis(sent.wrapping_sub(set)) < -precision {
+            return Err("says that its clock was set after it had answered".to_owned());
+        }
+        Ok(NtpReply {
+            offset: Some(f64::midpoint(there, back)),
+            delay: Some((took - spent).max(0.0)),
+            stratum,
+            leap,
+            reference: match stratum {
+                1 => text(self.reference()),
+                _ => Ipv4Addr::from(self.reference()).to_string(),
+            },
+            kiss: None,
+            precision: Some(precision),
+            root_delay: is_synchronised.then_some(root_delay),
+            root_dispersion: is_synchronised.then_some(root_dispersion),
+        })
+    }
 }
 
 impl NtpReply {
     /// Why its time is not to be used.
     pub(crate) fn unfit(&self, address: SocketAddr) -> Option<Failure> {
-        let detail = match &self.kiss {
-            Some(kiss) => format!("{address} refuses to tell the time: {kiss}{}", meaning(kiss)),
-            None if self.leap == Leap::Unsynchronised || self.stratum >= UNSYNCHRONISED => {
-                let stratum = self.stratum;
+        let detail = match (&self.kiss, self.offset) {
+            (Some(kiss), _) if kiss.is_empty() => {
+                format!("{address} refuses to tell the time (stratum 0), and gives no reason")
+            }
+            (Some(kiss), _) => format!("{address} refuses to tell the time: {kiss}{}", meaning(kiss)),
+            _ if self.leap == Leap::Unsynchronised || self.stratum >= UNSYNCHRONISED => {
+                let Self { stratum, leap, .. } = self;
+                format!("the clock of {address} is not synchronised (stratum {stratum}, leap {leap:?})")
+            }
+            (None, Some(offset)) if offset.abs() > PANIC => {
+                let (seconds, direction) = (offset.abs() / 1e3, if offset > 0.0 { "ahead of" } else { "behind" });
                 format!(
-                    "the clock of {address} is not synchronised (stratum {stratum}, leap {:?})",
-                    self.leap
+                    "the clock of {address} is {seconds:.0} s {direction} that of this machine: one of the two is wrong, \
+                     and clients stop at 1000 s (RFC 5905, PANICT)"
                 )
             }
-            None => return None,
+            _ => return None,
         };
         Some(Failure::new(FailureKind::Unexpected, detail))
     }
@@ -147,7 +248,7 @@ fn meaning(kiss: &str) -> &'static str {
     match kiss {
         "RATE" => ", it is asked too often",
         "DENY" | "RSTR" => ", its rules forbid it",
-        "INIT" | "STEP" => ", it has just been started or set",
+        "INIT" | "STEP" => ", it has just been started or set, and is not synchronised",
         _ => "",
     }
 }
@@ -169,99 +270,4 @@ fn text(reference: [u8; 4]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const COOKIE: u64 = 0x0123_4567_89ab_cdef;
-
-    fn address() -> SocketAddr {
-        "192.0.2.1:123".parse().unwrap()
-    }
-
-    /// A reply of a server whose clock reads `clock` when it answers, and who takes a millisecond for it.
-    fn reply(clock: SystemTime) -> [u8; LENGTH] {
-        let mut packet = [0; LENGTH];
-        packet[..4].copy_from_slice(&[4 << 3 | 4, 2, 6, (-20_i8) as u8]);
-        packet[12..16].copy_from_slice(&[198, 51, 100, 7]);
-        packet[24..32].copy_from_slice(&COOKIE.to_be_bytes());
-        packet[32..40].copy_from_slice(&of_clock(clock - Duration::from_millis(1)).to_be_bytes());
-        packet[40..48].copy_from_slice(&of_clock(clock).to_be_bytes());
-        packet
-    }
-
-    fn judged(packet: &[u8], clock: SystemTime) -> Result<Option<NtpReply>, Failure> {
-        judge(packet, COOKIE, address(), clock, Duration::from_millis(5))
-    }
-
-    #[test]
-    fn offset_and_delay_are_told_apart() {
-        let clock = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        // Two milliseconds there, one to answer, two back; its clock is 250 ms ahead.
-        let packet = reply(clock + Duration::from_millis(250 + 3));
-        let said = judged(&packet, clock).unwrap().unwrap();
-        let (offset, delay) = (said.offset.unwrap(), said.delay.unwrap());
-        assert!((offset - 250.0).abs() < 1e-3 && (delay - 4.0).abs() < 1e-3, "{said:?}");
-        assert_eq!(
-            (said.stratum, said.leap, said.reference.as_str()),
-            (2, Leap::None, "198.51.100.7")
-        );
-        assert!((said.precision - 0.000_953_674).abs() < 1e-6 && said.unfit(address()).is_none());
-    }
-
-    #[test]
-    fn the_end_of_an_era_makes_no_difference() {
-        // In 2036 the seconds begin again at zero: we are still before it, the server is past it.
-        let end = UNIX_EPOCH + Duration::from_secs((1 << 32) - TO_1970);
-        let clock = end - Duration::from_millis(1);
-        let said = judged(&reply(end + Duration::from_millis(102)), clock)
-            .unwrap()
-            .unwrap();
-        assert!((said.offset.unwrap() - 100.0).abs() < 1e-3, "{said:?}");
-    }
-
-    #[test]
-    fn a_kiss_code_and_an_unsynchronised_clock_are_failures_with_their_reason() {
-        let clock = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let mut packet = reply(clock);
-        packet[1] = 0;
-        packet[12..16].copy_from_slice(b"RATE");
-        let said = judged(&packet, clock).unwrap().unwrap();
-        assert_eq!((said.kiss.as_deref(), said.offset), (Some("RATE"), None));
-        assert!(
-            said.unfit(address())
-                .unwrap()
-                .detail
-                .contains("RATE, it is asked too often")
-        );
-        let mut packet = reply(clock);
-        packet[0] |= 0b1100_0000;
-        let said = judged(&packet, clock).unwrap().unwrap();
-        assert!(said.unfit(address()).unwrap().detail.contains("not synchronised"));
-    }
-
-    #[test]
-    fn a_reply_to_somebody_else_is_none_and_one_of_another_mode_is_a_failure() {
-        let clock = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let mut packet = reply(clock);
-        packet[31] ^= 1;
-        assert_eq!(judged(&packet, clock), Ok(None));
-        assert_eq!(judged(&packet[..47], clock), Ok(None));
-        let mut packet = reply(clock);
-        packet[0] = 4 << 3 | 3;
-        assert_eq!(judged(&packet, clock).unwrap_err().kind, FailureKind::Protocol);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..80), ours: bool) {
-            if let Some(origin) = bytes.get_mut(24..32).filter(|_| ours) {
-                origin.copy_from_slice(&COOKIE.to_be_bytes());
-            }
-            if let Ok(Some(said)) = judged(&bytes, SystemTime::now()) {
-                prop_assert!(said.offset.is_none_or(f64::is_finite) && said.delay.is_none_or(f64::is_finite));
-                prop_assert_eq!(said.offset.is_none(), said.kiss.is_some());
-            }
-        }
-    }
-}
+mod tests;

@@ -36,9 +36,14 @@ where
     }
 }
 
-/// An answer to `query` with one record; it has an OPT record at its end, of 11 bytes, which is left away.
+/// Whether a query has an OPT record at its end, of 11 bytes.
+fn has_edns(query: &[u8]) -> bool {
+    query[11] == 1
+}
+
+/// An answer to `query` with one record; its OPT record is left away.
 fn answer(query: &[u8]) -> Vec<u8> {
-    let mut answer = query[..query.len() - 11].to_vec();
+    let mut answer = query[..query.len() - if has_edns(query) { 11 } else { 0 }].to_vec();
     answer[2] |= 0x80;
     answer[7] = 1;
     answer[11] = 0;
@@ -120,6 +125,67 @@ async fn a_lost_query_is_counted_though_the_next_is_answered() {
     assert_eq!((&report.failure, report.lost, report.attempts.len()), (&None, 1, 2));
     let silent = against(Duration::from_millis(30), |_| Vec::new()).await;
     assert_eq!((kind(&silent), silent.lost), (Some(FailureKind::TimedOut), 2));
+}
+
+/// A server that answers queries with EDNS by a code, and others as it should, or not at all.
+fn without_edns(code: u8, answers: bool) -> impl FnMut(&[u8]) -> Vec<Vec<u8>> {
+    move |query| {
+        let mut reply = answer(query);
+        if has_edns(query) {
+            // Neither a record nor its count.
+            reply.truncate(reply.len() - 16);
+            (reply[3], reply[7]) = (reply[3] & 0xf0 | code & 0x0f, 0);
+            if code > 0x0f {
+                reply[11] = 1;
+                reply.extend_from_slice(&[0, 0, 41, 4, 0xd0, code >> 4, 0, 0, 0, 0, 0]);
+            }
+        } else if !answers {
+            return Vec::new();
+        }
+        vec![reply]
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_take_edns_is_asked_once_more_without_and_that_is_said() {
+    for code in [ResponseCode::FORMERR, ResponseCode::NOTIMP, ResponseCode::BADVERS] {
+        let report = against(LONG, without_edns(code.0 as u8, true)).await;
+        assert_eq!((&report.failure, report.lost), (&None, 0), "{code}: {report:?}");
+        assert_eq!(
+            (report.edns_refused, report.response_code),
+            (Some(code), Some(ResponseCode::NOERROR))
+        );
+        let asked: Vec<_> = report
+            .attempts
+            .iter()
+            .map(|attempt| (attempt.edns, attempt.response_code))
+            .collect();
+        assert_eq!(asked, [(true, Some(code)), (false, Some(ResponseCode::NOERROR))]);
+        assert_eq!(report.answers[0].data, "192.0.2.7");
+    }
+    // What is lost after it is lost, and each attempt begins as the first.
+    let report = against(Duration::from_millis(500), without_edns(1, false)).await;
+    assert_eq!(
+        (kind(&report), report.lost),
+        (Some(FailureKind::TimedOut), 2),
+        "{report:?}"
+    );
+    let asked: Vec<_> = report.attempts.iter().map(|attempt| attempt.edns).collect();
+    assert_eq!(asked, [true, false, true, false]);
+    let detail = report.failure.unwrap().detail;
+    assert!(
+        detail.contains("answered FORMERR to a query with EDNS, and without:"),
+        "{detail}"
+    );
+    // A server that says so to every query says so at the end.
+    let report = against(LONG, |query| {
+        let mut reply = answer(query);
+        reply[3] |= 1;
+        vec![reply]
+    })
+    .await;
+    assert_eq!(report.response_code, Some(ResponseCode::FORMERR), "{report:?}");
+    assert!(report.failure.is_some());
 }
 
 #[tokio::test]

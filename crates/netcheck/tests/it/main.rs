@@ -13,6 +13,8 @@ mod ping;
 #[cfg(target_os = "linux")]
 mod ping_net;
 mod serve;
+mod source;
 mod tcp;
 mod tls;
+mod trace_net;
 mod udp;

@@ -1,7 +1,7 @@
 //! Ping on loopback.
 use netcheck::{
     FailureKind,
-    ping::{Outcome, PingOptions, PingReport, Pinger, PingerOptions, Pinging},
+    ping::{ENDLESS, Outcome, PingOptions, PingReport, Pinger, PingerOptions, Pinging, REMEMBERED},
 };
 use std::{net::IpAddr, sync::mpsc, time::Duration};
 
@@ -121,4 +121,25 @@ fn what_this_machine_cannot_send_is_not_sent_and_no_loss() {
     assert_eq!((report.sent, report.lost, report.loss), (0, 0, None), "{report:?}");
     assert!(matches!(report.samples[0].outcome, Outcome::Unsent { .. }));
     assert!(report.failure.is_some());
+}
+
+#[test]
+fn a_run_without_an_end_ends_when_it_is_wound_down_with_a_report_of_all_that_it_sent() {
+    let Some(pinger) = pinger() else { return };
+    let (told, heard) = mpsc::channel();
+    let endless = PingOptions {
+        count: ENDLESS,
+        interval: Duration::from_millis(1),
+        ..BRISK
+    };
+    let under_way = pinger.watch(loopback(4), endless, move |sample| {
+        let _heard = told.send(sample.number);
+    });
+    let most = 2 * REMEMBERED as u32;
+    while heard.recv_timeout(testkit::GUARD).unwrap() < most {}
+    pinger.wind_down();
+    let report = under_way.wait();
+    assert!(report.sent > most && report.answered == report.sent, "{report:?}");
+    assert!(report.samples.len() < report.sent as usize, "{report:?}");
+    assert_eq!(report.samples.last().unwrap().number + 1, report.sent);
 }

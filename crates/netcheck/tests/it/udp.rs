@@ -3,7 +3,10 @@ use netcheck::{
     FailureKind,
     udp::{self, Expect, Probe, UdpOptions, UdpReport, UdpState},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, UNIX_EPOCH},
+};
 use testkit::Dnsmasq;
 use tokio::net::UdpSocket;
 
@@ -86,7 +89,10 @@ async fn a_closed_port_is_told_from_silence_and_by_whom() {
         let report = udp::check(&address.to_string(), &bytes(Some(Expect::Any))).await;
         assert_eq!(kind(&report), Some(FailureKind::Refused), "{report:?}");
         let detail = report.failure.unwrap().detail;
-        assert!(detail.contains("ICMP") && detail.contains("sent by itself"), "{detail}");
+        assert!(
+            detail.contains("ICMP") && detail.contains("sent by the target"),
+            "{detail}"
+        );
         assert_eq!((report.lost, report.attempts.len()), (Some(0), 1));
     }
 }
@@ -169,15 +175,16 @@ async fn a_real_name_server_answers_the_probe_of_dns() {
 
 #[tokio::test]
 async fn a_time_server_is_read_and_a_forged_time_is_not() {
+    let since = UNIX_EPOCH.elapsed().unwrap().as_secs() + 2_208_988_800;
+    let seconds = (since as u32).to_be_bytes();
     let report = against(&probing(Probe::Ntp), |asked| {
         assert_eq!((asked.len(), asked[0]), (48, 0x23));
         let mut reply = [0; 48];
         reply[..4].copy_from_slice(&[0x24, 1, 6, 0xec]);
         reply[12..16].copy_from_slice(b"GPS\0");
         reply[24..32].copy_from_slice(&asked[40..48]);
-        // The year 2100 is before the origin by the clock of an era: what counts is the difference.
-        reply[32..36].copy_from_slice(&[0x10, 0, 0, 0]);
-        reply[40..44].copy_from_slice(&[0x10, 0, 0, 0]);
+        reply[32..36].copy_from_slice(&seconds);
+        reply[40..44].copy_from_slice(&seconds);
         let mut forged = reply;
         forged[24] ^= 1;
         vec![forged.to_vec(), reply.to_vec()]
@@ -186,7 +193,23 @@ async fn a_time_server_is_read_and_a_forged_time_is_not() {
     assert_eq!((report.state, report.foreign), (UdpState::Answered, 1), "{report:?}");
     let said = report.ntp.unwrap();
     assert_eq!((said.stratum, said.reference.as_str(), said.kiss), (1, "GPS", None));
-    assert!(said.offset.unwrap().abs() > 1e9, "its clock is years off");
+    assert!(said.offset.unwrap().abs() < 900e3, "it is our own clock");
+}
+
+#[tokio::test]
+async fn a_time_server_that_makes_no_sense_is_told_so_and_nothing_of_it_is_reported() {
+    let report = against(&probing(Probe::Ntp), |asked| {
+        let mut reply = [0; 48];
+        // Its clock counts in steps of 2^127 seconds.
+        reply[..4].copy_from_slice(&[0x24, 1, 6, 127]);
+        reply[24..32].copy_from_slice(&asked[40..48]);
+        reply[32..48].fill(1);
+        vec![reply.to_vec()]
+    })
+    .await;
+    assert_eq!((kind(&report), &report.ntp), (Some(FailureKind::Protocol), &None));
+    let detail = &report.failure.as_ref().unwrap().detail;
+    assert!(detail.ends_with("steps of 2^127 s, which none does"), "{detail}");
 }
 
 #[tokio::test]

@@ -47,6 +47,16 @@ fn a_server_without_it_is_told_from_one_that_speaks_something_else() {
 }
 
 #[test]
+fn a_session_of_imap_that_is_authenticated_at_once_cannot_begin_tls() {
+    let early = run(StartTls::Imap, &["* PREAUTH IMAP4rev2 server logged in as Smith"]).unwrap_err();
+    assert_eq!(early.kind, FailureKind::Tls);
+    assert!(
+        early.detail.contains("PREAUTH") && early.detail.contains("only before"),
+        "{early}"
+    );
+}
+
+#[test]
 fn an_answer_without_an_end_is_cut() {
     let mut conversation = Conversation::new(StartTls::Smtp);
     let ended = (0..=MOST_LINES)

@@ -132,17 +132,21 @@ async fn a_certificate_that_ends_soon_is_a_failure_and_the_server_is_asked_all_t
     let certified = authority.server(NAMES, Validity::Now).unwrap();
     let site = Site::new(|_| text("hello"));
     let (listener, address) = listen().await;
-    let options = HttpOptions {
-        expires_within: Duration::MAX,
-        ..trusting(&authority)
-    };
-    let server = site.serve(&listener, Some(tls(&certified, BOTH, &[])), false);
-    let report = beside(server, check(&format!("https://{address}/"), &options)).await;
-    assert_eq!(
-        (kind(&report), report.status),
-        (Some(FailureKind::Certificate), Some(200))
-    );
-    assert!(detail(&report).contains("(2090-01-01)"), "{report:?}");
+    // Also where nobody asks who issued it.
+    for accept_invalid_certificates in [false, true] {
+        let options = HttpOptions {
+            expires_within: Duration::MAX,
+            accept_invalid_certificates,
+            ..trusting(&authority)
+        };
+        let server = site.serve(&listener, Some(tls(&certified, BOTH, &[])), false);
+        let report = beside(server, check(&format!("https://{address}/"), &options)).await;
+        assert_eq!(
+            (kind(&report), report.status),
+            (Some(FailureKind::Certificate), Some(200))
+        );
+        assert!(detail(&report).contains("(2090-01-01)"), "{report:?}");
+    }
 }
 
 #[tokio::test]
@@ -174,8 +178,10 @@ async fn a_head_that_is_too_long_in_http2_is_a_failure_that_says_so() {
     };
     for (size, expected) in [
         (3_000, None),
-        (5_000, Some(FailureKind::Protocol)),
-        (20_000, Some(FailureKind::TooLarge)),
+        (4_200, Some(FailureKind::TooLarge)),
+        (8_100, Some(FailureKind::TooLarge)),
+        (12_000, Some(FailureKind::TooLarge)),
+        (40_000, Some(FailureKind::TooLarge)),
     ] {
         let head = move || {
             Response::builder()
@@ -190,6 +196,41 @@ async fn a_head_that_is_too_long_in_http2_is_a_failure_that_says_so() {
         let is_said = |failure: &netcheck::Failure| failure.detail.contains("more than 4096 bytes");
         assert!(report.failure.as_ref().is_none_or(is_said), "{report:?}");
     }
+}
+
+#[tokio::test]
+async fn a_head_that_is_wrong_in_http2_is_not_called_too_long() {
+    let (listener, address) = listen().await;
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 24]).await.unwrap();
+        // The settings of a server, and after the head of the request a head with a field that HTTP/2 does not have:
+        // `:status: 200`, `connection: close`.
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        loop {
+            let mut frame = [0; 9];
+            stream.read_exact(&mut frame).await.unwrap();
+            let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+            stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+            if frame[3] == 1 {
+                break;
+            }
+        }
+        let block = [&b"\x88\x00\x0aconnection\x05close"[..]].concat();
+        let head = [0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1];
+        stream.write_all(&[&head[..], &block].concat()).await.unwrap();
+        drain(&mut stream).await;
+    };
+    let options = HttpOptions {
+        version: HttpVersion::Http2,
+        ..HttpOptions::default()
+    };
+    let report = beside(server, check(&address.to_string(), &options)).await;
+    assert_eq!(kind(&report), Some(FailureKind::Protocol), "{report:?}");
+    assert!(
+        detail(&report).starts_with("the answer in HTTP/2 broke off"),
+        "{report:?}"
+    );
 }
 
 #[tokio::test]

@@ -15,12 +15,7 @@ use testkit::net::{Topology, TopologyOptions, address};
 /// An engine on host A by a user without rights: the thread gives them up, and goes.
 pub(super) fn pinger_without_rights(network: &Topology, options: PingerOptions) -> Result<Pinger, Failure> {
     let start = || {
-        let mut sets = capabilities(None).unwrap();
-        for set in [&mut sets.effective, &mut sets.permitted] {
-            set.remove(CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN);
-        }
-        sets.inheritable = CapabilitySet::empty();
-        set_capabilities(None, sets).unwrap();
+        without_rights();
         if let Ok(access) = icmp::access(false) {
             assert_eq!(access, Access::Datagram);
         }
@@ -29,7 +24,17 @@ pub(super) fn pinger_without_rights(network: &Topology, options: PingerOptions) 
     network.a().enter(start).unwrap()
 }
 
-pub(super) fn open_network() -> Option<Topology> {
+/// The thread gives up what root may do with sockets.
+pub(crate) fn without_rights() {
+    let mut sets = capabilities(None).unwrap();
+    for set in [&mut sets.effective, &mut sets.permitted] {
+        set.remove(CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN);
+    }
+    sets.inheritable = CapabilitySet::empty();
+    set_capabilities(None, sets).unwrap();
+}
+
+pub(crate) fn open_network() -> Option<Topology> {
     let options = TopologyOptions {
         ping_sockets: true,
         ..TopologyOptions::default()

@@ -21,6 +21,7 @@ const MS: Duration = Duration::from_millis(1);
 const NARROW: PingerOptions = PingerOptions {
     rate: None,
     receive_buffer: 4096,
+    source: None,
 };
 
 /// As fast as it goes, so that several are answered before the engine reads: how many answers found no room, and how many

@@ -1,6 +1,6 @@
 //! Ping over a network of its own, measured against what the link of it really did. Where none can be built, these tests
 //! say so and pass.
-mod datagram;
+pub(crate) mod datagram;
 mod link;
 mod machine;
 mod path;

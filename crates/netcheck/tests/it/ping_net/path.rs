@@ -16,9 +16,19 @@ pub(super) const FEW: PingOptions = PingOptions {
 
 /// Asserts that each probe was refused by this router, for this reason.
 pub(super) fn refused(report: &PingReport, by: IpAddr, reason: Reason, kind: FailureKind) {
-    let all = vec![Outcome::Unreachable { by, reason }; report.samples.len()];
-    let outcomes: Vec<Outcome> = report.samples.iter().map(|sample| sample.outcome.clone()).collect();
-    assert_eq!(outcomes, all, "{}", report.address);
+    for sample in &report.samples {
+        let Outcome::Unreachable {
+            by: who,
+            reason: why,
+            rtt,
+            ..
+        } = sample.outcome
+        else {
+            panic!("{sample:?}");
+        };
+        assert_eq!((who, why), (by, reason), "{}", report.address);
+        assert!(rtt > Duration::ZERO, "{sample:?}");
+    }
     assert_eq!((report.lost, report.answered), (report.sent, 0));
     let failure = report.failure.as_ref().unwrap();
     assert_eq!(failure.kind, kind, "{failure}");
@@ -158,4 +168,39 @@ fn a_black_hole_for_large_packets_is_silent_about_them_and_answers_small_ones() 
         }
     }
     assert_eq!(network.counts().toward_b.too_big, 16);
+}
+
+#[test]
+fn the_neighbour_of_a_host_that_is_not_there_says_so() {
+    let Some(network) = network() else { return };
+    let options = PingOptions {
+        count: 1,
+        timeout: Duration::from_secs(20),
+        ..FEW
+    };
+    // It asks for some three seconds before it gives up.
+    let reports = ping_all(&pinger(&network), &address::ABSENT.both(), options);
+    for (report, by) in reports.iter().zip(address::R2.both()) {
+        refused(report, by, Reason::HostUnreachable, FailureKind::Unreachable);
+    }
+}
+
+#[test]
+fn the_traffic_class_arrives_with_the_packet() {
+    let Some(network) = network() else { return };
+    let far = || {
+        socket2::Socket::new(
+            socket2::Domain::IPV4,
+            socket2::Type::RAW,
+            Some(socket2::Protocol::ICMPV4),
+        )
+    };
+    let far = network.b().enter(far).unwrap().unwrap();
+    far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let options = PingOptions { class: 0xb8, ..FEW };
+    assert_eq!(pinger(&network).ping(address::B.v4.into(), options).wait().answered, 4);
+    let mut packet = [0; 256];
+    let length = std::io::Read::read(&mut &far, &mut packet).unwrap();
+    // An echo request behind the header of IP, whose second byte is the class.
+    assert_eq!((packet[1], packet[20]), (0xb8, 8), "{:?}", &packet[..length]);
 }

@@ -21,6 +21,11 @@ mod op {
 /// More than any packet has.
 const ALL: u32 = 0x4_0000;
 
+/// Lets nothing through.
+pub(super) fn nothing() -> Vec<SockFilter> {
+    vec![SockFilter::new(op::KEEP, 0, 0, 0)]
+}
+
 /// Lets echo replies through that carry `magic`, and errors.
 pub(super) fn answers_with(magic: [u8; 4], is_v6: bool) -> Vec<SockFilter> {
     let (reply, errors): (u32, &[u32]) = if is_v6 { (129, &[1, 2, 3, 4]) } else { (0, &[3, 11, 12]) };
@@ -31,7 +36,7 @@ pub(super) fn answers_with(magic: [u8; 4], is_v6: bool) -> Vec<SockFilter> {
         SockFilter::new(op::BYTE, 0, 0, 0),
         // A reply goes on to its payload; anything else is compared with each type of error.
         SockFilter::new(op::IS, 0, 2, reply),
-        SockFilter::new(op::WORD, 0, 0, super::HEADER as u32),
+        SockFilter::new(op::WORD, 0, 0, crate::icmp::HEADER as u32),
         SockFilter::new(op::IS, errors_end + 1, errors_end, u32::from_be_bytes(magic)),
     ];
     for (at, kind) in (0_u8..).zip(errors) {

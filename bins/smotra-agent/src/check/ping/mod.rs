@@ -1,0 +1,197 @@
+//! `check ping`.
+mod live;
+mod table;
+
+use super::{
+    exit,
+    targets::{self, Target},
+};
+use crate::{
+    cli::TargetArgs,
+    live::{Board, Kind, Live, Tally},
+};
+use clap::Args;
+use core_model::Period;
+use daemon_kit::{Exit, cli::Output};
+use live::Probed;
+use netcheck::{
+    Failure,
+    ping::{COUNT_MOST, ENDLESS, PingOptions, Pinger, PingerOptions, Pinging},
+};
+use std::{net::IpAddr, pin::pin, time::Duration};
+use table::{Pinged, show};
+use tokio::{select, signal::ctrl_c};
+
+/// What a shell tells of a process that ended by Ctrl-C: 128 and the number of SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// How targets are pinged.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PingArgs {
+    #[command(flatten)]
+    targets: TargetArgs,
+    /// How many probes each target gets; with `--live`, 0 is until Ctrl-C.
+    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=i64::from(COUNT_MOST)))]
+    count: u32,
+    /// From one probe of a target to the next.
+    #[arg(short, long, value_name = "TIME", default_value = "1s")]
+    interval: Period,
+    /// How long an answer may take.
+    #[arg(short = 'W', long, value_name = "TIME", default_value = "1s")]
+    timeout: Period,
+    /// Payload of a probe, in bytes.
+    #[arg(short, long, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u16).range(20..=65_507))]
+    size: u16,
+    /// The time to live (hop limit) of a probe.
+    #[arg(short, long, value_name = "HOPS", value_parser = clap::value_parser!(u8).range(1..))]
+    ttl: Option<u8>,
+    /// Routers may not split a probe.
+    #[arg(short = 'M', long)]
+    dont_fragment: bool,
+    /// The traffic class of a probe (DSCP and ECN), 0 to 255.
+    #[arg(short = 'Q', long, value_name = "CLASS", default_value_t = 0)]
+    class: u8,
+    /// Send from this address, one of this machine's [default: the one that its routes choose].
+    #[arg(long, value_name = "ADDRESS")]
+    source: Option<IpAddr>,
+    /// Send so many probes a second at the most, to all targets together.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Show each probe as soon as it is known what became of it.
+    ///
+    /// On a terminal that is a table, painted in place: a row for each target, the worst first where there is no room for all.
+    /// Times are milliseconds. LATEST is a character for each of the latest probes: higher is longer (▁ up to 1 ms, ▂ 3, ▃ 10,
+    /// ▄ 30, ▅ 100, ▆ 300, ▇ 1 s, █ more), `!` without an answer, `?` where nobody knows, `-` not sent. Ctrl-C ends it, with the
+    /// final table; a second one does not wait for what is under way. Elsewhere it is a line for each probe, and with
+    /// `--output jsonl` an object.
+    #[arg(short, long)]
+    live: bool,
+    /// With JSON, tell each probe besides what follows from all of them.
+    #[arg(long)]
+    samples: bool,
+}
+
+impl PingArgs {
+    /// What cannot be meant.
+    pub(crate) fn mistake(&self, output: Output) -> Option<&'static str> {
+        if !self.live {
+            return (self.count == ENDLESS).then_some("`--count 0` never ends, and so wants `--live`");
+        }
+        super::live_mistake(output)
+    }
+}
+
+pub(crate) async fn run(args: &PingArgs, output: Output) -> anyhow::Result<Exit> {
+    let targets = targets::resolved(&args.targets, args.source, targets::names(&args.targets)?).await;
+    let pinger = Pinger::start(PingerOptions {
+        rate: args.rate,
+        source: args.source,
+        ..PingerOptions::default()
+    });
+    let mut all = if args.live {
+        followed(args, &targets, &pinger, output).await?
+    } else {
+        let ping = |pinger: &Pinger, _, address, options| pinger.ping(address, options);
+        until_stopped(gathered(begun(args, &targets, &pinger, ping)), &pinger).await
+    };
+    if !args.samples {
+        all.iter_mut().flatten().for_each(|report| report.samples = Vec::new());
+    }
+    show(&targets, &all, output)?;
+    Ok(exit(all.iter().filter_map(failure)))
+}
+
+/// Whoever stops it wants to know what came until then; at once, if he stops it again.
+async fn until_stopped(work: impl Future<Output = Vec<Pinged>>, pinger: &Result<Pinger, Failure>) -> Vec<Pinged> {
+    let mut work = pin!(work);
+    select! {
+        all = &mut work => return all,
+        _ = ctrl_c() => pinger.iter().for_each(Pinger::wind_down),
+    }
+    select! {
+        all = work => all,
+        _ = ctrl_c() => std::process::exit(INTERRUPTED),
+    }
+}
+
+/// Shows each probe as it becomes known.
+async fn followed(
+    args: &PingArgs,
+    targets: &[Target],
+    pinger: &Result<Pinger, Failure>,
+    output: Output,
+) -> anyhow::Result<Vec<Pinged>> {
+    let (live, tell) = Live::new(output)?;
+    let under_way = begun(args, targets, pinger, |pinger, index, address, options| {
+        let tell = tell.clone();
+        pinger.watch(address, options, move |sample| {
+            let sample = sample.clone();
+            // Where nobody listens any more the run is about to end, and its report has all of it.
+            let _told = tell.blocking_send(Probed { index, sample });
+        })
+    });
+    let tallies = targets.iter().zip(&under_way).map(|(target, begun)| match begun {
+        Ok(_) => Tally::new(&target.name),
+        Err(failure) => Tally::of_failure(&target.name, failure),
+    });
+    let each = (args.count != ENDLESS).then_some(args.count.into());
+    let board = Board::new(Kind::Pings, tallies.collect(), each);
+    let stop = || pinger.iter().for_each(Pinger::wind_down);
+    let (all, _board) = live.follow(board, gathered(under_way), stop).await?;
+    Ok(all)
+}
+
+/// Begins with all targets.
+fn begun(
+    args: &PingArgs,
+    targets: &[Target],
+    pinger: &Result<Pinger, Failure>,
+    ping: impl Fn(&Pinger, usize, IpAddr, PingOptions) -> Pinging,
+) -> Vec<Result<Pinging, Failure>> {
+    let begun = spread(args, targets).enumerate().map(|(index, (target, options))| {
+        let (address, pinger) = (target.address.clone()?, pinger.as_ref().map_err(Clone::clone)?);
+        Ok(ping(pinger, index, address, options))
+    });
+    begun.collect()
+}
+
+/// What came of each.
+async fn gathered(under_way: Vec<Result<Pinging, Failure>>) -> Vec<Pinged> {
+    let mut all: Vec<Pinged> = Vec::with_capacity(under_way.len());
+    // From the last one on: by then most others have ended, and who waits is woken a few times, not for each.
+    for pinging in under_way.into_iter().rev() {
+        all.push(match pinging {
+            Ok(pinging) => Ok(pinging.await),
+            Err(failure) => Err(failure),
+        });
+    }
+    all.reverse();
+    all
+}
+
+fn failure(pinged: &Pinged) -> Option<&Failure> {
+    match pinged {
+        Ok(report) => report.failure.as_ref(),
+        Err(failure) => Some(failure),
+    }
+}
+
+/// The probes of many targets are spread over the interval, so that they do not run into each other.
+fn spread<'t>(args: &PingArgs, targets: &'t [Target]) -> impl Iterator<Item = (&'t Target, PingOptions)> {
+    let interval = args.interval.get();
+    let options = PingOptions {
+        count: args.count,
+        interval,
+        timeout: args.timeout.get(),
+        size: args.size,
+        ttl: args.ttl,
+        dont_fragment: args.dont_fragment,
+        class: args.class,
+        delay: Duration::ZERO,
+    };
+    let all = u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
+    (0_u32..).zip(targets).map(move |(number, target)| {
+        let delay = interval / all * number;
+        (target, PingOptions { delay, ..options })
+    })
+}

@@ -1,0 +1,142 @@
+//! What a trace found.
+use super::{mtu::PathMtu, options::Protocol};
+use crate::{
+    Failure, Trust,
+    icmp::{Access, MplsLabel, Reason},
+    measure::Times,
+};
+use std::{net::IpAddr, time::Duration};
+
+/// What a trace found.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct TraceReport {
+    /// The target.
+    pub address: IpAddr,
+    /// As what the probes travelled.
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub protocol: Protocol,
+    /// By which sort of socket echo requests were sent; `None` for other probes.
+    pub access: Option<Access>,
+    /// Whether the target itself answered.
+    pub reached: bool,
+    /// Each hop, the nearest first. Where nobody answers at the end, the last one is the first that is silent.
+    pub hops: Vec<Hop>,
+    /// Each way that flows took, the one of the first flow first. Flows that may have gone the same way, as far as answers tell, are
+    /// one.
+    pub paths: Vec<Path>,
+    /// Why this machine did not send one flow or more, where it sent others.
+    pub unsent: Option<Failure>,
+    /// The longest packet that comes through, where that was searched.
+    pub path_mtu: Option<PathMtu>,
+    /// How long all of it took.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "total_ms", serialize_with = "crate::millis::serialize")
+    )]
+    pub total: Duration,
+    /// What this machine itself did to the measurement.
+    pub trust: Trust,
+    /// Why the target was not reached: where the way ends, and who said so. A target that refuses by itself was reached: what it says
+    /// stands with it.
+    pub failure: Option<Failure>,
+}
+
+/// A distance from here, and who answers there.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Hop {
+    /// The distance: 1 is the router next to this machine.
+    pub hop: u8,
+    /// Probes that were to end there.
+    pub sent: u32,
+    /// Of these, answered in time.
+    pub answered: u32,
+    /// Of these, not answered: lost on the way there or back, or nobody there says anything.
+    pub lost: u32,
+    /// Of these, of unknown fate, since this machine may have dropped the answer.
+    pub unknown: u32,
+    /// The share that was not answered, 0 to 1, among those whose fate is known; `None` where that is none. Routers answer as they have
+    /// time, and many not at all: silence that does not go on behind them is no loss.
+    pub silence: Option<f64>,
+    /// The share that the network loses on the way to there and back at the most, 0 to 1: the least silence of this hop and of all behind
+    /// it.
+    pub loss: Option<f64>,
+    /// Who answered, in the order in which they were heard.
+    pub routers: Vec<Router>,
+}
+
+/// Somebody who answered.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Router {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its name, where that was asked for and is known.
+    pub name: Option<String>,
+    /// How often it answered.
+    pub answered: u32,
+    /// How long that took.
+    pub times: Option<Times>,
+    /// How much the delay differs from packet to packet (RFC 3550).
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "jitter_ms", serialize_with = "crate::millis::option::serialize")
+    )]
+    pub jitter: Option<Duration>,
+    /// What it said, other than that the time to live was over: nothing behind it is reached then.
+    pub said: Option<Reason>,
+    /// The MPLS labels with which the probe came (RFC 4950).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    pub mpls: Vec<MplsLabel>,
+}
+
+/// A way to the target.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Path {
+    /// Which flows took it, by number from 0.
+    pub flows: Vec<u16>,
+    /// Who answered at each hop from the first that was probed; `None` where nobody did.
+    pub routers: Vec<Option<IpAddr>>,
+    /// Whether it led to the target.
+    pub reached: bool,
+    /// The share of probes to its last hop that were not answered, 0 to 1; `None` where nobody knows.
+    pub loss: Option<f64>,
+}
+
+impl Hop {
+    /// Whether this router answers there.
+    #[must_use]
+    pub fn has(&self, router: IpAddr) -> bool {
+        self.routers.iter().any(|found| found.address == router)
+    }
+}
+
+impl TraceReport {
+    /// Of a trace that could not begin.
+    pub(super) fn not_begun(address: IpAddr, protocol: Protocol, failure: Failure) -> Self {
+        Self {
+            address,
+            protocol,
+            access: None,
+            reached: false,
+            hops: Vec::new(),
+            paths: Vec::new(),
+            unsent: None,
+            path_mtu: None,
+            total: Duration::ZERO,
+            trust: Trust::default(),
+            failure: Some(failure),
+        }
+    }
+
+    /// The furthest hop where somebody answered, and who.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<(u8, IpAddr)> {
+        let heard = self.hops.iter().rev();
+        heard
+            .filter_map(|hop| Some((hop.hop, hop.routers.first()?.address)))
+            .next()
+    }
+}
