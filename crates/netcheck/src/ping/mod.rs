@@ -5,8 +5,6 @@
 //! [`Trust`](crate::Trust)).
 pub(crate) mod clock;
 mod core;
-#[cfg(test)]
-mod datagrams;
 mod engine;
 mod history;
 mod matching;

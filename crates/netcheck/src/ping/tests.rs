@@ -15,6 +15,7 @@ use crate::{
 use std::{hash::RandomState, net::IpAddr, time::Duration};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
+mod datagrams;
 mod endless;
 
 const MS: u64 = 1_000_000;

@@ -1,22 +1,27 @@
 //! Traces again and again, each hop as it becomes known.
-use super::{NAME_TIMEOUT, TraceArgs, ended, options};
+use super::{
+    NAME_TIMEOUT, TraceArgs, ended,
+    known::Known,
+    options,
+    probed::{Became, Probed},
+};
 use crate::{
     check::{exit, show::millis, targets::Target},
-    live::{Board, Kind, Live, Mark, News, Tally, now},
+    live::{Board, Kind, Live, Tally, now},
 };
 use core_model::Period;
 use daemon_kit::{Exit, Table, cli::Output, to_stdout};
 use futures_util::{StreamExt as _, future::join_all, stream::FuturesOrdered};
 use netcheck::{
     Failure,
-    trace::{self, Hop, PathChange, PathLog, TraceOptions, TraceReport, Tracer},
+    trace::{self, Hop, PathChange, TraceOptions, TraceReport, Tracer},
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::{
     select,
@@ -31,101 +36,12 @@ const CHANGES_KEPT: usize = 1000;
 /// From one trace of a target to the next, where nothing else is said.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What became of the probe to a hop.
-#[derive(Serialize)]
-struct Probed {
-    #[serde(skip)]
-    index: usize,
-    /// Its target stands before the hop, as there are others.
-    #[serde(skip)]
-    is_one_of_several: bool,
-    at: String,
-    target: String,
-    number: u64,
-    hop: u8,
-    address: Option<IpAddr>,
-    name: Option<String>,
-    #[serde(rename = "rtt_ms", serialize_with = "as_millis")]
-    rtt: Option<Duration>,
-    outcome: Became,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Became {
-    Answered,
-    /// Not, though somebody behind it was.
-    Silent,
-    /// Not, nor by anybody behind it.
-    Lost,
-    /// Somebody says that it goes no further.
-    Refused,
-    /// This machine may have dropped the answer.
-    Unknown,
-}
-
-fn as_millis<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.as_secs_f64() * 1000.0).serialize(to)
-}
-
 /// What is told of a target at the end.
 #[derive(Serialize)]
 struct Told<'t> {
     target: &'t str,
     changes: &'t VecDeque<Changed>,
     failure: Option<&'t Failure>,
-}
-
-impl News for Probed {
-    fn index(&self) -> usize {
-        self.index
-    }
-
-    fn tell(&self, tally: &mut Tally) {
-        let who = match (&self.name, self.address) {
-            (Some(name), Some(address)) => format!("{name} ({address})"),
-            (None, Some(address)) => address.to_string(),
-            _ if tally.sent == 0 => "*".to_owned(),
-            // Who was there before is there still.
-            _ => String::new(),
-        };
-        if !who.is_empty() {
-            let hop = format!("{:>2} {who}", self.hop);
-            let label = if self.is_one_of_several {
-                format!("{} {hop}", self.target)
-            } else {
-                hop
-            };
-            // What was counted is of the router that was there before.
-            if tally.is_other(&label) && tally.answered() > 0 {
-                *tally = Tally::new(&label);
-            }
-            tally.rename(&label);
-        }
-        tally.add(match (self.outcome, self.rtt) {
-            (Became::Answered, Some(rtt)) => Mark::Time(rtt),
-            (Became::Lost | Became::Refused, _) => Mark::Failed,
-            _ => Mark::Unknown,
-        });
-    }
-
-    fn line(&self, _row: &str) -> String {
-        let became = match (self.outcome, self.rtt) {
-            (Became::Answered, Some(rtt)) => format!("{} ms", millis(Some(rtt))),
-            (Became::Lost, _) => "no answer, nor from behind it".to_owned(),
-            (Became::Refused, _) => "goes no further".to_owned(),
-            (Became::Unknown, _) => "not known".to_owned(),
-            _ => "silent".to_owned(),
-        };
-        let who = self
-            .address
-            .map_or_else(|| "*".to_owned(), |address| address.to_string());
-        format!("{} {}: hop {} {who}: {became}", self.target, self.number, self.hop)
-    }
-
-    fn object<'n>(&'n self, _row: &'n str) -> impl Serialize + 'n {
-        self
-    }
 }
 
 /// What came of a target, besides what is shown while it goes on.
@@ -306,62 +222,6 @@ impl Series<'_> {
             rtt: router.and_then(|router| router.times).map(|times| times.min),
             outcome,
         }
-    }
-}
-
-/// What is known of the way to a target from the rounds before.
-struct Known {
-    log: PathLog,
-    /// The target's distance, once it was reached.
-    end: Option<u8>,
-    first_hop: u8,
-    rounds: u64,
-}
-
-impl Known {
-    const fn new(first_hop: u8) -> Self {
-        Self {
-            log: PathLog::new(0),
-            end: None,
-            first_hop,
-            rounds: 0,
-        }
-    }
-
-    /// So many hops are probed, whatever comes.
-    fn length(&self) -> u8 {
-        self.end.unwrap_or(0)
-    }
-
-    fn observe(&mut self, report: &TraceReport) -> Option<PathChange> {
-        self.rounds += 1;
-        let change = self.log.observe(SystemTime::now(), report);
-        if report.reached {
-            let length = u8::try_from(self.log.path().len()).unwrap_or(u8::MAX);
-            self.end = Some((self.first_hop - 1).saturating_add(length));
-        }
-        change
-    }
-
-    /// What became of the probe to each hop of the way. A target that was not heard where it is, but by what was to go further, is not
-    /// further: that probe was lost.
-    fn hops<'r>(&self, report: &'r TraceReport) -> impl Iterator<Item = (&'r Hop, Became)> {
-        let last = self.end.unwrap_or(u8::MAX);
-        let hops: Vec<&Hop> = report.hops.iter().filter(|hop| hop.hop <= last).collect();
-        let outcome = |at: usize, hop: &Hop| match hop.routers.first() {
-            Some(router) if router.said.is_some() && router.address != report.address => Became::Refused,
-            Some(_) => Became::Answered,
-            None if hop.unknown > 0 => Became::Unknown,
-            None if hops[at + 1..].iter().any(|hop| !hop.routers.is_empty()) => Became::Silent,
-            None if report.reached && hop.hop < last => Became::Silent,
-            None => Became::Lost,
-        };
-        let outcomes: Vec<(&Hop, Became)> = hops
-            .iter()
-            .enumerate()
-            .map(|(at, hop)| (*hop, outcome(at, hop)))
-            .collect();
-        outcomes.into_iter()
     }
 }
 

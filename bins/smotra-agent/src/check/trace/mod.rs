@@ -1,5 +1,7 @@
 //! `check trace`.
+mod known;
 mod live;
+mod probed;
 mod text;
 
 use super::{

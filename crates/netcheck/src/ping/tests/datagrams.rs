@@ -1,5 +1,5 @@
 //! Probes by UDP in the engine, without a socket or a clock.
-use super::{
+use super::super::{
     clock::Now,
     core::Core,
     options::PingOptions,
