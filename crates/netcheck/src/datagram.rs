@@ -8,7 +8,7 @@ use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 use tokio::{
     io::Interest,
@@ -92,46 +92,26 @@ fn chosen(peer: SocketAddr, from: Option<IpAddr>) -> Result<SocketAddr, Failure>
     let connected = socket.connect(&peer.into());
     connected.map_err(|error| reach::at_once("send", peer, &error))?;
     let local = socket.local_addr().map_err(no_socket)?;
-    let any: SocketAddr = match peer {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
+    let any = SocketAddr::new(source::any(peer.is_ipv6()), 0);
     Ok(local.as_socket().unwrap_or(any))
 }
 
 #[cfg(target_os = "linux")]
 mod errors {
     use crate::{errqueue, reach::Said};
-    use nix::sys::socket::{
-        MsgFlags, SockaddrStorage, recvmsg, setsockopt,
-        sockopt::{Ipv4RecvErr, Ipv6RecvErr},
-    };
     use std::{
-        io::{self, IoSliceMut},
+        io,
         net::{SocketAddr, UdpSocket as StdSocket},
-        os::fd::AsRawFd,
     };
     use tokio::net::UdpSocket;
 
-    /// Room for one extended error with the address of who sent it.
-    const CONTROL: usize = 256;
-
     pub(super) fn ask_for(socket: &StdSocket, peer: SocketAddr) -> io::Result<()> {
-        match peer {
-            SocketAddr::V4(_) => setsockopt(socket, Ipv4RecvErr, &true)?,
-            SocketAddr::V6(_) => setsockopt(socket, Ipv6RecvErr, &true)?,
-        }
-        Ok(())
+        errqueue::ask_for(socket, peer.is_ipv6())
     }
 
     /// The ICMP message behind an error of the socket, where there was one.
     pub(super) fn said(socket: &UdpSocket) -> Option<Said> {
-        let mut quoted = [0; 64];
-        let mut quoted = [IoSliceMut::new(&mut quoted)];
-        let mut control = [0; CONTROL];
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut quoted, Some(&mut control), flags).ok()?;
-        let queued = message.cmsgs().ok()?.find_map(|control| errqueue::read(&control))?;
+        let queued = errqueue::take(socket, &mut [])?.queued?;
         Some(Said {
             by: queued.by,
             kind: queued.kind,

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use socket2::Socket;
 use std::{
     io,
-    net::{IpAddr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     time::Duration,
 };
 
@@ -38,6 +38,15 @@ impl Way {
         }
         let resolved = host.resolve(port, own, within).await;
         resolved.map_err(|failure| Failure::new(failure.kind, format!("{failure} (to be asked from {source})")))
+    }
+}
+
+/// No address in particular, of that version.
+pub(crate) const fn any(is_v6: bool) -> IpAddr {
+    if is_v6 {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
     }
 }
 

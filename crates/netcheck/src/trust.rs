@@ -55,7 +55,7 @@ impl Doubt {
 }
 
 /// A process that comes back later than this was kept from running.
-const STALL: Duration = Duration::from_millis(100);
+pub(crate) const STALL: Duration = Duration::from_millis(100);
 
 impl Trust {
     /// The same, and what another one of the same measurement says.

@@ -1,6 +1,27 @@
 //! Numbers and failures as people read them.
 use netcheck::{Doubt, Failure};
+use serde::Serialize;
 use std::time::Duration;
+
+/// What came of a target, as it is told: a report, or why it could not even be begun with.
+#[derive(Debug, Serialize)]
+pub(super) struct Told<'t, R> {
+    pub(super) target: &'t str,
+    #[serde(flatten)]
+    pub(super) report: Option<&'t R>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<&'t Failure>,
+}
+
+impl<'t, R> Told<'t, R> {
+    pub(super) fn new(target: &'t str, came: &'t Result<R, Failure>) -> Self {
+        Self {
+            target,
+            report: came.as_ref().ok(),
+            failure: came.as_ref().err(),
+        }
+    }
+}
 
 /// Milliseconds with three digits after the point: a local network needs them.
 pub(super) fn millis(time: Option<Duration>) -> String {

@@ -1,7 +1,7 @@
 //! What has arrived at a socket: answers, and what the network says about what was sent.
 use super::{Access, Kind, ProbeSocket};
 use crate::{
-    errqueue::{self, Queued},
+    errqueue::{self, Queued, address},
     icmp::Packet,
     ping::clock::Now,
 };
@@ -9,7 +9,7 @@ use nix::{
     cmsg_space,
     errno::Errno,
     sys::{
-        socket::{ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, recvmsg},
+        socket::{ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg},
         time::TimeSpec,
     },
 };
@@ -132,35 +132,20 @@ impl ProbeSocket {
 
     /// What routers say about packets of a datagram socket comes apart, with the packet as it was sent.
     fn read_errors(&self, inbox: &mut Inbox, see: &mut impl FnMut(&Arrived<'_>)) {
-        let mut space = cmsg_space!([u8; errqueue::ROOM], TimeSpec, i32);
+        let quoted = &mut inbox.buffers[0];
         for _ in 0..ERRORS_TOGETHER {
-            let mut slices = [IoSliceMut::new(&mut inbox.buffers[0])];
-            let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-            let fd = self.socket.as_raw_fd();
-            let Ok(message) = recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut space), flags) else {
+            let Some(taken) = errqueue::take(&self.socket, quoted) else {
                 break;
             };
-            let (mut error, mut stamp) = (None, None);
-            for control in message.cmsgs().into_iter().flatten() {
-                match control {
-                    ControlMessageOwned::ScmTimestampns(time) => stamp = Now::stamp(time),
-                    control => error = error.or(errqueue::read(&control)),
-                }
-            }
-            if let (Some(queued), Some(bytes)) = (error, message.iovs().next()) {
-                let destination = message.address.as_ref().and_then(address);
+            if let Some(queued) = taken.queued {
+                let destination = taken.destination;
                 see(&Arrived {
-                    packet: Packet::of_message(bytes),
+                    packet: Packet::of_message(&quoted[..taken.length.min(READ)]),
                     from: queued.by,
-                    stamp,
+                    stamp: taken.stamp,
                     error: Some(Said { queued, destination }),
                 });
             }
         }
     }
-}
-
-fn address(storage: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = storage.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-    v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
 }

@@ -4,14 +4,14 @@ mod drops;
 mod filter;
 pub(crate) mod inbox;
 
-use crate::{Failure, FailureKind, source};
+use crate::{Failure, FailureKind, errqueue, source};
 pub(crate) use inbox::{Arrived, Inbox};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -143,12 +143,7 @@ impl ProbeSocket {
         // One that is not raw stands in the system's table, with what was dropped, from when it has an identifier or a port: not
         // from the first packet.
         if !is_raw || plan.source.is_some() {
-            let any = if is_v6 {
-                Ipv6Addr::UNSPECIFIED.into()
-            } else {
-                Ipv4Addr::UNSPECIFIED.into()
-            };
-            let local = plan.source.unwrap_or(any);
+            let local = plan.source.unwrap_or(source::any(is_v6));
             let bound = socket.bind(&SockAddr::from(SocketAddr::new(local, 0)));
             bound.map_err(|error| source::refused(local, &error))?;
         }
@@ -170,11 +165,7 @@ impl ProbeSocket {
             setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
         }
         if !is_raw {
-            if is_v6 {
-                setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
-            } else {
-                setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
-            }
+            errqueue::ask_for(&socket, is_v6)?;
         }
         let ttl = if is_v6 {
             socket.unicast_hops_v6()?

@@ -14,16 +14,11 @@ pub(super) fn local_mtu(_: IpAddr) -> Option<u16> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use crate::errqueue;
-    use nix::{
-        cmsg_space,
-        sys::socket::{MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt},
-    };
+    use crate::{errqueue, source};
     use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
     use std::{
-        io::{self, IoSliceMut},
-        net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-        os::fd::AsRawFd as _,
+        io,
+        net::{IpAddr, UdpSocket},
     };
 
     /// Nobody listens there who would mind, if an interface should carry it after all, as a loopback does.
@@ -34,27 +29,17 @@ mod linux {
     /// The system is given a packet that no interface carries, and says what one would carry (`IP_MTU_DISCOVER` and `IP_RECVERR` of
     /// ip(7)). It does not say that of an interface without such a limit.
     pub(super) fn ask(to: IpAddr) -> io::Result<Option<u16>> {
-        let any: IpAddr = if to.is_ipv6() {
-            Ipv6Addr::UNSPECIFIED.into()
-        } else {
-            Ipv4Addr::UNSPECIFIED.into()
-        };
-        let socket = UdpSocket::bind((any, 0))?;
+        let socket = UdpSocket::bind((source::any(to.is_ipv6()), 0))?;
+        errqueue::ask_for(&socket, to.is_ipv6())?;
         if to.is_ipv6() {
-            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
             rustix::net::sockopt::set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE)?;
         } else {
-            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
             rustix::net::sockopt::set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::PROBE)?;
         }
         if socket.send_to(&[0; LONGEST], (to, DISCARD)).is_ok() {
             return Ok(Some(u16::MAX));
         }
-        let mut nothing = [IoSliceMut::new(&mut [])];
-        let mut space = cmsg_space!([u8; errqueue::ROOM]);
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut nothing, Some(&mut space), flags)?;
-        let said = message.cmsgs()?.find_map(|control| errqueue::longest(&control));
+        let said = errqueue::take(&socket, &mut []).and_then(|taken| taken.longest);
         Ok(said.map(|said| u16::try_from(said).unwrap_or(u16::MAX)))
     }
 }

@@ -1,33 +1,18 @@
 //! What came of pings, as it is printed.
 use super::super::{
-    show::{doubted, failed, millis, percent},
+    show::{Told, doubted, failed, millis, percent},
     targets::Target,
 };
 use crate::out::Lines;
 use daemon_kit::{Table, cli::Output, to_stdout};
 use netcheck::{Failure, ping::PingReport};
-use serde::Serialize;
 
 /// What came of a target; a failure where it could not even be begun with.
 pub(super) type Pinged = Result<PingReport, Failure>;
 
-/// The same, as it is told.
-#[derive(Serialize)]
-struct Told<'t> {
-    target: &'t str,
-    #[serde(flatten)]
-    report: Option<&'t PingReport>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<&'t Failure>,
-}
-
 pub(super) fn show(targets: &[Target], all: &[Pinged], output: Output) -> anyhow::Result<()> {
-    let told = targets.iter().zip(all).map(|(target, pinged)| Told {
-        target: &target.name,
-        report: pinged.as_ref().ok(),
-        failure: pinged.as_ref().err(),
-    });
-    let told: Vec<Told<'_>> = told.collect();
+    let told = targets.iter().zip(all);
+    let told: Vec<Told<'_, PingReport>> = told.map(|(target, pinged)| Told::new(&target.name, pinged)).collect();
     match output {
         Output::Json => to_stdout(format_args!("{}\n", serde_json::to_string_pretty(&told)?))?,
         Output::Jsonl => {
@@ -42,7 +27,7 @@ pub(super) fn show(targets: &[Target], all: &[Pinged], output: Output) -> anyhow
     Ok(())
 }
 
-fn table(told: &[Told<'_>]) -> String {
+fn table(told: &[Told<'_, PingReport>]) -> String {
     let headings = [
         "TARGET", "ADDRESS", "SENT", "LOSS", "MIN", "AVG", "MAX", "JITTER", "MOS",
     ];

@@ -6,19 +6,20 @@ mod text;
 
 use super::{
     exit, live_mistake,
+    show::Told,
     targets::{self, Target},
 };
 use crate::cli::TargetArgs;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use core_model::Period;
 use daemon_kit::{Exit, cli::Output, to_stdout};
 use futures_util::{StreamExt as _, stream};
 use netcheck::{
     Failure, dns, icmp,
+    target::{Host, Target as Written},
     trace::{self, Protocol, TraceOptions, TraceReport, Tracer, TracerOptions},
 };
-use serde::Serialize;
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -136,16 +137,6 @@ enum By {
     Tcp,
 }
 
-/// What is told of a target.
-#[derive(Serialize)]
-struct Told<'t> {
-    target: &'t str,
-    #[serde(flatten)]
-    report: Option<&'t TraceReport>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<&'t Failure>,
-}
-
 /// What came of a target; a failure where it could not even be begun with.
 type Traced = Result<TraceReport, Failure>;
 
@@ -183,7 +174,10 @@ pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit
         };
         match output {
             // Whoever reads wants each as soon as it is there.
-            Output::Jsonl => to_stdout(format_args!("{}\n", serde_json::to_string(&told(target, &traced))?))?,
+            Output::Jsonl => to_stdout(format_args!(
+                "{}\n",
+                serde_json::to_string(&Told::new(&target.name, &traced))?
+            ))?,
             Output::Table if all.is_empty() => to_stdout(text(&target.name, &traced, args.names))?,
             Output::Table => to_stdout(format_args!("\n{}", text(&target.name, &traced, args.names)))?,
             Output::Json => {}
@@ -191,7 +185,10 @@ pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit
         all.push((target, traced));
     }
     if output == Output::Json {
-        let told: Vec<Told<'_>> = all.iter().map(|(target, traced)| told(target, traced)).collect();
+        let told: Vec<Told<'_, TraceReport>> = all
+            .iter()
+            .map(|(target, traced)| Told::new(&target.name, traced))
+            .collect();
         to_stdout(format_args!("{}\n", serde_json::to_string_pretty(&told)?))?;
     }
     Ok(exit(all.iter().filter_map(|(_, traced)| failure(traced))))
@@ -205,11 +202,10 @@ fn name_server(args: &TraceArgs) -> anyhow::Result<SocketAddr> {
             .copied()
             .context("this machine has no name server: give one by --name-server");
     };
-    let with_port = server.parse::<SocketAddr>().ok();
-    let alone = || server.parse::<IpAddr>().ok().map(|address| (address, DNS_PORT).into());
-    with_port
-        .or_else(alone)
-        .with_context(|| format!("--name-server {server}: that is no address, with or without a port"))
+    match Written::with_port(server, Some(DNS_PORT)) {
+        Ok((Host::Address(address), port)) => Ok((address, port).into()),
+        _ => bail!("--name-server {server}: that is no address, with or without a port"),
+    }
 }
 
 fn options(args: &TraceArgs, address: IpAddr) -> TraceOptions {
@@ -247,14 +243,6 @@ async fn named(traced: Traced, server: Option<SocketAddr>) -> Traced {
         trace::names(std::slice::from_mut(&mut report), server, NAME_TIMEOUT).await;
     }
     Ok(report)
-}
-
-fn told<'t>(target: &'t Target, traced: &'t Traced) -> Told<'t> {
-    Told {
-        target: &target.name,
-        report: traced.as_ref().ok(),
-        failure: traced.as_ref().err(),
-    }
 }
 
 fn failure(traced: &Traced) -> Option<&Failure> {

@@ -9,20 +9,14 @@ use crate::{
     ping::clock::{Now, round_trip},
     reach, source,
     trace::options::TraceOptions,
+    trust::STALL,
 };
-use nix::{
-    cmsg_space,
-    sys::{
-        socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt},
-        time::TimeSpec,
-    },
-};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     collections::HashMap,
-    io::{self, IoSliceMut},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::AsRawFd as _,
+    io,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -35,8 +29,6 @@ use tokio::{
 
 /// So many attempts are under way at the most, of all traces together: each has an open file.
 const AT_ONCE: usize = 256;
-/// Who is woken so much later than he wanted was kept from running.
-const STALL: Duration = Duration::from_millis(100);
 
 /// Soon after that, the system sends the first packet again (RFC 6298: after a second), and nobody knows which was answered.
 const FIRST_REPEAT: Duration = Duration::from_millis(950);
@@ -110,12 +102,7 @@ impl Ports {
         if let Some(socket) = held.get(&(is_v6, flow)) {
             return socket.local_addr().map_err(no_port);
         }
-        let any: IpAddr = if is_v6 {
-            Ipv6Addr::UNSPECIFIED.into()
-        } else {
-            Ipv4Addr::UNSPECIFIED.into()
-        };
-        let local = self.source.unwrap_or(any);
+        let local = self.source.unwrap_or(source::any(is_v6));
         source::is_for(local, is_v6)?;
         let socket = fresh(is_v6).map_err(no_port)?;
         let bound = socket.bind(&SocketAddr::new(local, 0).into());
@@ -131,12 +118,11 @@ fn with_options(local: &SockAddr, peer: SocketAddr, shot: Shot, class: u8) -> io
     // An orderly end would keep the port from the next attempt for a minute.
     socket.set_linger(Some(Duration::ZERO))?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    errqueue::ask_for(&socket, peer.is_ipv6())?;
     if peer.is_ipv6() {
-        setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
         socket.set_unicast_hops_v6(shot.ttl.into())?;
         socket.set_tclass_v6(class.into())?;
     } else {
-        setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
         socket.set_ttl_v4(shot.ttl.into())?;
         socket.set_tos_v4(class.into())?;
     }
@@ -236,18 +222,7 @@ fn outcome(socket: &TcpStream, peer: SocketAddr, sent: Now) -> Option<Seen> {
 
 /// The message of a router about it.
 fn said(socket: &TcpStream, peer: SocketAddr, sent: Now) -> Option<Answer> {
-    let mut quoted = [0; 64];
-    let mut quoted = [IoSliceMut::new(&mut quoted)];
-    let mut space = cmsg_space!([u8; errqueue::ROOM], TimeSpec, i32);
-    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut quoted, Some(&mut space), flags).ok()?;
-    let (mut queued, mut stamp) = (None, None);
-    for control in message.cmsgs().into_iter().flatten() {
-        match control {
-            ControlMessageOwned::ScmTimestampns(time) => stamp = Now::stamp(time),
-            control => queued = queued.or(errqueue::read(&control)),
-        }
-    }
+    let errqueue::Taken { queued, stamp, .. } = errqueue::take(socket, &mut [])?;
     let queued = queued?;
     let by = queued.by?;
     let reason = Reason::new(peer.is_ipv6(), queued.kind, queued.code, queued.info)?;
