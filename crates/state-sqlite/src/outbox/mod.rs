@@ -20,14 +20,14 @@ pub(crate) use shared::Shared;
 
 use crate::{Database, StateError};
 use chrono::{DateTime, Utc};
-use core_model::{Queue, QueueStats, QueuedRun, Run, SeqRange, StreamId};
+use core_model::{Damaged, Queue, QueueStats, QueuedRun, Run, SeqRange, StreamId};
 use rusqlite::Connection;
 use uuid::Uuid;
 
 /// The durable queue of one agent's records. Clones are the same queue.
 ///
 /// ```
-/// use core_model::{Queue, Run};
+/// use core_model::{Damaged, Queue, Run};
 /// use state_sqlite::{Database, OpenOptions, Outbox};
 /// # let dir = tempfile::tempdir().unwrap();
 /// let database = Database::open(&dir.path().join("state.db"), OpenOptions::default()).unwrap();
@@ -117,31 +117,29 @@ impl Outbox {
         })
     }
 
-    /// Notes which runs are damaged, and wants a resync for them.
-    fn note_damage(&self, runs: &[QueuedRun]) {
-        let mut first = None;
-        {
+    /// Notes which runs are damaged, and wants a resync for them; whether any was not known to be. To be called before
+    /// another stream can be opened, in which everything is told anyway.
+    fn note_damage(&self, runs: &[QueuedRun]) -> bool {
+        let damaged = runs.iter().filter_map(|run| run.body.as_ref().err());
+        let is_new = |damaged: &&Damaged| {
+            let records = damaged.seqs.last.saturating_sub(damaged.seqs.first).saturating_add(1);
             let mut pending = self.database.shared().pending();
-            for damaged in runs.iter().filter_map(|run| run.body.as_ref().err()) {
-                let records = damaged.seqs.last.saturating_sub(damaged.seqs.first).saturating_add(1);
-                if pending.damaged.insert(damaged.seqs.first, records).is_none() {
-                    tracing::error!(
-                        first = damaged.seqs.first,
-                        last = damaged.seqs.last,
-                        "records in the outbox are damaged on disk"
-                    );
-                    first.get_or_insert(damaged.to_string());
-                }
-            }
+            pending.damaged.insert(damaged.seqs.first, records).is_none()
+        };
+        let mut detail = None;
+        for damaged in damaged.filter(is_new) {
+            tracing::error!(
+                first = damaged.seqs.first,
+                last = damaged.seqs.last,
+                "records in the outbox are damaged on disk"
+            );
+            detail.get_or_insert_with(|| damaged.to_string());
         }
-        let Some(detail) = first else { return };
-        self.database.shared().want_later(ResyncReason::Damaged, detail);
-        if !self.database.is_read_only()
-            && let Err(error) = change::change(&self.database, "ask for a new stream", |_, _| Ok(()))
-        {
-            // It goes with the next change.
-            tracing::warn!(%error, "could not note yet that a new stream is wanted");
+        let is_any = detail.is_some();
+        if let Some(detail) = detail {
+            self.database.shared().want_later(ResyncReason::Damaged, detail);
         }
+        is_any
     }
 }
 
@@ -163,17 +161,23 @@ impl Queue for Outbox {
 
     fn peek(&self, stream: StreamId, after: u64, max_runs: usize) -> Result<Vec<QueuedRun>, StateError> {
         let failed = || StateError::doing("read the outbox");
-        let runs = self.database.with_writer(|connection| {
+        let (runs, is_damage_new) = self.database.with_writer(|connection| {
             let is_stream = stream_of(connection).map_err(failed())?;
             self.database.shared().set_stream(is_stream);
             if is_stream != stream {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), false));
             }
             let gone = self.database.shared().pending().acks.clone();
-            read(connection, after, max_runs, |first| gone.contains_key(&first)).map_err(failed())
+            let runs = read(connection, after, max_runs, |first| gone.contains_key(&first)).map_err(failed())?;
+            let is_damage_new = self.note_damage(&runs);
+            Ok((runs, is_damage_new))
         })?;
-        if runs.iter().any(|run| run.body.is_err()) {
-            self.note_damage(&runs);
+        if is_damage_new
+            && !self.database.is_read_only()
+            && let Err(error) = change::change(&self.database, "ask for a new stream", |_, _| Ok(()))
+        {
+            // It goes with the next change.
+            tracing::warn!(%error, "could not note yet that a new stream is wanted");
         }
         Ok(runs)
     }

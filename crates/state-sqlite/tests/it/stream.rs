@@ -3,6 +3,7 @@ use crate::{now, open, run};
 use chrono::TimeDelta;
 use core_model::{DirId, Queue};
 use state_sqlite::{Database, OpenOptions, Outbox, ResyncReason, SnapshotState, StateError, Told};
+use std::{sync::Barrier, thread};
 
 fn open_at(told: Told) -> SnapshotState {
     SnapshotState::Open { told }
@@ -160,6 +161,32 @@ fn a_damaged_run_asks_for_a_snapshot_and_counts_once() {
         5,
         "what leaves with its stream counts too"
     );
+}
+
+#[test]
+fn damage_of_an_earlier_stream_asks_for_nothing_in_the_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let database = open(&path);
+    let outbox = Outbox::open(&database).unwrap();
+    for _ in 0..500 {
+        let early = outbox.open_stream(&run(1, b"begin"), now()).unwrap();
+        outbox.enqueue(&[run(1, b"to be damaged")], now()).unwrap();
+        let damage = "UPDATE outbox SET body = x'00' WHERE first_seq > 1";
+        database.with_writer(|c| c.execute_batch(damage)).unwrap();
+        let all = Barrier::new(5);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    all.wait();
+                    outbox.peek(early, 0, 9).unwrap();
+                });
+            }
+            all.wait();
+            outbox.open_stream(&run(1, b"begin"), now()).unwrap();
+        });
+        assert_eq!(outbox.resync().unwrap(), None, "everything is told in the later stream");
+    }
 }
 
 #[test]
