@@ -2,7 +2,7 @@
 use super::{
     clock::Now,
     history::History,
-    run::{Request, Run},
+    run::{Asked, Run},
     timeline::Timeline,
 };
 use crate::{
@@ -45,7 +45,7 @@ pub(super) struct Core {
     /// Runs under way whose probes are to be sent each by itself.
     brisk: usize,
     /// Runs that are over, and of which nobody has heard.
-    over: Vec<Run>,
+    over: Vec<Asked>,
     /// By which sort of socket each family is pinged.
     accesses: [Option<Access>; 2],
 }
@@ -55,7 +55,7 @@ pub(super) struct Slot {
     /// The run's number among all: that of the one before tells its late answers from forged ones.
     pub(super) run: u64,
     pub(super) before: u64,
-    pub(super) at_work: Option<Box<Run>>,
+    at_work: Option<Asked>,
 }
 
 /// A run, where it still has its place.
@@ -101,26 +101,27 @@ impl Core {
     }
 
     /// Begins a run.
-    pub(super) fn begin(&mut self, request: Request, now: Now) {
-        let delay = request.options.delay.as_nanos() as u64;
+    pub(super) fn begin(&mut self, mut asked: Asked, now: Now) {
+        let run = &mut asked.run;
+        run.began = now.steady;
+        let due = now.steady.saturating_add(run.delay);
+        self.brisk += usize::from(run.interval < BRISK);
         self.begun += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             (self.slots.len() - 1) as u32
         });
-        let run = Box::new(Run::new(request, now));
-        self.brisk += usize::from(run.interval < BRISK);
         let place = &mut self.slots[slot as usize];
         (place.before, place.run) = (place.run, self.begun);
-        place.at_work = Some(run);
+        place.at_work = Some(asked);
         let which = Which { slot, run: self.begun };
-        self.due.put(now.steady.saturating_add(delay), 0, which);
+        self.due.put(due, 0, which);
     }
 
     /// Sends no more: what is under way has its time.
     pub(super) fn wind_down(&mut self) {
         for slot in 0..self.slots.len() as u32 {
-            if let Some(run) = &mut self.slots[slot as usize].at_work {
+            if let Some(run) = self.slots[slot as usize].run_mut() {
                 run.wind_down();
                 self.finish_if_over(slot);
             }
@@ -149,13 +150,14 @@ impl Core {
     pub(super) fn take_due(&mut self, now: u64, packet: &mut Vec<u8>) -> Option<(Due, Sending)> {
         loop {
             let (at, which) = self.due.take(now)?;
-            let Some(run) = run_of(&self.slots, which) else {
+            let Some(asked) = asked_of(&self.slots, which) else {
                 continue;
             };
-            if run.is_given_up() {
+            if asked.is_given_up() {
                 self.remove(which.slot);
                 continue;
             }
+            let run = &asked.run;
             if !run.has_more() {
                 continue;
             }
@@ -232,41 +234,53 @@ impl Core {
     }
 
     pub(super) fn finish_if_over(&mut self, slot: u32) {
-        let is_over = self.slots[slot as usize]
-            .at_work
-            .as_ref()
-            .is_some_and(|run| run.is_over());
-        if is_over && let Some(run) = self.remove(slot) {
-            self.over.push(*run);
+        let is_over = self.slots[slot as usize].run().is_some_and(Run::is_over);
+        if is_over && let Some(asked) = self.remove(slot) {
+            self.over.push(asked);
         }
     }
 
     /// Tells of the runs that are over, several at a time, and of the last one first: who waits for one after the other is woken
     /// once for all of them.
     pub(super) fn tell(&mut self) {
-        for run in self.over.drain(..).rev() {
-            let access = match run.carrier() {
-                Carrier::Echo => self.accesses[usize::from(run.address().is_ipv6())],
+        for asked in self.over.drain(..).rev() {
+            let access = match asked.run.carrier() {
+                Carrier::Echo => self.accesses[usize::from(asked.run.address().is_ipv6())],
                 Carrier::Udp { .. } => None,
             };
-            run.finish(access, &self.history);
+            asked.finish(access, &self.history);
         }
     }
 
-    fn remove(&mut self, slot: u32) -> Option<Box<Run>> {
-        let run = self.slots[slot as usize].at_work.take()?;
-        self.brisk -= usize::from(run.interval < BRISK);
+    fn remove(&mut self, slot: u32) -> Option<Asked> {
+        let asked = self.slots[slot as usize].at_work.take()?;
+        self.brisk -= usize::from(asked.run.interval < BRISK);
         self.free.push(slot);
-        Some(run)
+        Some(asked)
     }
 }
 
-fn run_of(slots: &[Slot], which: Which) -> Option<&Run> {
+impl Slot {
+    pub(super) fn run(&self) -> Option<&Run> {
+        self.at_work.as_ref().map(|asked| &*asked.run)
+    }
+
+    pub(super) fn run_mut(&mut self) -> Option<&mut Run> {
+        self.at_work.as_mut().map(|asked| &mut *asked.run)
+    }
+}
+
+fn asked_of(slots: &[Slot], which: Which) -> Option<&Asked> {
     let slot = slots.get(which.slot as usize)?;
-    slot.at_work.as_deref().filter(|_| slot.run == which.run)
+    slot.at_work.as_ref().filter(|_| slot.run == which.run)
+}
+
+fn run_of(slots: &[Slot], which: Which) -> Option<&Run> {
+    asked_of(slots, which).map(|asked| &*asked.run)
 }
 
 fn run_of_mut(slots: &mut [Slot], which: Which) -> Option<&mut Run> {
     let slot = slots.get_mut(which.slot as usize)?;
-    slot.at_work.as_deref_mut().filter(|_| slot.run == which.run)
+    let is_it = slot.run == which.run;
+    slot.run_mut().filter(|_| is_it)
 }

@@ -3,7 +3,7 @@ use super::{
     clock::{Now, Steps},
     core::{Core, Due, Sending},
     pinger::{Command, Shared},
-    run::Request,
+    run::Asked,
     wires::Wires,
 };
 use crate::{
@@ -133,7 +133,7 @@ impl Engine {
     fn obey(&mut self, now: Now) -> bool {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Ping(request)) => self.begin(request, now),
+                Ok(Command::Ping(asked)) => self.begin(asked, now),
                 Ok(Command::WindDown) => self.core.wind_down(),
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
@@ -141,10 +141,10 @@ impl Engine {
         }
     }
 
-    fn begin(&mut self, request: Request, now: Now) {
-        match self.wires.prepare(request.address.is_ipv6(), request.carrier) {
-            Ok(()) => self.core.begin(request, now),
-            Err(failure) => request.refuse(failure),
+    fn begin(&mut self, asked: Asked, now: Now) {
+        match self.wires.prepare(asked.run.address().is_ipv6(), asked.run.carrier()) {
+            Ok(()) => self.core.begin(asked, now),
+            Err(failure) => asked.refuse(failure),
         }
     }
 

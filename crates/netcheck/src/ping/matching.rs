@@ -109,8 +109,9 @@ impl Core {
             return;
         };
         let is_current = self.tokens.is_of(claim, slot.run);
-        let Some(run) = slot.at_work.as_mut().filter(|_| is_current) else {
-            let was = is_current || self.tokens.is_of(claim, slot.before);
+        let before = slot.before;
+        let Some(run) = slot.run_mut().filter(|_| is_current) else {
+            let was = is_current || self.tokens.is_of(claim, before);
             let counter = if was {
                 &mut self.counters.late
             } else {
@@ -138,8 +139,7 @@ impl Core {
             None if payload.len() < TOKEN => short.and_then(|short| self.find_by(short)),
             None => None,
         };
-        let run =
-            found.and_then(|(slot, probe)| Some((slot, probe, self.slots.get_mut(slot as usize)?.at_work.as_mut()?)));
+        let run = found.and_then(|(slot, probe)| Some((slot, probe, self.slots.get_mut(slot as usize)?.run_mut()?)));
         let Some((slot, probe, run)) = run else {
             self.counters.forged += 1;
             return;
@@ -152,7 +152,7 @@ impl Core {
     /// them.
     fn find_by(&mut self, short: Short) -> Option<(u32, u32)> {
         let slots = (0_u32..).zip(&mut self.slots);
-        let runs = slots.filter_map(|(slot, place)| Some((slot, place.at_work.as_deref_mut()?)));
+        let runs = slots.filter_map(|(slot, place)| Some((slot, place.run_mut()?)));
         let runs = runs.filter(|(_, run)| run.address() == short.destination && run.carrier().flow() == short.flow);
         let mut pending: Vec<(u32, u32, &mut Run)> = runs
             .filter_map(|(slot, run)| Some((slot, run.pending(short.sequence)?, run)))

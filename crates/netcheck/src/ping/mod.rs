@@ -11,6 +11,7 @@ mod matching;
 mod options;
 mod past;
 mod pinger;
+mod pinging;
 mod report;
 mod run;
 #[cfg(test)]
@@ -20,5 +21,6 @@ mod wires;
 
 pub use self::core::Counters;
 pub use options::{COUNT_MOST, ENDLESS, PingOptions, REMEMBERED};
-pub use pinger::{Pinger, PingerOptions, Pinging};
+pub use pinger::{Pinger, PingerOptions};
+pub use pinging::Pinging;
 pub use report::{Outcome, PingReport, Sample};

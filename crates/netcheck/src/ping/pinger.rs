@@ -3,8 +3,9 @@ use super::{
     core::{Core, Counters},
     engine::Engine,
     options::PingOptions,
-    report::{PingReport, Sample},
-    run::{Request, Sink},
+    pinging::{Pinging, ask},
+    report::Sample,
+    run::{Asked, Run, Sink},
     wires::Wires,
 };
 use crate::{
@@ -14,21 +15,16 @@ use crate::{
 };
 use rustix::event::{EventfdFlags, eventfd};
 use std::{
-    fmt,
-    future::Future,
     hash::RandomState,
     net::IpAddr,
     os::fd::OwnedFd,
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
         mpsc::{Sender, channel},
     },
-    task::{Context, Poll},
     thread::{self, JoinHandle},
 };
-use tokio::sync::oneshot;
 
 /// How an engine works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +79,7 @@ pub struct Pinger {
 
 /// What the engine is told.
 pub(super) enum Command {
-    Ping(Request),
+    Ping(Asked),
     WindDown,
     Stop,
 }
@@ -198,20 +194,12 @@ impl Pinger {
         options: PingOptions,
         sink: Option<Sink>,
     ) -> Pinging {
-        let (done, report) = oneshot::channel();
-        let request = Request {
-            address,
-            carrier,
-            first,
-            options,
-            sink,
-            done,
-        };
+        let (asked, pinging) = ask(Run::new(address, carrier, first, options, sink));
         match options.check() {
-            Ok(()) => self.tell(Command::Ping(request)),
-            Err(failure) => request.refuse(failure),
+            Ok(()) => self.tell(Command::Ping(asked)),
+            Err(failure) => asked.refuse(failure),
         }
-        Pinging { address, report }
+        pinging
     }
 
     fn tell(&self, command: Command) {
@@ -239,49 +227,4 @@ impl Drop for Pinger {
             let _ended = thread.join();
         }
     }
-}
-
-/// A run under way: a future of its report.
-pub struct Pinging {
-    address: IpAddr,
-    report: oneshot::Receiver<PingReport>,
-}
-
-impl Pinging {
-    /// Waits for the report without a runtime.
-    ///
-    /// # Panics
-    /// Inside one, as [`oneshot::Receiver::blocking_recv`] does.
-    #[must_use]
-    pub fn wait(self) -> PingReport {
-        let Self { address, report } = self;
-        report.blocking_recv().unwrap_or_else(|_| gone(address))
-    }
-}
-
-impl Future for Pinging {
-    type Output = PingReport;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<PingReport> {
-        let address = self.address;
-        let report = Pin::new(&mut self.report);
-        report
-            .poll(context)
-            .map(|report| report.unwrap_or_else(|_| gone(address)))
-    }
-}
-
-impl fmt::Debug for Pinging {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pinging")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
-
-fn gone(address: IpAddr) -> PingReport {
-    PingReport::not_begun(
-        address,
-        Failure::new(FailureKind::System, "the engine for pings has ended"),
-    )
 }

@@ -7,7 +7,7 @@ use super::{
     report::{Outcome, PingReport, Sample, Strays},
 };
 use crate::{
-    Doubt, Failure,
+    Doubt, Failure, Trust,
     icmp::{Access, MplsLabel, Reason},
     socket::{Carrier, Shape},
 };
@@ -17,25 +17,35 @@ use tokio::sync::oneshot;
 /// Hears of each probe when it is known what became of it.
 pub(super) type Sink = Box<dyn FnMut(&Sample) + Send>;
 
-/// What somebody asked for.
-pub(super) struct Request {
-    pub(super) address: IpAddr,
-    pub(super) carrier: Carrier,
-    /// The number that its first probe has on the wire.
-    pub(super) first: u16,
-    pub(super) options: PingOptions,
-    pub(super) sink: Option<Sink>,
-    /// Who asks has made room for the report in there, so that the engine's thread need not.
-    pub(super) done: oneshot::Sender<PingReport>,
+/// A run that the engine has before it, and who is to hear of it.
+pub(super) struct Asked {
+    pub(super) run: Box<Run>,
+    pub(super) done: oneshot::Sender<End>,
+}
+
+/// What the engine has to say of a run: that it is over, or why it could not begin.
+pub(super) type End = Result<Over, Failure>;
+
+/// A run that is over. Its report is made by who waits for it: the engine's thread has others to send for.
+pub(super) struct Over {
+    run: Box<Run>,
+    access: Option<Access>,
+    trust: Trust,
 }
 
 /// One run.
 pub(super) struct Run {
-    request: Request,
+    address: IpAddr,
+    carrier: Carrier,
+    /// The number that its first probe has on the wire.
+    first: u16,
+    size: u16,
     pub(super) shape: Shape,
+    /// The first probe waits so long.
+    pub(super) delay: u64,
     pub(super) interval: u64,
     pub(super) timeout: u64,
-    began: u64,
+    pub(super) began: u64,
     /// So many probes are sent; without it, until somebody ends the run.
     count: Option<u32>,
     /// Those that are remembered, in the order of sending.
@@ -50,6 +60,7 @@ pub(super) struct Run {
     /// The latest probe that was answered.
     latest: Option<u32>,
     slip: u64,
+    sink: Option<Sink>,
 }
 
 /// One probe; times in nanoseconds.
@@ -88,9 +99,13 @@ struct Refusal {
 }
 
 impl Run {
-    pub(super) fn new(request: Request, now: Now) -> Self {
-        let options = &request.options;
+    /// A run that has not begun.
+    pub(super) fn new(address: IpAddr, carrier: Carrier, first: u16, options: PingOptions, sink: Option<Sink>) -> Self {
         Self {
+            address,
+            carrier,
+            first,
+            size: options.size,
             shape: Shape {
                 ttl: options.ttl,
                 dont_fragment: options.dont_fragment,
@@ -98,7 +113,8 @@ impl Run {
             },
             interval: nanoseconds(options.interval),
             timeout: nanoseconds(options.timeout),
-            began: now.steady,
+            delay: nanoseconds(options.delay),
+            began: 0,
             count: (options.count != ENDLESS).then_some(options.count),
             probes: VecDeque::with_capacity(options.count.min(1024) as usize),
             forgotten: 0,
@@ -107,20 +123,20 @@ impl Run {
             strays: Strays::default(),
             latest: None,
             slip: 0,
-            request,
+            sink,
         }
     }
 
     pub(super) const fn address(&self) -> IpAddr {
-        self.request.address
+        self.address
     }
 
     pub(super) const fn carrier(&self) -> Carrier {
-        self.request.carrier
+        self.carrier
     }
 
     pub(super) const fn size(&self) -> usize {
-        self.request.options.size as usize
+        self.size as usize
     }
 
     /// The number of the probe that is sent next.
@@ -146,11 +162,6 @@ impl Run {
 
     pub(super) fn is_over(&self) -> bool {
         self.pending == 0 && !self.has_more()
-    }
-
-    /// Whether nobody waits for the report.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.request.done.is_closed()
     }
 
     /// The next probe was sent, so much later than it was due.
@@ -256,7 +267,7 @@ impl Run {
 
     /// The number of a probe on the wire.
     pub(super) const fn sequence(&self, number: u32) -> u16 {
-        self.request.first.wrapping_add(number as u16)
+        self.first.wrapping_add(number as u16)
     }
 
     /// The time of a probe is over, and nothing has come.
@@ -275,34 +286,45 @@ impl Run {
 
     fn tell(&mut self, number: u32) {
         if let Some(index) = self.index(number)
-            && let Some(sink) = &mut self.request.sink
+            && let Some(sink) = &mut self.sink
         {
             sink(&self.probes[index].sample(number, self.began));
         }
     }
+}
 
-    /// The run is over: whoever waits gets the report.
+impl Asked {
+    /// Whether nobody waits for the report.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.done.is_closed()
+    }
+
+    /// It cannot be begun.
+    pub(super) fn refuse(self, failure: Failure) {
+        // Who gave up waiting wants it no more.
+        drop(self.done.send(Err(failure)));
+    }
+
+    /// The run is over.
     pub(super) fn finish(self, access: Option<Access>, history: &History) {
-        let mut trust = history.trust(self.began, Duration::from_nanos(self.slip));
-        if let Carrier::Udp { .. } = self.request.carrier {
+        let Self { mut run, done } = self;
+        let mut trust = history.trust(run.began, Duration::from_nanos(run.slip));
+        if let Carrier::Udp { .. } = run.carrier {
             trust.dropped = None;
         }
-        let samples = (self.forgotten..).zip(&self.probes);
-        let samples = samples
-            .map(|(number, probe)| probe.sample(number, self.began))
-            .collect();
-        let address = self.request.address;
-        let past = self.past.map_or_else(Past::default, |past| *past);
-        let report = PingReport::new(address, access, past, samples, self.strays, trust);
-        // Who gave up waiting wants it no more.
-        drop(self.request.done.send(report));
+        // Whoever waits for its end hears it now.
+        run.sink = None;
+        drop(done.send(Ok(Over { run, access, trust })));
     }
 }
 
-impl Request {
-    /// It cannot be begun.
-    pub(super) fn refuse(self, failure: Failure) {
-        drop(self.done.send(PingReport::not_begun(self.address, failure)));
+impl Over {
+    pub(super) fn report(self) -> PingReport {
+        let Self { run, access, trust } = self;
+        let samples = (run.forgotten..).zip(&run.probes);
+        let samples = samples.map(|(number, probe)| probe.sample(number, run.began)).collect();
+        let past = run.past.map_or_else(Past::default, |past| *past);
+        PingReport::new(run.address, access, past, samples, run.strays, trust)
     }
 }
 

@@ -3,8 +3,9 @@ use super::{
     clock::Now,
     core::{Core, Due},
     options::PingOptions,
+    pinging::{Pinging, ask},
     report::{Outcome, PingReport},
-    run::Request,
+    run::Run,
 };
 use crate::{
     Doubt, FailureKind,
@@ -13,7 +14,6 @@ use crate::{
     socket::{Arrived, Carrier, inbox::Said},
 };
 use std::{hash::RandomState, net::IpAddr, time::Duration};
-use tokio::sync::oneshot::{self, error::TryRecvError};
 
 mod datagrams;
 mod endless;
@@ -24,7 +24,7 @@ const WALL: u64 = 1_700_000_000_000_000_000;
 /// One run under way, and what was sent.
 struct Rig {
     core: Core,
-    report: oneshot::Receiver<PingReport>,
+    report: Pinging,
     /// Each packet that was sent, from its ICMP header on.
     packets: Vec<Vec<u8>>,
 }
@@ -61,24 +61,14 @@ impl Rig {
         let tokens = Tokens::new(*b"test", RandomState::new());
         let mut core = Core::new(tokens, 0x4242, [Some(Access::Raw); 2]);
         core.history.knows_drops = true;
-        let (done, report) = oneshot::channel();
         let options = PingOptions {
             count,
             interval: Duration::from_millis(10),
             timeout: Duration::from_millis(100),
             ..PingOptions::default()
         };
-        core.begin(
-            Request {
-                address: target(),
-                carrier: Carrier::Echo,
-                first: 0,
-                options,
-                sink: None,
-                done,
-            },
-            at(0),
-        );
+        let (asked, report) = ask(Run::new(target(), Carrier::Echo, 0, options, None));
+        core.begin(asked, at(0));
         Self {
             core,
             report,
@@ -124,12 +114,12 @@ impl Rig {
 
     fn report(mut self) -> PingReport {
         self.core.tell();
-        self.report.try_recv().expect("the run is over")
+        self.report.now().expect("the run is over")
     }
 
     fn is_over(&mut self) -> bool {
         self.core.tell();
-        self.report.try_recv() != Err(TryRecvError::Empty)
+        self.report.now().is_some()
     }
 }
 
@@ -143,7 +133,7 @@ fn answers_late_twice_and_out_of_order_are_told_apart() {
     rig.end(130);
     let late = [&[0][..], &rig.packets[3][1..]].concat();
     rig.core.tell();
-    let mut report = rig.report.try_recv().unwrap();
+    let mut report = rig.report.now().unwrap();
     assert_eq!(
         (report.answered, report.lost, report.duplicates, report.reordered),
         (3, 1, 1, 1)
@@ -318,7 +308,6 @@ fn times_are_right_though_the_clock_is_set_while_an_answer_is_under_way() {
 #[test]
 fn slips_do_not_add_up_and_the_worst_is_told() {
     let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 1, [Some(Access::Raw); 2]);
-    let (done, report) = oneshot::channel();
     let options = PingOptions {
         count: 3,
         interval: Duration::from_millis(10),
@@ -326,17 +315,8 @@ fn slips_do_not_add_up_and_the_worst_is_told() {
         ..PingOptions::default()
     };
     let address = "2001:db8::1".parse().unwrap();
-    core.begin(
-        Request {
-            address,
-            carrier: Carrier::Echo,
-            first: 0,
-            options,
-            sink: None,
-            done,
-        },
-        at(0),
-    );
+    let (asked, report) = ask(Run::new(address, Carrier::Echo, 0, options, None));
+    core.begin(asked, at(0));
     let mut packet = Vec::new();
     assert!(core.take_due(2 * MS, &mut packet).is_none(), "it waits at first");
     let mut sent = Vec::new();
@@ -350,7 +330,7 @@ fn slips_do_not_add_up_and_the_worst_is_told() {
     }
     core.end(2000 * MS);
     core.tell();
-    let report = report.blocking_recv().unwrap();
+    let report = report.wait();
     assert_eq!(report.trust.slip, Duration::from_millis(2));
     assert_eq!(report.samples[2].sent, Duration::from_millis(24));
 }

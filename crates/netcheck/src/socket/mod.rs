@@ -105,7 +105,9 @@ impl ProbeSocket {
     pub(crate) fn icmp(is_v6: bool, plan: Plan) -> Result<(Self, Access), Failure> {
         let (socket, access) = open_for_pings(is_v6)?;
         let filtered = match access {
-            Access::Raw => socket.attach_filter(&filter::nothing()),
+            Access::Raw => socket
+                .attach_filter(&filter::nothing())
+                .and_then(|()| filter::spare_requests(&socket, is_v6)),
             Access::Datagram => Ok(()),
         };
         filtered.map_err(|error| Failure::of_io("set up the socket for pings", &error))?;

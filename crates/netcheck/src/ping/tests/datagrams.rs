@@ -3,8 +3,9 @@ use super::super::{
     clock::Now,
     core::Core,
     options::PingOptions,
+    pinging::{Pinging, ask},
     report::{Outcome, PingReport},
-    run::Request,
+    run::Run,
 };
 use crate::{
     errqueue::Queued,
@@ -12,7 +13,6 @@ use crate::{
     socket::{Arrived, Carrier, inbox::Said},
 };
 use std::{hash::RandomState, net::IpAddr, time::Duration};
-use tokio::sync::oneshot;
 
 const MS: u64 = 1_000_000;
 
@@ -27,7 +27,7 @@ fn router() -> IpAddr {
 struct Rig {
     core: Core,
     /// Who waits for which run, and what it sent.
-    runs: Vec<(oneshot::Receiver<PingReport>, Vec<u8>)>,
+    runs: Vec<(Pinging, Vec<u8>)>,
 }
 
 impl Rig {
@@ -37,25 +37,18 @@ impl Rig {
         let mut core = Core::new(tokens, 1, [Some(Access::Raw); 2]);
         let mut runs = Vec::new();
         for flow in flows {
-            let (done, report) = oneshot::channel();
             let (count, timeout) = (1, Duration::from_millis(100));
             let options = PingOptions {
                 count,
                 timeout,
                 ..PingOptions::default()
             };
-            let request = Request {
-                address: target(),
-                carrier: Carrier::Udp {
-                    flow: *flow,
-                    port: 33434,
-                },
-                first: 0,
-                options,
-                sink: None,
-                done,
+            let carrier = Carrier::Udp {
+                flow: *flow,
+                port: 33434,
             };
-            core.begin(request, Now::default());
+            let (asked, report) = ask(Run::new(target(), carrier, 0, options, None));
+            core.begin(asked, Now::default());
             let mut packet = Vec::new();
             let (due, sending) = core.take_due(0, &mut packet).unwrap();
             assert_eq!(sending.carrier.flow(), Some(*flow));
@@ -90,7 +83,7 @@ impl Rig {
         self.core.tell();
         self.runs
             .into_iter()
-            .map(|(mut report, _)| report.try_recv().unwrap())
+            .map(|(mut report, _)| report.now().unwrap())
             .collect()
     }
 }

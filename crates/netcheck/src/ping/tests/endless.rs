@@ -66,21 +66,13 @@ fn who_is_wound_down_sends_no_more_and_waits_for_what_is_under_way() {
 fn probes_wait_for_others_only_where_no_run_is_brisk() {
     let core = |interval: u64| {
         let mut core = Core::new(Tokens::new(*b"test", RandomState::new()), 1, [Some(Access::Raw); 2]);
-        let (done, report) = oneshot::channel();
         let options = PingOptions {
             count: 1,
             interval: Duration::from_millis(interval),
             ..PingOptions::default()
         };
-        let request = Request {
-            address: target(),
-            carrier: Carrier::Echo,
-            first: 0,
-            options,
-            sink: None,
-            done,
-        };
-        core.begin(request, at(0));
+        let (asked, report) = ask(Run::new(target(), Carrier::Echo, 0, options, None));
+        core.begin(asked, at(0));
         (core, report)
     };
     let (calm, _report) = core(10);
