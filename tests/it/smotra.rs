@@ -149,6 +149,17 @@ fn pages_services_and_name_servers_are_checked_too() {
 }
 
 #[test]
+fn times_are_seconds_unless_they_have_a_unit() {
+    let open = serve("");
+    check(&["tcp", &open, "-W", "20", "--live", "-c2", "-i", "0.01"]).assert_code(0);
+    check(&["trace", "127.0.0.1", "-p", "udp", "-W", "2.5", "-i0.01"]).assert_code(0);
+    let wrong = check(&["tcp", &open, "-W", "2x"]).assert_code(2);
+    assert!(wrong.stderr().contains("such as `500ms`, `30s`"), "{wrong}");
+    // Seconds cannot be meant there.
+    check(&["tls", &open, "--expires-within", "30"]).assert_code(2);
+}
+
+#[test]
 fn checks_ask_from_the_address_that_is_named_or_say_why_not() {
     let open = serve("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let well = json(&check(&["tcp", &open, "--source", "127.0.0.2", "-o", "json"]).assert_code(0));

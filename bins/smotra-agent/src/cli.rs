@@ -1,7 +1,10 @@
 //! The command line.
-use crate::check::{
-    dns::DnsArgs, http::HttpArgs, live_mistake, ping::PingArgs, read, tcp::TcpArgs, tls::TlsArgs, trace::TraceArgs,
-    udp::UdpArgs,
+use crate::{
+    check::{
+        dns::DnsArgs, http::HttpArgs, live_mistake, ping::PingArgs, read, tcp::TcpArgs, tls::TlsArgs, trace::TraceArgs,
+        udp::UdpArgs,
+    },
+    seconds::seconds,
 };
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -55,6 +58,8 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check targets now. Exits 0 when all are well, 1 when one is not, and 4 when it could not be checked from here.
+    ///
+    /// Times are seconds (`2`, `0.5`) or have units (`250ms`, `1m30s`).
     #[command(subcommand)]
     Check(CheckCommand),
     /// Print the completions for a shell.
@@ -86,7 +91,7 @@ pub(crate) enum CheckCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CommonArgs {
     /// How long a check may take.
-    #[arg(short = 'W', long, value_name = "TIME", default_value = "10s")]
+    #[arg(short = 'W', long, value_name = "TIME", default_value = "10s", value_parser = seconds)]
     pub(crate) timeout: Period,
     /// How many are checked at once.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -111,7 +116,7 @@ pub(crate) struct AgainArgs {
     #[arg(short, long)]
     pub(crate) live: bool,
     /// From one check of a target to its next.
-    #[arg(short, long, value_name = "TIME", default_value = "1s", requires = "live")]
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = seconds, requires = "live")]
     pub(crate) interval: Period,
     /// How often each target is checked; 0 is until Ctrl-C.
     #[arg(short, long, value_name = "N", default_value_t = 0, requires = "live")]
@@ -158,7 +163,7 @@ pub(crate) struct TargetArgs {
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
     /// How long a name server may take.
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = seconds)]
     pub(crate) resolve_timeout: Period,
 }
 

@@ -3,6 +3,7 @@ mod check;
 mod cli;
 mod live;
 mod out;
+mod seconds;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use cli::{Cli, Command};

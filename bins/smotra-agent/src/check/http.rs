@@ -5,7 +5,10 @@ use super::{
     show::{millis, result},
     targets,
 };
-use crate::cli::{CommonArgs, FamilyArgs, TrustArgs};
+use crate::{
+    cli::{CommonArgs, FamilyArgs, TrustArgs},
+    seconds::seconds,
+};
 use anyhow::Context as _;
 use clap::Args;
 use core_model::{ByteSize, Period};
@@ -58,7 +61,7 @@ pub(crate) struct HttpArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     max_redirects: usize,
     /// How long the first byte of the answer may take.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
     first_byte_timeout: Option<Period>,
     /// Connect to this address, whatever the URL says.
     #[arg(long, value_name = "ADDRESS")]
@@ -74,7 +77,7 @@ pub(crate) struct HttpArgs {
     /// Ask a server whose certificate is wrong all the same; what is wrong with it is told.
     #[arg(long)]
     insecure: bool,
-    /// A certificate that ends sooner than this is a failure.
+    /// A certificate that ends sooner than this is a failure; with a unit, such as 30d.
     #[arg(long, value_name = "TIME", default_value = "0s")]
     expires_within: Period,
 }

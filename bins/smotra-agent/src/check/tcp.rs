@@ -4,7 +4,10 @@ use super::{
     show::{millis, result},
     targets,
 };
-use crate::cli::{CommonArgs, TargetArgs};
+use crate::{
+    cli::{CommonArgs, TargetArgs},
+    seconds::seconds,
+};
 use clap::Args;
 use core_model::Period;
 use daemon_kit::{Exit, cli::Output};
@@ -22,7 +25,7 @@ pub(crate) struct TcpArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
     /// How long one address of a name has for itself before the next is tried beside it (RFC 8305).
-    #[arg(long, value_name = "TIME", default_value = "250ms")]
+    #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = seconds)]
     attempt_delay: Period,
     /// Hang up with a reset: a target that is checked often keeps no closed connections.
     #[arg(long)]

@@ -26,7 +26,7 @@ pub(crate) struct TlsArgs {
     /// The name that is asked for, and that the certificate has to have [default: that of the target].
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
-    /// A certificate that ends sooner than this is a failure.
+    /// A certificate that ends sooner than this is a failure; with a unit, such as 30d.
     #[arg(long, value_name = "TIME", default_value = "14d")]
     expires_within: Period,
     /// Protocols to offer (ALPN), such as h2; may be given again.

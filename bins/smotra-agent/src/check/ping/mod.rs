@@ -9,6 +9,7 @@ use super::{
 use crate::{
     cli::TargetArgs,
     live::{Board, Kind, Live, Tally},
+    seconds::seconds,
 };
 use clap::Args;
 use core_model::Period;
@@ -34,10 +35,10 @@ pub(crate) struct PingArgs {
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=i64::from(COUNT_MOST)))]
     count: u32,
     /// From one probe of a target to the next.
-    #[arg(short, long, value_name = "TIME", default_value = "1s")]
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = seconds)]
     interval: Period,
     /// How long an answer may take.
-    #[arg(short = 'W', long, value_name = "TIME", default_value = "1s")]
+    #[arg(short = 'W', long, value_name = "TIME", default_value = "1s", value_parser = seconds)]
     timeout: Period,
     /// Payload of a probe, in bytes.
     #[arg(short, long, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u16).range(20..=65_507))]

@@ -9,7 +9,7 @@ use super::{
     show::Told,
     targets::{self, Target},
 };
-use crate::cli::TargetArgs;
+use crate::{cli::TargetArgs, seconds::seconds};
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use core_model::Period;
@@ -55,10 +55,10 @@ pub(crate) struct TraceArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(trace::COUNT_MOST)))]
     count: Option<u32>,
     /// From one probe of a hop to the next, once the length of the way is known [default: 30ms, with `--live` 1s].
-    #[arg(short, long, value_name = "TIME")]
+    #[arg(short, long, value_name = "TIME", value_parser = seconds)]
     interval: Option<Period>,
     /// How long an answer may take.
-    #[arg(short = 'W', long, value_name = "TIME", default_value = "1s")]
+    #[arg(short = 'W', long, value_name = "TIME", default_value = "1s", value_parser = seconds)]
     timeout: Period,
     /// The first hop that is probed.
     #[arg(short, long, value_name = "HOP", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
