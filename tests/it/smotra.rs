@@ -112,6 +112,33 @@ fn what_is_not_well_is_said_with_its_remedy_and_the_exit_status_tells_whose_faul
 }
 
 #[test]
+fn an_address_that_takes_no_connection_is_told_with_what_became_of_it() {
+    let (_kept, deaf) = deaf();
+    let told = check(&["tcp", &deaf]).assert_code(1);
+    let row: Vec<String> = told
+        .stdout()
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(row[..3], [&deaf, &deaf, "refused"], "{told}");
+    let told = json(&check(&["tcp", &deaf, "255.255.255.255:9", "-o", "json"]).assert_code(1));
+    assert_eq!(
+        (&told[0]["address"], &told[1]["address"]),
+        (&deaf.into(), &"255.255.255.255:9".into()),
+        "{told}"
+    );
+    let kind = |target: &Value| target["attempts"][0]["failure"]["kind"].clone();
+    assert_eq!(
+        (kind(&told[0]), kind(&told[1])),
+        ("refused".into(), "no_route".into()),
+        "{told}"
+    );
+}
+
+#[test]
 fn pages_services_and_name_servers_are_checked_too() {
     let page = serve("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
     let url = format!("http://{page}/");

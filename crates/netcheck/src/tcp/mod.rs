@@ -70,7 +70,7 @@ impl Default for TcpOptions {
 pub struct TcpReport {
     /// What was to be checked, as it was given.
     pub target: String,
-    /// The address that accepted.
+    /// The address that accepted; where none did, the one that the failure is about, if any was tried.
     pub address: Option<SocketAddr>,
     /// Our end of the connection.
     pub local: Option<SocketAddr>,
@@ -223,6 +223,7 @@ async fn run(report: &mut TcpReport, options: &TcpOptions, since: Instant) -> Re
     .await;
     report.attempts = attempts;
     let Some((attempt, connection)) = won else {
+        report.address = race::telling(&report.attempts).map(|(attempt, _)| attempt.address);
         return Err(race::most_telling(&report.target, &report.attempts));
     };
     report.address = Some(attempt.address);

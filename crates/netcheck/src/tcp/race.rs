@@ -89,17 +89,7 @@ fn finish(mut trials: Vec<Trial>, race: Instant, won: Option<(TcpAttempt, Connec
 
 /// The failure of a target none of whose addresses was connected to: of several the one that tells most.
 pub(super) fn most_telling(target: &str, attempts: &[TcpAttempt]) -> Failure {
-    let rank = |failure: &Failure| match failure.kind {
-        // What this machine could not do leaves open what the target would have done.
-        kind if kind.is_own() => 0,
-        FailureKind::Refused => 1,
-        FailureKind::Closed => 2,
-        FailureKind::Unreachable => 3,
-        FailureKind::TimedOut => 4,
-        _ => 5,
-    };
-    let failures = attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
-    let Some(telling) = failures.min_by_key(|failure| rank(failure)) else {
+    let Some((_, telling)) = telling(attempts) else {
         return Failure::new(
             FailureKind::TimedOut,
             format!("no time was left to connect to {target}"),
@@ -110,6 +100,23 @@ pub(super) fn most_telling(target: &str, attempts: &[TcpAttempt]) -> Failure {
         failure.detail = format!("none of {} addresses accepts; {}", attempts.len(), failure.detail);
     }
     failure
+}
+
+/// The failed attempt that tells most, with its failure; of several that tell as much the first.
+pub(super) fn telling(attempts: &[TcpAttempt]) -> Option<(&TcpAttempt, &Failure)> {
+    let rank = |failure: &Failure| match failure.kind {
+        // What this machine could not do leaves open what the target would have done.
+        kind if kind.is_own() => 0,
+        FailureKind::Refused => 1,
+        FailureKind::Closed => 2,
+        FailureKind::Unreachable => 3,
+        FailureKind::TimedOut => 4,
+        _ => 5,
+    };
+    let failed = attempts
+        .iter()
+        .filter_map(|attempt| Some((attempt, attempt.failure.as_ref()?)));
+    failed.min_by_key(|(_, failure)| rank(failure))
 }
 
 /// An attempt, with its socket as long as it goes on.
@@ -249,6 +256,9 @@ mod tests {
         assert_eq!(told(&[Refused, System]).kind, System);
         assert_eq!(told(&[Refused]).detail, "refused");
         assert_eq!(most_telling("host:1", &[]).kind, TimedOut);
+        let mut attempts = [TimedOut, Refused, NoRoute].map(|kind| attempt(Some(kind)));
+        attempts[1].address = "192.0.2.2:1".parse().unwrap();
+        assert_eq!(telling(&attempts).unwrap().0, &attempts[1]);
     }
 
     /// Two addresses: one that never answers, as the one connection that waits there fills its queue, and one that accepts.
