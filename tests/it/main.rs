@@ -57,6 +57,7 @@ mod secrets;
 mod smotra;
 #[cfg(unix)]
 mod smotra_live;
+mod smotra_names;
 #[cfg(target_os = "linux")]
 mod smotra_net;
 #[cfg(unix)]

@@ -2,25 +2,31 @@
 use super::{
     many::{self, Shown},
     show::{millis, result},
+    targets,
 };
-use crate::cli::CommonArgs;
+use crate::cli::{CommonArgs, FamilyArgs};
 use clap::Args;
 use daemon_kit::{Exit, cli::Output};
 use netcheck::{
     Failure,
     dns::{self, DnsExpect, DnsOptions, DnsReport, RecordType, ResponseCode, Transport},
 };
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// What a name server answers.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DnsArgs {
     /// Names to ask about, or addresses with `--type PTR`.
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required_unless_present = "file")]
     names: Vec<String>,
+    /// Read more names from a file, one a line; `-` for standard input. What follows a `#` is left out.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-    /// Which records are asked for.
+    #[command(flatten)]
+    family: FamilyArgs,
+    /// Which records are asked for; `-4` and `-6` are about the way to the server, and not about these.
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "A")]
     record_type: RecordType,
     /// Whom to ask: an address, with or without a port [default: those of this machine].
@@ -103,6 +109,7 @@ pub(crate) async fn run(args: &DnsArgs, output: Output) -> anyhow::Result<Exit> 
     let options = &DnsOptions {
         record_type: args.record_type,
         server: args.server.clone(),
+        family: args.family.get(),
         source: args.common.source,
         transport: if args.tcp { Transport::Tcp } else { Transport::Udp },
         timeout: args.common.timeout.get(),
@@ -119,7 +126,8 @@ pub(crate) async fn run(args: &DnsArgs, output: Output) -> anyhow::Result<Exit> 
         },
         ..DnsOptions::default()
     };
-    many::run(&args.names, &args.common, output, |name| async move {
+    let names = targets::listed(&args.names, args.file.as_deref())?;
+    many::run(&names, &args.common, output, |name| async move {
         dns::check(&name, options).await
     })
     .await

@@ -4,7 +4,11 @@ use super::{
     message::{self, Answer, Asked, Judged, Manner},
     resolv_conf::{self, PORT},
 };
-use crate::{Failure, FailureKind, Family, source::Way, target::Target};
+use crate::{
+    Failure, FailureKind,
+    source::Way,
+    target::{Host, Target},
+};
 use hickory_proto::{
     op::Query,
     rr::{self, Name},
@@ -153,22 +157,33 @@ fn fill(report: &mut DnsReport, answer: Answer, options: &DnsOptions) {
 }
 
 async fn servers(options: &DnsOptions) -> Result<Vec<SocketAddr>, Failure> {
-    let source = options.source;
+    let DnsOptions { family, source, .. } = *options;
     let Some(server) = &options.server else {
         let mut servers = resolv_conf::system_servers()?;
-        servers.retain(|server| source.is_none_or(|source| source.is_ipv4() == server.is_ipv4()));
+        let is_same = |server: &SocketAddr| source.is_none_or(|source| source.is_ipv4() == server.is_ipv4());
+        servers.retain(|server| family.has(server.ip()) && is_same(server));
         let none = || {
-            let detail = "no name server of this machine has an address of the family of the source: name one";
+            let detail = "no name server of this machine can be asked by the family that was named, or from the source: name one";
             Failure::new(FailureKind::Invalid, detail)
         };
         return Some(servers).filter(|servers| !servers.is_empty()).ok_or_else(none);
     };
     let (host, port) = Target::with_port(server, Some(PORT))?;
-    let way = Way {
-        family: Family::Any,
-        source,
-    };
-    Ok(way.resolve(host, port, options.timeout).await?.addresses)
+    let is_name = matches!(host, Host::Name(_));
+    let resolved = Way { family, source }.resolve(host, port, options.timeout).await;
+    let resolved = resolved.map_err(|failure| match failure.kind {
+        // The name that was not found is not the one that was to be asked about.
+        FailureKind::NameNotFound => Failure::new(
+            if is_name {
+                FailureKind::NameServer
+            } else {
+                FailureKind::Invalid
+            },
+            format!("the name server cannot be asked: {failure}"),
+        ),
+        _ => failure,
+    })?;
+    Ok(resolved.addresses)
 }
 
 fn name(text: &str, record_type: RecordType) -> Result<Name, Failure> {

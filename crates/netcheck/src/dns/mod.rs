@@ -34,7 +34,7 @@ pub use codes::{RecordType, ResponseCode};
 pub use expect::DnsExpect;
 pub use resolv_conf::system_servers;
 
-use crate::{Failure, FailureKind, reach};
+use crate::{Failure, FailureKind, Family, reach};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -54,6 +54,8 @@ pub struct DnsOptions {
     /// The name server, `address` or `address:port` (or the name of one, which the system resolves). Those of
     /// `/etc/resolv.conf` unless one is named, each in turn.
     pub server: Option<String>,
+    /// By which addresses of the name server it is asked; any. Which records are asked for is another matter.
+    pub family: Family,
     /// The address of this machine from which it is asked; the one that its routes choose unless one is named. Only servers of
     /// the same family are asked then.
     pub source: Option<IpAddr>,
@@ -95,6 +97,7 @@ impl Default for DnsOptions {
         Self {
             record_type: RecordType::A,
             server: None,
+            family: Family::Any,
             source: None,
             transport: Transport::Udp,
             timeout: Duration::from_secs(2),

@@ -1,6 +1,6 @@
 //! DNS: a real name server.
 use netcheck::{
-    FailureKind,
+    FailureKind, Family,
     dns::{self, DnsExpect, DnsOptions, DnsOutcome, DnsReport, RecordType, ResponseCode, Transport},
 };
 use std::{net::SocketAddr, time::Duration};
@@ -215,6 +215,10 @@ async fn what_cannot_be_asked_is_invalid() {
         },
         DnsOptions {
             server: Some("127.0.0.1:x".to_owned()),
+            ..options(at, RecordType::A)
+        },
+        DnsOptions {
+            family: Family::V6,
             ..options(at, RecordType::A)
         },
     ] {

@@ -1,0 +1,64 @@
+//! `smotra-agent check dns` and `check udp --probe dns` as somebody types them, before name servers that say what they are told to.
+use serde_json::Value;
+use std::{net::UdpSocket, thread};
+use testkit::{Output, run};
+
+fn check(args: &[&str]) -> Output {
+    run("smotra-agent", [&["check"], args].concat()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(output.stdout().as_ref()).unwrap()
+}
+
+/// Answers each query by this code, and with an address where that is NOERROR.
+fn name_server(code: u8) -> String {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((length, from)) = server.recv_from(&mut query) {
+            // A question is a name, which ends with the root, a type and a class.
+            let name = query[12..length].iter().position(|byte| *byte == 0).unwrap();
+            let mut reply = query[..12 + name + 5].to_vec();
+            reply[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, 0, 0, 0, 0, 0]);
+            if code == 0 {
+                reply[7] = 1;
+                reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+            }
+            server.send_to(&reply, from).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn names_are_listed_in_a_file_and_the_family_is_that_of_the_way_to_the_server() {
+    let server = name_server(0);
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("names");
+    std::fs::write(&list, "a.test\n# none\nb.test # the second\n").unwrap();
+    let list = list.to_str().unwrap();
+    let asked = ["dns", "--file", list, "--server", &server, "-W", "20s"];
+    let told = json(&check(&[&asked[..], &["-4", "-o", "json"]].concat()).assert_code(0));
+    assert_eq!(
+        (&told[0]["name"], &told[1]["name"]),
+        (&"a.test".into(), &"b.test".into()),
+        "{told}"
+    );
+    let other = check(&[&asked[..], &["-6"]].concat()).assert_code(4);
+    assert!(
+        other
+            .stdout()
+            .contains("the name server cannot be asked: 127.0.0.1 has not an IPv6 address"),
+        "{other}"
+    );
+    let unknown = check(&["dns", "a.test", "--server", "nobody.invalid"]).assert_code(1);
+    assert!(
+        unknown
+            .stdout()
+            .contains("a.test: name_server: the name server cannot be asked"),
+        "{unknown}"
+    );
+    check(&["dns"]).assert_code(2);
+}
