@@ -62,3 +62,46 @@ fn names_are_listed_in_a_file_and_the_family_is_that_of_the_way_to_the_server() 
     );
     check(&["dns"]).assert_code(2);
 }
+
+#[test]
+fn how_a_name_server_answers_is_told_and_one_that_could_not_find_out_is_not_well() {
+    for (code, name, exit, why) in [
+        (0, "NOERROR", 0, ""),
+        (3, "NXDOMAIN", 0, ""),
+        (1, "FORMERR", 1, "it cannot read the query"),
+        (2, "SERVFAIL", 1, "it could not find out"),
+        (4, "NOTIMP", 1, "it does not do what it was asked to"),
+        (5, "REFUSED", 1, "its rules forbid it"),
+    ] {
+        let server = name_server(code);
+        let args = ["udp", &server, "-p", "dns:a.test", "-W", "20s"];
+        let table = check(&args).assert_code(exit);
+        assert!(table.stdout().contains(&format!("  answered {name}  ")), "{table}");
+        assert!(table.stdout().contains(why), "{table}");
+        let told = json(&check(&[&args[..], &["-o", "json"]].concat()).assert_code(exit));
+        assert_eq!(told[0]["response_code"], name, "{told}");
+    }
+}
+
+#[test]
+fn a_time_server_that_refuses_is_not_well_and_its_code_is_told() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        let mut request = [0; 48];
+        while let Ok((_, from)) = server.recv_from(&mut request) {
+            let mut reply = [0; 48];
+            reply[0] = 4 << 3 | 4;
+            reply[12..16].copy_from_slice(b"RATE");
+            reply[24..32].copy_from_slice(&request[40..48]);
+            server.send_to(&reply, from).unwrap();
+        }
+    });
+    let told = check(&["udp", &address, "-p", "ntp", "-W", "20s"]).assert_code(1);
+    assert!(told.stdout().contains("stratum 0 RATE\n"), "{told}");
+    assert!(
+        told.stdout()
+            .contains("refuses to tell the time: RATE, it is asked too often"),
+        "{told}"
+    );
+}

@@ -36,6 +36,7 @@ mod millis;
 pub mod ping;
 mod reach;
 mod resolve;
+mod response_code;
 mod socket;
 mod source;
 pub mod target;

@@ -37,7 +37,10 @@ impl Shown for UdpReport {
 
     fn cells(&self) -> Vec<String> {
         let dash = || "-".to_owned();
-        let time = self.ntp.as_ref().map(|ntp| format!("stratum {}", ntp.stratum));
+        let time = self.ntp.as_ref().map(|ntp| match &ntp.kiss {
+            Some(kiss) => format!("stratum 0 {kiss}").trim_end().to_owned(),
+            None => format!("stratum {}", ntp.stratum),
+        });
         vec![
             self.target.clone(),
             self.address.map_or_else(dash, |address| address.to_string()),
@@ -69,8 +72,9 @@ impl Shown for UdpReport {
     }
 
     fn result(&self) -> String {
-        let well = match self.state {
-            UdpState::OpenOrSilent => "open or silent",
+        let well = match (self.state, self.response_code) {
+            (_, Some(code)) => return format!("answered {code}"),
+            (UdpState::OpenOrSilent, None) => "open or silent",
             _ => "answered",
         };
         result(well, self.failure.as_ref())
@@ -145,6 +149,7 @@ mod tests {
             ],
             reply_size: None,
             reply: None,
+            response_code: None,
             ntp: None,
             failure: None,
         };

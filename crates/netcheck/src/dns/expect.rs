@@ -66,7 +66,7 @@ impl DnsExpect {
                     format!("{server} says that there is no {name}"),
                 ),
                 (ResponseCode::NOERROR, _) => {
-                    let detail = format!("{server} answered {code} when asked about {name}");
+                    let detail = format!("{server} answered {code} when asked about {name}{}", code.meaning());
                     Failure::new(FailureKind::NameServer, detail)
                 }
                 (expected, _) => {

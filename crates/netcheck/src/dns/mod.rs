@@ -30,7 +30,8 @@ pub(crate) mod message;
 pub(crate) mod resolv_conf;
 mod text;
 
-pub use codes::{RecordType, ResponseCode};
+pub use crate::response_code::ResponseCode;
+pub use codes::RecordType;
 pub use expect::DnsExpect;
 pub use resolv_conf::system_servers;
 

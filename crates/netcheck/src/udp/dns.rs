@@ -1,5 +1,6 @@
 //! A query of DNS and a look at the answer (RFC 1035), enough to know that a name server is there. What it says is for the
 //! check of DNS.
+use super::ResponseCode;
 use crate::{Failure, FailureKind};
 use std::net::SocketAddr;
 
@@ -45,25 +46,25 @@ pub(crate) fn query(name: &str, id: u16) -> Result<Vec<u8>, Failure> {
     Ok(query)
 }
 
-/// Whether a datagram answers `query`: nothing is known about one that does not. One that does and is damaged is a failure.
-pub(crate) fn judge(reply: &[u8], query: &[u8], address: SocketAddr) -> Result<bool, Failure> {
+/// How a datagram answers `query`: nothing is known about one that does not. One that does and is damaged is a failure.
+pub(crate) fn judge(reply: &[u8], query: &[u8], address: SocketAddr) -> Result<Option<ResponseCode>, Failure> {
     let Some((header, rest)) = reply.split_first_chunk::<HEADER>() else {
-        return Ok(false);
+        return Ok(None);
     };
     let is_reply = header[2] & 0x80 != 0 && header[2] & 0x78 == 0;
     if !query.starts_with(&header[..2]) || !is_reply {
-        return Ok(false);
+        return Ok(None);
     }
     let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let question = query.get(HEADER..).unwrap_or_default();
-    let has_failed = header[3] & 0xf != 0;
+    let code = ResponseCode(u16::from(header[3] & 0xf));
     let rest = match count(4) {
         // One who could not read the question need not repeat it.
-        0 if has_failed => rest,
+        0 if code != ResponseCode::NOERROR => rest,
         1 if rest.len() >= question.len() && rest[..question.len()].eq_ignore_ascii_case(question) => {
             &rest[question.len()..]
         }
-        _ => return Ok(false),
+        _ => return Ok(None),
     };
     let records = u32::from(count(6)) + u32::from(count(8)) + u32::from(count(10));
     let is_cut = header[2] & 2 != 0;
@@ -71,7 +72,21 @@ pub(crate) fn judge(reply: &[u8], query: &[u8], address: SocketAddr) -> Result<b
         let detail = format!("{address} sent an answer of DNS that is damaged");
         return Err(Failure::new(FailureKind::Protocol, detail));
     }
-    Ok(true)
+    Ok(Some(code))
+}
+
+/// Why a server that answers so about `name` is of no use. That there is no such name is an answer like any other, and the root, which is
+/// asked about where no name is given, need not be what a server tells of.
+pub(crate) fn unfit(code: ResponseCode, name: &str, address: SocketAddr) -> Option<Failure> {
+    let is_well = match code {
+        ResponseCode::NOERROR | ResponseCode::NXDOMAIN => true,
+        ResponseCode::REFUSED => name.is_empty(),
+        _ => false,
+    };
+    (!is_well).then(|| {
+        let detail = format!("{address} answered {code}{}", code.meaning());
+        Failure::new(FailureKind::NameServer, detail)
+    })
 }
 
 /// Passes over so many records, as far as they are there.
@@ -123,15 +138,15 @@ mod tests {
     fn an_answer_counts_when_its_id_and_question_are_ours() {
         let query = query("www.Example.test.", 7).unwrap();
         let ours = answer(&query);
-        assert_eq!(judge(&ours, &query, address()), Ok(true));
-        assert_eq!(judge(&query, &query, address()), Ok(false), "a query is no answer");
+        assert_eq!(judge(&ours, &query, address()), Ok(Some(ResponseCode::NOERROR)));
+        assert_eq!(judge(&query, &query, address()), Ok(None), "a query is no answer");
         let mut other_id = ours.clone();
         other_id[1] = 8;
-        assert_eq!(judge(&other_id, &query, address()), Ok(false));
+        assert_eq!(judge(&other_id, &query, address()), Ok(None));
         let mut other_question = ours.clone();
         other_question[14] = b'v';
-        assert_eq!(judge(&other_question, &query, address()), Ok(false));
-        assert_eq!(judge(b"hello", &query, address()), Ok(false));
+        assert_eq!(judge(&other_question, &query, address()), Ok(None));
+        assert_eq!(judge(b"hello", &query, address()), Ok(None));
     }
 
     #[test]
@@ -141,7 +156,18 @@ mod tests {
         let damaged = judge(&ours[..ours.len() - 1], &query, address()).unwrap_err();
         assert_eq!(damaged.kind, FailureKind::Protocol);
         let refusal = [0, 7, 0x81, 5, 0, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(judge(&refusal, &query, address()), Ok(true));
+        assert_eq!(judge(&refusal, &query, address()), Ok(Some(ResponseCode::REFUSED)));
+    }
+
+    #[test]
+    fn only_a_server_that_knows_or_knows_that_there_is_none_is_of_use() {
+        for code in 0..16 {
+            let why = |name| unfit(ResponseCode(code), name, address());
+            assert_eq!(why("a.test").is_none(), [0, 3].contains(&code), "{code}");
+            assert_eq!(why("").is_none(), [0, 3, 5].contains(&code), "{code}");
+        }
+        let why = unfit(ResponseCode::SERVFAIL, "a.test", address()).unwrap();
+        assert_eq!(why.detail, "192.0.2.1:53 answered SERVFAIL, it could not find out");
     }
 
     #[test]
@@ -162,7 +188,7 @@ mod tests {
                 reply[6..12].copy_from_slice(&counts);
             }
             let judged = judge(&reply, &query, address());
-            prop_assert!(ours || reply.starts_with(&[0, 7]) || judged == Ok(false));
+            prop_assert!(ours || reply.starts_with(&[0, 7]) || judged == Ok(None));
         }
     }
 }

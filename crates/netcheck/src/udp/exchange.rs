@@ -1,5 +1,5 @@
 //! One datagram and the answer to it.
-use super::{Expect, Probe, UdpOptions, UdpReport, dns, ntp};
+use super::{Expect, Probe, ResponseCode, UdpOptions, UdpReport, dns, ntp};
 use crate::{Failure, FailureKind, datagram::Datagrams};
 use std::{net::SocketAddr, time::SystemTime};
 use tokio::time::Instant;
@@ -8,9 +8,11 @@ use tokio::time::Instant;
 const SHOWN: usize = 128;
 
 /// What a datagram of the peer is.
-enum Judged {
+enum Judged<'p> {
     /// The answer.
     Answer,
+    /// An answer, with how a name server answered about what.
+    Code(&'p str, ResponseCode),
     /// An answer, with what a time server said.
     Time(ntp::NtpReply),
     /// No answer to what was sent.
@@ -50,9 +52,9 @@ pub(super) async fn once(
         };
         let judged = match &options.probe {
             Probe::Bytes { expect, .. } => expected(expect.as_ref(), reply, address).map(|()| Judged::Answer),
-            Probe::Dns { .. } => dns::judge(reply, &sent, address).map(|is_ours| match is_ours {
-                true => Judged::Answer,
-                false => Judged::Foreign,
+            Probe::Dns { name } => dns::judge(reply, &sent, address).map(|code| match code {
+                Some(code) => Judged::Code(name, code),
+                None => Judged::Foreign,
             }),
             Probe::Ntp => ntp::judge(reply, cookie, address, clock, time).map(|said| match said {
                 Some(said) => Judged::Time(said),
@@ -69,6 +71,10 @@ pub(super) async fn once(
         report.reply = Some(shown(reply));
         report.time = Some(time);
         return match judged? {
+            Judged::Code(name, code) => {
+                report.response_code = Some(code);
+                dns::unfit(code, name, address).map_or(Ok(()), Err)
+            }
             Judged::Time(said) => {
                 let unfit = said.unfit(address);
                 report.ntp = Some(said);

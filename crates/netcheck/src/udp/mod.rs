@@ -31,6 +31,7 @@ mod exchange;
 mod ntp;
 mod probe;
 
+pub use crate::response_code::ResponseCode;
 pub use bytes::parse_bytes;
 pub use ntp::{Leap, NtpReply};
 pub use probe::{Expect, Probe};
@@ -125,6 +126,8 @@ pub struct UdpReport {
     pub reply_size: Option<usize>,
     /// The first 128 bytes of the reply, with what cannot be printed as escapes.
     pub reply: Option<String>,
+    /// How a name server answered. One that says that there is no such name is well; one that could not or would not find out is not.
+    pub response_code: Option<ResponseCode>,
     /// What a time server said.
     pub ntp: Option<NtpReply>,
     /// Why it is not well.
@@ -203,6 +206,7 @@ impl UdpReport {
             attempts: Vec::new(),
             reply_size: None,
             reply: None,
+            response_code: None,
             ntp: None,
             failure: None,
         }

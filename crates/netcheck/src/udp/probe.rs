@@ -18,7 +18,8 @@ pub enum Probe {
         /// What shall come back. Without it any reply is an answer, and none is [`OpenOrSilent`](super::UdpState).
         expect: Option<Expect>,
     },
-    /// A query of DNS (RFC 1035); any well-formed answer to it counts. Port 53.
+    /// A query of DNS (RFC 1035); any answer to it counts that says what there is (NOERROR), or that there is no such name
+    /// (NXDOMAIN), and about the root also that the server does not tell of it (REFUSED). Port 53.
     Dns {
         /// The name whose A records are asked for; empty for the name servers of the root.
         name: String,

@@ -1,7 +1,7 @@
 //! UDP: answers, refusals, silence, and what only looks like an answer.
 use netcheck::{
     FailureKind,
-    udp::{self, Expect, Probe, UdpOptions, UdpReport, UdpState},
+    udp::{self, Expect, Probe, ResponseCode, UdpOptions, UdpReport, UdpState},
 };
 use std::{
     net::SocketAddr,
@@ -167,9 +167,19 @@ async fn a_reply_that_is_too_long_is_a_failure() {
 async fn a_real_name_server_answers_the_probe_of_dns() {
     let server = Dnsmasq::start(["host-record=www.shoal.test,192.0.2.7"]).unwrap();
     let target = server.address().to_string();
-    for name in ["", "www.shoal.test", "nothing.shoal.test"] {
+    // It has nobody to ask about the root, or about what is not its own.
+    for (name, code, state) in [
+        ("", ResponseCode::REFUSED, UdpState::Answered),
+        ("www.shoal.test", ResponseCode::NOERROR, UdpState::Answered),
+        ("nothing.shoal.test", ResponseCode::NXDOMAIN, UdpState::Answered),
+        ("shoal.example", ResponseCode::REFUSED, UdpState::Failed),
+    ] {
         let report = udp::check(&target, &probing(Probe::Dns { name: name.to_owned() })).await;
-        assert_eq!(report.state, UdpState::Answered, "{name}: {report:?}");
+        assert_eq!(
+            (report.state, report.response_code),
+            (state, Some(code)),
+            "{name}: {report:?}"
+        );
     }
 }
 
