@@ -188,3 +188,21 @@ impl FamilyArgs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netcheck::{http::HttpOptions, tls::TlsOptions};
+
+    #[test]
+    fn certificates_end_soon_for_the_command_line_when_they_do_for_the_library() {
+        let within = |what: &str| match Cli::parse_from(["smotra-agent", "check", what, "gate.example"]).command {
+            Command::Check(CheckCommand::Http(args)) => args.expires_within.get(),
+            Command::Check(CheckCommand::Tls(args)) => args.expires_within.get(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(within("http"), HttpOptions::default().expires_within);
+        assert_eq!(within("tls"), TlsOptions::default().expires_within);
+        assert_eq!(within("http"), within("tls"));
+    }
+}

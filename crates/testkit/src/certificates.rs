@@ -8,6 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
 
@@ -17,6 +18,8 @@ pub enum Validity {
     /// From 2020 to 2090.
     #[default]
     Now,
+    /// From 2020 to five days from now.
+    EndsSoon,
     /// It ended with the year 2001.
     Ended,
     /// It begins with the year 2090.
@@ -26,7 +29,7 @@ pub enum Validity {
 impl Validity {
     fn years(self) -> (i32, i32) {
         match self {
-            Self::Now => (2020, 2090),
+            Self::Now | Self::EndsSoon => (2020, 2090),
             Self::Ended => (2000, 2002),
             Self::NotYet => (2090, 2099),
         }
@@ -124,6 +127,9 @@ fn params(names: &[&str], subject: &str, validity: Validity) -> Result<Certifica
     let (from, until) = validity.years();
     params.not_before = date_time_ymd(from, 1, 1);
     params.not_after = date_time_ymd(until, 1, 1);
+    if validity == Validity::EndsSoon {
+        params.not_after = (SystemTime::now() + Duration::from_secs(5 * 86_400)).into();
+    }
     Ok(params)
 }
 

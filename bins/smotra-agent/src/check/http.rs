@@ -78,8 +78,8 @@ pub(crate) struct HttpArgs {
     #[arg(long)]
     insecure: bool,
     /// A certificate that ends sooner than this is a failure; with a unit, such as 30d.
-    #[arg(long, value_name = "TIME", default_value = "0s")]
-    expires_within: Period,
+    #[arg(long, value_name = "TIME", default_value = "14d")]
+    pub(crate) expires_within: Period,
 }
 
 impl Shown for HttpReport {

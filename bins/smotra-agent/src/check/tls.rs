@@ -28,7 +28,7 @@ pub(crate) struct TlsArgs {
     server_name: Option<String>,
     /// A certificate that ends sooner than this is a failure; with a unit, such as 30d.
     #[arg(long, value_name = "TIME", default_value = "14d")]
-    expires_within: Period,
+    pub(crate) expires_within: Period,
     /// Protocols to offer (ALPN), such as h2; may be given again.
     #[arg(long, value_name = "PROTOCOL")]
     alpn: Vec<String>,

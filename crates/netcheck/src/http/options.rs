@@ -1,6 +1,9 @@
 //! What is asked for, and what is expected.
 use super::expect::{BodyCheck, HeaderCheck, StatusRange};
-use crate::{Failure, FailureKind, Family, tls::SessionOptions};
+use crate::{
+    Failure, FailureKind, Family,
+    tls::{EXPIRES_WITHIN, SessionOptions},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::{
     HeaderMap, Method,
@@ -79,7 +82,7 @@ pub struct HttpOptions {
     /// of the URL alone, not for another one to which a redirect leads.
     pub tls: SessionOptions,
     /// As long the certificates that are needed have to hold on; one that ends sooner is a failure, and the server is
-    /// asked all the same. Zero, which is the default: until now.
+    /// asked all the same. 14 days by default, as where TLS alone is checked; zero: until now.
     pub expires_within: Duration,
     /// Whether a server is asked whose certificate is not to be trusted, and that is no failure; false by default. What
     /// is wrong with the certificate is in the report all the same.
@@ -109,7 +112,7 @@ impl Default for HttpOptions {
             header_checks: Vec::new(),
             body_checks: Vec::new(),
             tls: SessionOptions::default(),
-            expires_within: Duration::ZERO,
+            expires_within: EXPIRES_WITHIN,
             accept_invalid_certificates: false,
         }
     }

@@ -59,6 +59,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+/// As long certificates have to hold on where nothing else is asked for.
+pub(crate) const EXPIRES_WITHIN: Duration = Duration::from_secs(14 * 86_400);
+
 /// How the TLS of a server is checked.
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
@@ -93,7 +96,7 @@ impl Default for TlsOptions {
             family: Family::default(),
             source: None,
             session: SessionOptions::default(),
-            expires_within: Duration::from_secs(14 * 86_400),
+            expires_within: EXPIRES_WITHIN,
             alpn: Vec::new(),
             start_tls: None,
         }

@@ -150,6 +150,33 @@ async fn a_certificate_that_ends_soon_is_a_failure_and_the_server_is_asked_all_t
 }
 
 #[tokio::test]
+async fn two_weeks_are_soon_unless_something_else_is_said() {
+    let authority = CertificateAuthority::new().unwrap();
+    let certified = authority.server(NAMES, Validity::EndsSoon).unwrap();
+    let site = Site::new(|_| text("hello"));
+    let (listener, address) = listen().await;
+    let five_days = Duration::from_secs(5 * 86_400);
+    for (expires_within, expected) in [
+        (None, Some(FailureKind::Certificate)),
+        (Some(five_days / 2), None),
+        (Some(Duration::ZERO), None),
+    ] {
+        let mut options = trusting(&authority);
+        options.expires_within = expires_within.unwrap_or(options.expires_within);
+        let server = site.serve(&listener, Some(tls(&certified, BOTH, &[])), false);
+        let report = beside(server, check(&format!("https://{address}/"), &options)).await;
+        assert_eq!((kind(&report), report.status), (expected, Some(200)), "{report:?}");
+        assert!(
+            report
+                .tls
+                .unwrap()
+                .days_left
+                .is_some_and(|days| (4..=5).contains(&days))
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_wants_to_know_who_asks_refuses_by_name() {
     let authority = CertificateAuthority::new().unwrap();
     let certified = authority.server(NAMES, Validity::Now).unwrap();
