@@ -64,6 +64,27 @@ fn a_way_is_a_table_or_json() {
 }
 
 #[test]
+fn loss_by_udp_is_told_as_the_most_there_can_be() {
+    let Some(network) = network(false) else { return };
+    // As Linux comes: six such errors at once, and then one a second.
+    network.b().sysctl("net.ipv4.icmp_ratelimit", "1000").unwrap();
+    network.b().sysctl("net.ipv4.icmp_ratemask", "6168").unwrap();
+    let target = address::B.v4.to_string();
+    let bound = |protocol: &str| {
+        let args = [
+            &target, "-c20", "-i", "1ms", "-p", protocol, "-W", "500ms", "-o", "json",
+        ];
+        let told: Value = serde_json::from_str(trace(&network, &args).assert_code(0).stdout().as_ref()).unwrap();
+        let last = &told[0]["hops"][2];
+        (last["loss"].as_f64() > Some(0.0), last["loss_is_upper_bound"].clone())
+    };
+    assert_eq!(bound("udp"), (true, true.into()));
+    assert_eq!(bound("icmp"), (false, false.into()));
+    let table = trace(&network, &[&target, "-c20", "-i", "1ms", "-p", "udp", "-W", "500ms"]).assert_code(0);
+    assert!(table.stdout().contains("LOSS is the most that there can be"), "{table}");
+}
+
+#[test]
 fn several_ways_and_a_black_hole_are_named() {
     let Some(network) = network(true) else { return };
     let target = address::ECMP_TARGET.v4.to_string();

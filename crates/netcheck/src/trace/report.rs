@@ -62,6 +62,9 @@ pub struct Hop {
     /// The share that the network loses on the way to there and back at the most, 0 to 1: the least silence of this hop and of all behind
     /// it.
     pub loss: Option<f64>,
+    /// Whether it may also be that nothing is lost: a target answers probes by UDP with ICMP errors, of which hosts send only so many (Linux
+    /// six at once, and then one a second), and some probes were not answered. What it answers by ICMP and TCP is not limited so.
+    pub loss_is_upper_bound: bool,
     /// Who answered, in the order in which they were heard.
     pub routers: Vec<Router>,
 }
@@ -106,6 +109,12 @@ pub struct Path {
 }
 
 impl Hop {
+    /// Notes what the loss is worth on a way that led to its target.
+    pub(super) fn weigh(&mut self, protocol: Protocol) {
+        let is_limited = matches!(protocol, Protocol::Udp { .. });
+        self.loss_is_upper_bound = is_limited && self.loss.is_some_and(|loss| loss > 0.0);
+    }
+
     /// Whether this router answers there.
     #[must_use]
     pub fn has(&self, router: IpAddr) -> bool {

@@ -104,8 +104,11 @@ async fn trace(prober: Arc<Prober>) -> TraceReport {
     let mut walks = walk_all(&prober).await;
     try_again(&prober, &mut walks).await;
     walks.iter_mut().for_each(Walk::settle);
-    let hops = assemble::hops(&walks);
+    let mut hops = assemble::hops(&walks);
     let failure = assemble::why(prober.to, &walks, &hops, options.timeout);
+    if failure.is_none() {
+        hops.iter_mut().for_each(|hop| hop.weigh(options.protocol));
+    }
     let path_mtu = if options.path_mtu && failure.is_none() {
         mtu::search(Arc::clone(&prober), &hops).await
     } else {

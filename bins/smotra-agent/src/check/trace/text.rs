@@ -109,8 +109,7 @@ fn times(router: &Router) -> [String; 4] {
 
 /// By UDP a host answers by errors, of which it sends few.
 fn limited(target: &str, report: &TraceReport) -> String {
-    let is_silent = |hop: &Hop| hop.loss.is_some_and(|loss| loss > 0.0);
-    if !report.reached || !matches!(report.protocol, Protocol::Udp { .. }) || !report.hops.iter().any(is_silent) {
+    if !report.hops.iter().any(|hop| hop.loss_is_upper_bound) {
         return String::new();
     }
     format!(
