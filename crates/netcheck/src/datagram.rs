@@ -98,7 +98,7 @@ fn chosen(peer: SocketAddr, from: Option<IpAddr>) -> Result<SocketAddr, Failure>
 
 #[cfg(target_os = "linux")]
 mod errors {
-    use crate::{errqueue, reach::Said};
+    use crate::errqueue::{self, Queued};
     use std::{
         io,
         net::{SocketAddr, UdpSocket as StdSocket},
@@ -110,19 +110,14 @@ mod errors {
     }
 
     /// The ICMP message behind an error of the socket, where there was one.
-    pub(super) fn said(socket: &UdpSocket) -> Option<Said> {
-        let queued = errqueue::take(socket, &mut [])?.queued?;
-        Some(Said {
-            by: queued.by,
-            kind: queued.kind,
-            code: queued.code,
-        })
+    pub(super) fn said(socket: &UdpSocket) -> Option<Queued> {
+        errqueue::take(socket, &mut [])?.queued
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod errors {
-    use crate::reach::Said;
+    use crate::reach::Queued;
     use std::{io, net::SocketAddr};
 
     pub(super) fn ask_for(socket: &std::net::UdpSocket, peer: SocketAddr) -> io::Result<()> {
@@ -130,7 +125,7 @@ mod errors {
         socket.connect(peer)
     }
 
-    pub(super) fn said(_: &tokio::net::UdpSocket) -> Option<Said> {
+    pub(super) fn said(_: &tokio::net::UdpSocket) -> Option<Queued> {
         None
     }
 }

@@ -1,4 +1,6 @@
 //! What the network says about a packet of ours, as a socket's error queue tells it (`IP_RECVERR` of ip(7)).
+pub(crate) use crate::reach::Queued;
+
 use crate::ping::clock::Now;
 use nix::{
     cmsg_space,
@@ -17,19 +19,6 @@ use std::{
 const ROOM: usize = 48;
 /// Who found the error: routers and hosts, by ICMP or ICMPv6 (`SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6`).
 const ICMP: [u8; 2] = [2, 3];
-
-/// A message of ICMP or ICMPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Queued {
-    /// Who sent it.
-    pub(crate) by: Option<IpAddr>,
-    /// Its type.
-    pub(crate) kind: u8,
-    /// Its code.
-    pub(crate) code: u8,
-    /// What more it says: the MTU, where the packet was too long.
-    pub(crate) info: u32,
-}
 
 /// What stood first in a queue.
 #[derive(Clone, Copy, Debug)]

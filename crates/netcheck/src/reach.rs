@@ -54,7 +54,7 @@ pub(crate) fn at_once(doing: &str, peer: SocketAddr, error: &io::Error) -> Failu
 }
 
 /// What came back later about something sent to `peer`; `said` is who sent which ICMP message, where the socket tells.
-pub(crate) fn later(peer: SocketAddr, error: &io::Error, said: Option<Said>) -> Failure {
+pub(crate) fn later(peer: SocketAddr, error: &io::Error, said: Option<Queued>) -> Failure {
     let (kind, what) = match Errno::from_io_error(error) {
         Some(Errno::CONNREFUSED) => (FailureKind::Refused, "nobody listens there"),
         Some(Errno::NETUNREACH) => (FailureKind::Unreachable, "no way to its network"),
@@ -70,7 +70,7 @@ pub(crate) fn later(peer: SocketAddr, error: &io::Error, said: Option<Said>) -> 
     };
     let detail = match said {
         Some(said) if said.by == Some(peer.ip()) => format!("{peer}: {what} ({}, sent by the target)", said.name(peer)),
-        Some(Said { by: Some(by), .. }) => format!(
+        Some(Queued { by: Some(by), .. }) => format!(
             "{peer}: {what} ({}, sent by {by})",
             said.map_or_else(String::new, |said| said.name(peer))
         ),
@@ -80,18 +80,20 @@ pub(crate) fn later(peer: SocketAddr, error: &io::Error, said: Option<Said>) -> 
     Failure::new(kind, detail)
 }
 
-/// An ICMP message that the system took for one of ours.
+/// A message of ICMP or ICMPv6 that the system took for one about a packet of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct Queued {
     /// Who sent it.
     pub(crate) by: Option<IpAddr>,
     /// Its type.
     pub(crate) kind: u8,
     /// Its code.
     pub(crate) code: u8,
+    /// What more it says: the MTU, where the packet was too long.
+    pub(crate) info: u32,
 }
 
-impl Said {
+impl Queued {
     fn name(self, peer: SocketAddr) -> String {
         let Self { kind, code, .. } = self;
         let version = if peer.is_ipv6() { "v6" } else { "" };
@@ -131,10 +133,11 @@ mod tests {
     #[test]
     fn who_said_it_is_told() {
         let peer: SocketAddr = "192.0.2.1:80".parse().unwrap();
-        let said = |by: Option<&str>| Said {
+        let said = |by: Option<&str>| Queued {
             by: by.map(|by| by.parse().unwrap()),
             kind: 3,
             code: 3,
+            info: 0,
         };
         let error = io::Error::from(Errno::CONNREFUSED);
         let detail = |said| later(peer, &error, Some(said)).detail;
