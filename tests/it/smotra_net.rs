@@ -192,6 +192,62 @@ fn a_stopped_process_says_so_and_calls_nothing_lost() {
 }
 
 #[test]
+fn a_ping_that_is_stopped_reports_what_came_until_then() {
+    let Some(network) = network(false) else { return };
+    let target = address::B.v4.to_string();
+    for signal in [Signal::TERM, Signal::INT] {
+        let args = [
+            "check", "ping", &target, "-c", "100000", "-i", "0.01", "-W", "20", "-o", "json",
+        ];
+        let start = || {
+            Command::new(binary("smotra-agent").unwrap())
+                .args(args)
+                .stdout(Stdio::piped())
+                .spawn()
+        };
+        let before = network.counts().toward_b.received;
+        let pinging = network.a().enter(start).unwrap().unwrap();
+        eventually("some pings", || {
+            Ok((network.counts().toward_b.received >= before + 5).then_some(()))
+        })
+        .unwrap();
+        kill_process(Pid::from_child(&pinging), signal).unwrap();
+        let output = pinging.wait_with_output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (sent, answered) = (told[0]["sent"].as_u64().unwrap(), told[0]["answered"].as_u64().unwrap());
+        assert!(answered >= 5 && sent < 100_000, "{told}");
+        assert_eq!(output.status.code(), Some(0), "{told}");
+    }
+}
+
+#[test]
+fn traces_that_were_done_before_they_were_stopped_are_told() {
+    let Some(network) = network(false) else { return };
+    let [near, silent] = [address::R1.v4, address::DISCARDED.v4].map(|address| address.to_string());
+    let args = [
+        "check",
+        "trace",
+        &near,
+        &silent,
+        "--parallel",
+        "1",
+        "-W",
+        "1h",
+        "-o",
+        "jsonl",
+    ];
+    let start = || Program::named("smotra-agent").unwrap().args(args).start().unwrap();
+    let tracing = network.a().enter(start).unwrap();
+    tracing.wait_for_text(&format!(r#""target":"{near}""#)).unwrap();
+    kill_process(Pid::from_raw(tracing.id() as i32).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(
+        tracing.wait().unwrap().code(),
+        Some(5),
+        "nothing is known of the second"
+    );
+}
+
+#[test]
 fn a_way_is_watched_and_its_change_is_told() {
     let Some(network) = network(true) else { return };
     let target = address::ECMP_TARGET.v4.to_string();

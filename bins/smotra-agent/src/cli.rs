@@ -59,6 +59,8 @@ impl Cli {
 pub(crate) enum Command {
     /// Check targets now. Exits 0 when all are well, 1 when one is not, and 4 when it could not be checked from here.
     ///
+    /// Ctrl-C (or SIGTERM) ends it with what came until then; it exits 5 when targets are left that nothing is known of.
+    ///
     /// Times are seconds (`2`, `0.5`) or have units (`250ms`, `1m30s`).
     #[command(subcommand)]
     Check(CheckCommand),

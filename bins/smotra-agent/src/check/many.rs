@@ -1,5 +1,5 @@
 //! Many targets by one check: so many at once, shown in the order in which they were named.
-use super::{exit, repeat, show::failed};
+use super::{repeat, show::failed, stop::Stop};
 use crate::{cli::CommonArgs, out::Lines};
 use daemon_kit::{Exit, Table, cli::Output, to_stdout};
 use futures_util::{StreamExt as _, stream};
@@ -45,7 +45,8 @@ pub(super) async fn run<R: Shown, F: Future<Output = R>>(
     let mut reports = checks.buffered(usize::from(common.parallel));
     let (mut table, mut remarks) = (Table::new(R::HEADINGS), String::new());
     let (mut all, mut lines) = (Vec::new(), Lines::to_stdout());
-    while let Some(report) = reports.next().await {
+    let mut stop = Stop::new()?;
+    while let Some(report) = stop.next(&mut reports).await {
         match output {
             // Whoever reads lines wants each as soon as it is there.
             Output::Jsonl => {
@@ -66,5 +67,6 @@ pub(super) async fn run<R: Shown, F: Future<Output = R>>(
         Output::Table => to_stdout(format_args!("{table}{remarks}"))?,
         Output::Jsonl => {}
     }
-    Ok(exit(all.iter().filter_map(Shown::failure)))
+    let failures = all.iter().filter_map(Shown::failure);
+    Ok(stop.exit(failures, all.len(), targets.len()))
 }

@@ -5,6 +5,7 @@ mod many;
 pub(crate) mod ping;
 mod repeat;
 mod show;
+mod stop;
 mod targets;
 pub(crate) mod tcp;
 pub(crate) mod tls;
@@ -32,10 +33,11 @@ pub(crate) fn run(command: &CheckCommand, output: Output) -> anyhow::Result<Exit
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(work)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // The system's resolver may go on for long where nobody waits for it any more.
+    runtime.shutdown_background();
+    done
 }
 
 /// A file that an option names.

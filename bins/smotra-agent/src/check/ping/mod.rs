@@ -13,18 +13,15 @@ use crate::{
 };
 use clap::Args;
 use core_model::Period;
-use daemon_kit::{Exit, cli::Output};
+use daemon_kit::{Exit, Signals, cli::Output};
 use live::Probed;
 use netcheck::{
     Failure,
     ping::{COUNT_MOST, ENDLESS, PingOptions, Pinger, PingerOptions, Pinging},
 };
-use std::{net::IpAddr, pin::pin, time::Duration};
+use std::{io, net::IpAddr, pin::pin, time::Duration};
 use table::{Pinged, show};
-use tokio::{select, signal::ctrl_c};
-
-/// What a shell tells of a process that ended by Ctrl-C: 128 and the number of SIGINT.
-const INTERRUPTED: i32 = 130;
+use tokio::select;
 
 /// How targets are pinged.
 #[derive(Clone, Debug, Args)]
@@ -93,7 +90,7 @@ pub(crate) async fn run(args: &PingArgs, output: Output) -> anyhow::Result<Exit>
         followed(args, &targets, &pinger, output).await?
     } else {
         let ping = |pinger: &Pinger, _, address, options| pinger.ping(address, options);
-        until_stopped(gathered(begun(args, &targets, &pinger, ping)), &pinger).await
+        until_stopped(gathered(begun(args, &targets, &pinger, ping)), &pinger).await?
     };
     if !args.samples {
         all.iter_mut().flatten().for_each(|report| report.samples = Vec::new());
@@ -103,15 +100,18 @@ pub(crate) async fn run(args: &PingArgs, output: Output) -> anyhow::Result<Exit>
 }
 
 /// Whoever stops it wants to know what came until then; at once, if he stops it again.
-async fn until_stopped(work: impl Future<Output = Vec<Pinged>>, pinger: &Result<Pinger, Failure>) -> Vec<Pinged> {
-    let mut work = pin!(work);
+async fn until_stopped(
+    work: impl Future<Output = Vec<Pinged>>,
+    pinger: &Result<Pinger, Failure>,
+) -> io::Result<Vec<Pinged>> {
+    let (mut work, mut signals) = (pin!(work), Signals::take()?);
     select! {
-        all = &mut work => return all,
-        _ = ctrl_c() => pinger.iter().for_each(Pinger::wind_down),
+        all = &mut work => return Ok(all),
+        _ = signals.next() => pinger.iter().for_each(Pinger::wind_down),
     }
     select! {
-        all = work => all,
-        _ = ctrl_c() => std::process::exit(INTERRUPTED),
+        all = work => Ok(all),
+        signal = signals.next() => std::process::exit(signal.exit_code().into()),
     }
 }
 

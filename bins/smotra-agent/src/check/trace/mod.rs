@@ -5,8 +5,9 @@ mod probed;
 mod text;
 
 use super::{
-    exit, live_mistake,
+    live_mistake,
     show::Told,
+    stop::Stop,
     targets::{self, Target},
 };
 use crate::{cli::TargetArgs, seconds::seconds};
@@ -25,7 +26,6 @@ use std::{
     time::Duration,
 };
 use text::{ended, text};
-use tokio::{select, signal::ctrl_c};
 
 /// What is sent where nothing else is said.
 const COUNT: u32 = 3;
@@ -163,15 +163,8 @@ pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit
     });
     let mut traces = traces.buffered(usize::from(args.parallel));
     let mut all: Vec<(&Target, Traced)> = Vec::with_capacity(targets.len());
-    loop {
-        let (target, traced) = select! {
-            traced = traces.next() => match traced {
-                Some(traced) => traced,
-                None => break,
-            },
-            // What came until then is told.
-            _ = ctrl_c() => break,
-        };
+    let mut stop = Stop::new()?;
+    while let Some((target, traced)) = stop.next(&mut traces).await {
         match output {
             // Whoever reads wants each as soon as it is there.
             Output::Jsonl => to_stdout(format_args!(
@@ -191,7 +184,8 @@ pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit
             .collect();
         to_stdout(format_args!("{}\n", serde_json::to_string_pretty(&told)?))?;
     }
-    Ok(exit(all.iter().filter_map(|(_, traced)| failure(traced))))
+    let failures = all.iter().filter_map(|(_, traced)| failure(traced));
+    Ok(stop.exit(failures, all.len(), targets.len()))
 }
 
 fn name_server(args: &TraceArgs) -> anyhow::Result<SocketAddr> {
