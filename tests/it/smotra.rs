@@ -104,6 +104,15 @@ fn what_is_not_well_is_said_with_its_remedy_and_the_exit_status_tells_whose_faul
     assert!(unknown.stdout().contains("getent ahosts NAME"), "{unknown}");
     check(&["ping"]).assert_code(2);
     check(&["ping", "127.0.0.1", "--size", "19"]).assert_code(2);
+    for times in [["-W", "9999999999999"], ["-i", "9999999999999"]] {
+        let endless = check(&[&["ping", "127.0.0.1"][..], &times].concat()).assert_code(4);
+        assert!(
+            endless.stdout().contains(" at the most") || endless.stdout().contains("ping_group_range"),
+            "{endless}"
+        );
+    }
+    let other = check(&["tcp", &open, "-6"]).assert_code(4);
+    assert!(other.stdout().contains("127.0.0.1 is not an IPv6 address"), "{other}");
     let listed = check(&["tcp", "--file", "/nonexistent/list"]).assert_code(4);
     assert!(
         listed
@@ -151,6 +160,20 @@ fn pages_services_and_name_servers_are_checked_too() {
         "{well}"
     );
     assert!(well[0]["times"]["first_byte_ms"].is_f64(), "{well}");
+    let table = check(&["http", &url]).assert_code(0);
+    let row: Vec<String> = table
+        .stdout()
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        row[1..4],
+        ["ok", "200", "-"],
+        "an address has no time of a name: {table}"
+    );
     let other = check(&["http", &url, "--contains", "bye", "--status", "2xx"]).assert_code(1);
     assert!(other.stdout().contains("does not have `bye` in it"), "{other}");
     let plain = check(&["tls", &page, "-W", "20s"]).assert_code(1);

@@ -50,7 +50,7 @@ fn names_are_listed_in_a_file_and_the_family_is_that_of_the_way_to_the_server() 
     assert!(
         other
             .stdout()
-            .contains("the name server cannot be asked: 127.0.0.1 has not an IPv6 address"),
+            .contains("127.0.0.1 is not an IPv6 address, and no other was to be asked"),
         "{other}"
     );
     let unknown = check(&["dns", "a.test", "--server", "nobody.invalid"]).assert_code(1);
@@ -61,6 +61,11 @@ fn names_are_listed_in_a_file_and_the_family_is_that_of_the_way_to_the_server() 
         "{unknown}"
     );
     check(&["dns"]).assert_code(2);
+    // Nobody listens there, and nobody else gets the port meanwhile.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let deaf = taken.local_addr().unwrap().to_string();
+    let refused = check(&["dns", "a.test", "--server", &deaf]).assert_code(1);
+    assert!(refused.stdout().contains(&format!("  refused  {deaf}  ")), "{refused}");
 }
 
 #[test]

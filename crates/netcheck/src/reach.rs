@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The longest time that may be waited for anything: no check needs it, and no sum of times overflows.
-const LONGEST: Duration = Duration::from_secs(3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What is wrong with a time-out.
 pub(crate) const fn wrong_timeout(timeout: Duration) -> Option<&'static str> {

@@ -88,7 +88,9 @@ impl Host<'_> {
             Self::Name(name) => return look_up(name, port, family, within).await,
         };
         if !family.has(address.ip()) {
-            return Err(none_of(&self.to_string(), family));
+            // Nothing is wrong with the name then, but with what was asked for.
+            let detail = format!("{self} is not {}, and no other was to be asked", family.of());
+            return Err(Failure::new(FailureKind::Invalid, detail));
         }
         Ok(Resolved {
             addresses: vec![address],
@@ -160,7 +162,7 @@ mod tests {
         let found = resolve("[::1]", 53, Family::Any, WITHIN).await.unwrap();
         assert_eq!(found.addresses, ["[::1]:53".parse().unwrap()]);
         let wrong = resolve("::1", 53, Family::V4, WITHIN).await.unwrap_err();
-        assert_eq!(wrong.kind, FailureKind::NameNotFound);
+        assert_eq!(wrong.kind, FailureKind::Invalid);
     }
 
     #[tokio::test]

@@ -63,12 +63,14 @@ impl Shown for DnsReport {
 
     fn cells(&self) -> Vec<String> {
         let dash = || "-".to_owned();
+        // Where none answered, who was asked last.
+        let server = self.server.or(self.attempts.last().map(|attempt| attempt.server));
         let answers: Vec<&str> = self.answers.iter().map(|answer| answer.data.as_str()).collect();
         vec![
             self.name.clone(),
             self.record_type.to_string(),
             self.result(),
-            self.server.map_or_else(dash, |server| server.to_string()),
+            server.map_or_else(dash, |server| server.to_string()),
             millis(self.time),
             if answers.is_empty() { dash() } else { answers.join(", ") },
         ]

@@ -103,7 +103,8 @@ impl Shown for HttpReport {
             self.url.clone(),
             self.result(),
             self.status.map_or_else(dash, |status| status.to_string()),
-            millis(self.times.dns),
+            // An address is not asked about.
+            millis(self.times.dns.filter(|time| !time.is_zero())),
             millis(self.times.connect),
             millis(self.times.tls),
             millis(self.times.first_byte),

@@ -4,11 +4,7 @@ use super::{
     message::{self, Answer, Asked, Judged, Manner},
     resolv_conf::{self, PORT},
 };
-use crate::{
-    Failure, FailureKind,
-    source::Way,
-    target::{Host, Target},
-};
+use crate::{Failure, FailureKind, source::Way, target::Target};
 use hickory_proto::{
     op::Query,
     rr::{self, Name},
@@ -169,18 +165,13 @@ async fn servers(options: &DnsOptions) -> Result<Vec<SocketAddr>, Failure> {
         return Some(servers).filter(|servers| !servers.is_empty()).ok_or_else(none);
     };
     let (host, port) = Target::with_port(server, Some(PORT))?;
-    let is_name = matches!(host, Host::Name(_));
     let resolved = Way { family, source }.resolve(host, port, options.timeout).await;
     let resolved = resolved.map_err(|failure| match failure.kind {
         // The name that was not found is not the one that was to be asked about.
-        FailureKind::NameNotFound => Failure::new(
-            if is_name {
-                FailureKind::NameServer
-            } else {
-                FailureKind::Invalid
-            },
-            format!("the name server cannot be asked: {failure}"),
-        ),
+        FailureKind::NameNotFound => {
+            let detail = format!("the name server cannot be asked: {failure}");
+            Failure::new(FailureKind::NameServer, detail)
+        }
         _ => failure,
     })?;
     Ok(resolved.addresses)

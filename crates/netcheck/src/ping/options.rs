@@ -1,7 +1,9 @@
 //! What is asked of a run.
-use crate::{Failure, FailureKind, icmp};
+use crate::{Failure, FailureKind, icmp, reach::LONGEST};
 use std::time::Duration;
 
+/// The longest time from one probe to the next.
+pub(crate) const INTERVAL_MOST: Duration = Duration::from_secs(86_400);
 /// The longest payload, in bytes: with the headers a packet is at most 65,535 bytes long.
 const SIZE_MOST: u16 = 65_507;
 /// So many probes a run with an end may have: each is remembered until the report.
@@ -16,9 +18,9 @@ pub const REMEMBERED: usize = 100;
 pub struct PingOptions {
     /// How many probes: 1 to [`COUNT_MOST`], or [`ENDLESS`].
     pub count: u32,
-    /// From the start of one probe to that of the next.
+    /// From the start of one probe to that of the next, a day at the most.
     pub interval: Duration,
-    /// How long an answer may take; what comes later is counted as late, and the probe as lost. At least a millisecond.
+    /// How long an answer may take; what comes later is counted as late, and the probe as lost. From a millisecond to an hour.
     pub timeout: Duration,
     /// Payload of a probe, in bytes: from 20, which tell its answer from others, to 65,507. 56 make a packet of 84 bytes.
     pub size: u16,
@@ -61,6 +63,10 @@ impl PingOptions {
             format!("size is {} bytes, and must be {least} to {SIZE_MOST}", self.size)
         } else if self.timeout < Duration::from_millis(1) {
             format!("timeout is {:?}, and must be a millisecond at least", self.timeout)
+        } else if self.timeout > LONGEST {
+            format!("timeout is {:?}, and must be an hour at the most", self.timeout)
+        } else if self.interval > INTERVAL_MOST {
+            format!("interval is {:?}, and must be a day at the most", self.interval)
         } else if self.ttl == Some(0) {
             "ttl is 0, and must be 1 to 255".to_owned()
         } else {
@@ -98,6 +104,16 @@ mod tests {
             of(|options| options.timeout = Duration::ZERO)
                 .unwrap_err()
                 .starts_with("timeout")
+        );
+        assert!(
+            of(|options| options.timeout = Duration::MAX)
+                .unwrap_err()
+                .ends_with("an hour at the most")
+        );
+        assert!(
+            of(|options| options.interval = Duration::MAX)
+                .unwrap_err()
+                .ends_with("a day at the most")
         );
         assert!(of(|options| options.ttl = Some(0)).unwrap_err().starts_with("ttl"));
     }

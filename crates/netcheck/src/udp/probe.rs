@@ -95,7 +95,7 @@ impl Probe {
 impl FromStr for Probe {
     type Err = Failure;
 
-    /// Reads `dns`, `dns:NAME`, `ntp`, `echo`, `echo:SIZE` or `bytes:BYTES`, the latter as [`parse_bytes`] does.
+    /// Reads `dns`, `dns:NAME`, `ntp`, `echo`, `echo:SIZE`, `bytes:BYTES` or `hex:BYTES`, the latter two as [`parse_bytes`] does.
     fn from_str(text: &str) -> Result<Self, Failure> {
         let (kind, rest) = text
             .split_once(':')
@@ -111,6 +111,7 @@ impl FromStr for Probe {
                 Ok(Self::Echo { size })
             }
             ("bytes", Some(bytes)) => Self::bytes(bytes),
+            ("hex", Some(_)) => Self::bytes(text),
             _ => Err(not_a_probe(text)),
         }
     }
@@ -118,7 +119,7 @@ impl FromStr for Probe {
 
 fn not_a_probe(text: &str) -> Failure {
     let shown = text.escape_debug();
-    let detail = format!("`{shown}` is none of dns, dns:NAME, ntp, echo, echo:SIZE, bytes:BYTES");
+    let detail = format!("`{shown}` is none of dns, dns:NAME, ntp, echo, echo:SIZE, bytes:BYTES, hex:BYTES");
     Failure::new(FailureKind::Invalid, detail)
 }
 
@@ -198,6 +199,7 @@ mod tests {
         );
         assert_eq!(read("echo:64"), Probe::Echo { size: 64 });
         assert_eq!(read("bytes:a:b\\n"), Probe::bytes("a:b\n").unwrap());
+        assert_eq!(read("hex:00ff"), Probe::bytes("hex:00ff").unwrap());
         for text in ["", "icmp", "echo:x", "ntp:1", "bytes"] {
             assert_eq!(text.parse::<Probe>().unwrap_err().kind, FailureKind::Invalid, "{text}");
         }

@@ -49,7 +49,7 @@ async fn ipv6_is_written_in_brackets() {
         ..TcpOptions::default()
     };
     let report = tcp::check(&target, &v4).await;
-    assert_eq!(report.failure.unwrap().kind, FailureKind::NameNotFound);
+    assert_eq!(report.failure.unwrap().kind, FailureKind::Invalid);
 }
 
 #[tokio::test]
