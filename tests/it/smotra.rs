@@ -111,6 +111,10 @@ fn what_is_not_well_is_said_with_its_remedy_and_the_exit_status_tells_whose_faul
             "{endless}"
         );
     }
+    for service in ["tcp", "udp", "http", "tls"] {
+        let endless = check(&[service, &open, "-W", "9999999999999"]).assert_code(4);
+        assert!(endless.stdout().contains("an hour at most"), "{endless}");
+    }
     let other = check(&["tcp", &open, "-6"]).assert_code(4);
     assert!(other.stdout().contains("127.0.0.1 is not an IPv6 address"), "{other}");
     let listed = check(&["tcp", "--file", "/nonexistent/list"]).assert_code(4);

@@ -15,6 +15,8 @@ pub(crate) fn seconds(text: &str) -> Result<Period, UnitError> {
     }
     let seconds = number.parse().ok();
     let length = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // Longer than a time with a unit can be is nothing to reckon with.
+    let length = length.filter(|length| u64::try_from(length.as_millis()).is_ok());
     length
         .map(Period::new)
         .ok_or_else(|| UnitError::Period(text.to_owned()))
@@ -38,8 +40,10 @@ mod tests {
         ] {
             assert_eq!(seconds(text).unwrap().get().as_millis(), millis, "{text}");
         }
-        let huge = "9".repeat(40);
-        for wrong in ["", "s", ".", "1.2.3", "-1", "inf", "nan", "1e3", "5x", "0.5ms", &huge] {
+        let (huge, long) = ("9".repeat(40), "9".repeat(18));
+        for wrong in [
+            "", "s", ".", "1.2.3", "-1", "inf", "nan", "1e3", "5x", "0.5ms", &huge, &long,
+        ] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,5 +1,5 @@
 //! From the text of a target to a connection, with the time of each step.
-use crate::{Failure, FailureKind, source::Way, target::Host, tcp};
+use crate::{Failure, FailureKind, reach, source::Way, target::Host, tcp};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -35,6 +35,13 @@ impl Clock {
             whole,
             since: Instant::now(),
         }
+    }
+
+    /// # Errors
+    /// When the check was given no time, or more than it may have.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let problem = reach::wrong_timeout(self.whole);
+        problem.map_or(Ok(()), |problem| Err(Failure::new(FailureKind::Invalid, problem)))
     }
 
     /// The time since the check began.

@@ -115,6 +115,7 @@ async fn ask(
     report: &mut HttpReport,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
+    clock.check()?;
     if options.method == Method::CONNECT {
         let detail = "CONNECT asks for a way through, not for an answer";
         return Err(Failure::new(FailureKind::Invalid, detail));

@@ -52,7 +52,7 @@ pub struct HttpOptions {
     /// Connect here instead of to the host of the URL, which is still asked for by its name (`host`, SNI). It holds for
     /// that host and port alone, not for another one to which a redirect leads.
     pub connect_to: Option<SocketAddr>,
-    /// How long the whole check may take, with all redirects; 10 s by default.
+    /// How long the whole check may take, with all redirects; 10 s by default, more than none, to an hour.
     pub timeout: Duration,
     /// How long each name may take; by default as long as there is.
     pub dns_timeout: Option<Duration>,

@@ -65,7 +65,7 @@ pub(crate) const EXPIRES_WITHIN: Duration = Duration::from_secs(14 * 86_400);
 /// How the TLS of a server is checked.
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
-    /// How long the whole check may take; 10 s by default.
+    /// How long the whole check may take; 10 s by default, more than none, to an hour.
     pub timeout: Duration,
     /// How long the connection may take; by default as long as there is.
     pub connect_timeout: Option<Duration>,
@@ -189,6 +189,7 @@ async fn handshake(target: &str, options: &TlsOptions, clock: &Clock, report: &m
 type Stream = tokio_rustls::client::TlsStream<watched::Watched<tokio::net::TcpStream>>;
 
 async fn connect(target: &str, options: &TlsOptions, clock: &Clock, report: &mut TlsReport) -> Result<Stream, Failure> {
+    clock.check()?;
     let (host, port) = Target::with_port(target, Some(options.start_tls.map_or(443, StartTls::port)))?;
     let own = host.to_string();
     let name = session::server_name(options.session.server_name.as_deref().unwrap_or(&own))?;
