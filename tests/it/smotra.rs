@@ -211,6 +211,8 @@ fn times_are_seconds_unless_they_have_a_unit() {
     check(&["trace", "127.0.0.1", "-p", "udp", "-W", "2.5", "-i0.01"]).assert_code(0);
     let wrong = check(&["tcp", &open, "-W", "2x"]).assert_code(2);
     assert!(wrong.stderr().contains("such as `500ms`, `30s`"), "{wrong}");
+    // The name has its part of the time of the whole there.
+    check(&["tcp", &open, "--resolve-timeout", "1"]).assert_code(2);
     // Seconds cannot be meant there.
     check(&["tls", &open, "--expires-within", "30"]).assert_code(2);
 }

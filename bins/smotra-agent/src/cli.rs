@@ -164,9 +164,6 @@ pub(crate) struct TargetArgs {
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
-    /// How long a name server may take.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = seconds)]
-    pub(crate) resolve_timeout: Period,
 }
 
 /// Which addresses of a name serve.

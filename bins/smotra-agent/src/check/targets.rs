@@ -3,7 +3,7 @@ use crate::cli::TargetArgs;
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 use netcheck::{Failure, Family, resolve};
-use std::{fs, io, net::IpAddr, path::Path};
+use std::{fs, io, net::IpAddr, path::Path, time::Duration};
 
 /// So many names are asked about at once.
 const TOGETHER: usize = 64;
@@ -32,8 +32,15 @@ pub(super) fn listed(written: &[String], file: Option<&Path>) -> anyhow::Result<
 }
 
 /// The first address of each, of those that can be reached from `source`.
-pub(super) async fn resolved(args: &TargetArgs, source: Option<IpAddr>, names: Vec<String>) -> Vec<Target> {
-    let within = args.resolve_timeout.get();
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) async fn resolved(
+    args: &TargetArgs,
+    source: Option<IpAddr>,
+    within: Duration,
+) -> anyhow::Result<Vec<Target>> {
+    let names = names(args)?;
     let family = match (args.family.get(), source) {
         (Family::Any, Some(IpAddr::V4(_))) => Family::V4,
         (Family::Any, Some(IpAddr::V6(_))) => Family::V6,
@@ -44,7 +51,7 @@ pub(super) async fn resolved(args: &TargetArgs, source: Option<IpAddr>, names: V
         let address = found.map(|found| found.addresses[0].ip());
         Target { name, address }
     });
-    stream::iter(targets).buffered(TOGETHER).collect().await
+    Ok(stream::iter(targets).buffered(TOGETHER).collect().await)
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -28,6 +28,9 @@ use tokio::select;
 pub(crate) struct PingArgs {
     #[command(flatten)]
     targets: TargetArgs,
+    /// How long a name server may take.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = seconds)]
+    resolve_timeout: Period,
     /// How many probes each target gets; with `--live`, 0 is until Ctrl-C.
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=i64::from(COUNT_MOST)))]
     count: u32,
@@ -80,7 +83,7 @@ impl PingArgs {
 }
 
 pub(crate) async fn run(args: &PingArgs, output: Output) -> anyhow::Result<Exit> {
-    let targets = targets::resolved(&args.targets, args.source, targets::names(&args.targets)?).await;
+    let targets = targets::resolved(&args.targets, args.source, args.resolve_timeout.get()).await?;
     let pinger = Pinger::start(PingerOptions {
         rate: args.rate,
         source: args.source,

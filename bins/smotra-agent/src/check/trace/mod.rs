@@ -39,12 +39,15 @@ const DNS_PORT: u16 = 53;
 #[command(after_help = "Examples:
   smotra-agent check trace gate.example                     the way, three probes a hop
   smotra-agent check trace -p tcp --port 443 gate.example   as a browser's packets go
-  smotra-agent check trace -p udp --flows 16 gate.example   all ways of routers that share their load
+  smotra-agent check trace -p udp --flows 16 gate.example   all ways where routers share load
   smotra-agent check trace --path-mtu gate.example          the longest packet, and who limits it
   smotra-agent check trace --live gate.example              on and on, a row for each hop")]
 pub(crate) struct TraceArgs {
     #[command(flatten)]
     targets: TargetArgs,
+    /// How long a name server may take.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = seconds)]
+    resolve_timeout: Period,
     /// As what probes travel [default: icmp; udp with `--flows` or `--port`, and where no pings may be sent].
     #[arg(short, long, value_name = "PROTOCOL", value_enum)]
     protocol: Option<By>,
@@ -142,7 +145,7 @@ type Traced = Result<TraceReport, Failure>;
 
 pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit> {
     let name_server = if args.names { Some(name_server(args)?) } else { None };
-    let targets = targets::resolved(&args.targets, args.source, targets::names(&args.targets)?).await;
+    let targets = targets::resolved(&args.targets, args.source, args.resolve_timeout.get()).await?;
     let defaults = TracerOptions::default();
     let tracer = Tracer::start(TracerOptions {
         rate: args.rate.unwrap_or(defaults.rate),
