@@ -240,7 +240,10 @@ impl Engine {
         if Errno::from_io_error(error) == Some(Errno::MSGSIZE) {
             failure.kind = FailureKind::TooLarge;
         } else if failure.kind == FailureKind::Permission {
-            failure.detail = format!("a rule of this machine's own firewall forbids to send to {to}: {error}");
+            // The right to send pings is there: it is this target that is forbidden.
+            failure.kind = FailureKind::NoRoute;
+            failure.detail =
+                format!("the firewall or the routes of this machine forbid to send a ping to {to}: {error}");
         }
         self.core.unsent(due, at, failure);
     }

@@ -195,7 +195,7 @@ impl Pinger {
         sink: Option<Sink>,
     ) -> Pinging {
         let (asked, pinging) = ask(Run::new(address, carrier, first, options, sink));
-        match options.check() {
+        match options.check().and_then(|()| is_one_host(address)) {
             Ok(()) => self.tell(Command::Ping(asked)),
             Err(failure) => asked.refuse(failure),
         }
@@ -217,6 +217,17 @@ impl Pinger {
     pub fn counters(&self) -> Counters {
         *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Answers come from hosts: whoever asks many at once, or nobody, gets none that is the target's.
+fn is_one_host(address: IpAddr) -> Result<(), Failure> {
+    let what = match address {
+        _ if address.is_unspecified() => "no address of a host",
+        _ if address.is_multicast() => "the address of a group: ping its members",
+        IpAddr::V4(v4) if v4.is_broadcast() => "the address of all hosts of a network: ping them one by one",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(FailureKind::Invalid, format!("{address} is {what}")))
 }
 
 impl Drop for Pinger {

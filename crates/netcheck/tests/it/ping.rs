@@ -116,11 +116,21 @@ fn packets_of_any_size_come_back_and_one_that_may_not_be_split_is_refused_here()
 #[test]
 fn what_this_machine_cannot_send_is_not_sent_and_no_loss() {
     let Some(pinger) = pinger() else { return };
-    // Nobody routes the experimental block, and a broadcast wants a right that pings do not ask for.
-    let report = pinger.ping("255.255.255.255".parse().unwrap(), BRISK).wait();
+    // The broadcast address of a network wants a right that pings do not ask for.
+    let report = pinger.ping("127.255.255.255".parse().unwrap(), BRISK).wait();
     assert_eq!((report.sent, report.lost, report.loss), (0, 0, None), "{report:?}");
     assert!(matches!(report.samples[0].outcome, Outcome::Unsent { .. }));
-    assert!(report.failure.is_some());
+    assert_eq!(report.failure.unwrap().kind, FailureKind::NoRoute);
+}
+
+#[test]
+fn what_is_no_single_host_is_not_pinged() {
+    let Some(pinger) = pinger() else { return };
+    for address in ["0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "ff02::1"] {
+        let report = pinger.ping(address.parse().unwrap(), BRISK).wait();
+        assert_eq!((report.sent, report.samples.len()), (0, 0), "{address}");
+        assert_eq!(report.failure.unwrap().kind, FailureKind::Invalid, "{address}");
+    }
 }
 
 #[test]
