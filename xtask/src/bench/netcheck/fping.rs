@@ -1,6 +1,6 @@
 //! The engine for pings, and smotra-agent with it, beside fping: the same loopback targets, the same probes.
 use super::{
-    Args, target,
+    Args, bare, target,
     turns::{self, Contender, Row, Told, limit},
 };
 use crate::process;
@@ -14,12 +14,17 @@ use std::{
     time::Duration,
 };
 
+const BARE: &str = "a bare socket, nothing kept";
+
 /// The engine alone.
 #[derive(clap::Args)]
 pub(crate) struct Pings {
-    targets: u32,
+    pub(super) targets: u32,
     count: u32,
     interval_ms: u64,
+    /// Each target once by a bare socket, which is what pings cost at the least.
+    #[arg(long)]
+    bare: bool,
 }
 
 pub(super) fn run(args: &Args, programs: &Path, home: &Path) -> Result<()> {
@@ -53,6 +58,14 @@ impl Bench<'_> {
             contenders.push(Contender::command("fping -i0", &[0, 1, 4], fping, of_fping));
         } else {
             eprintln!("fping: not installed, not measured (cargo xtask setup --bench)");
+        }
+        if count == 1 {
+            let bare = move || {
+                let mut command = self.engine(self.args.targets, 1, 0);
+                command.arg("--bare");
+                command
+            };
+            contenders.push(Contender::command(BARE, &[0], bare, of_engine));
         }
         let engine = move || self.engine(self.args.targets, count, interval_ms);
         contenders.push(Contender::command("the engine alone", &[0], engine, of_engine));
@@ -102,8 +115,11 @@ impl Bench<'_> {
     }
 }
 
-/// The engine alone: pings, and prints how many were sent and lost.
+/// The engine alone, or a bare socket: pings, and prints how many were sent and lost.
 pub(crate) fn ping(args: &Pings) -> Result<()> {
+    if args.bare {
+        return bare::ping(args);
+    }
     let pinger = Pinger::start(PingerOptions::default()).context("no pings can be sent")?;
     let options = PingOptions {
         count: args.count,
@@ -160,6 +176,11 @@ fn of_fping(output: &Output) -> Option<Told> {
 }
 
 fn judge(once: &[Row], rounds: &[Row]) {
+    for what in ["the engine alone", "fping -i0"] {
+        if let Some(share) = turns::share(once, what, BARE) {
+            println!("note: {what} costs {share:.2} times as much as {BARE}");
+        }
+    }
     if let Some(share) = turns::share(once, "the engine alone", "fping -i0") {
         limit("the engine's CPU a probe, as a share of fping's, <= 0.5", share, 0.5);
     }

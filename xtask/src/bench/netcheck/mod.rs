@@ -1,5 +1,6 @@
 //! Network checks beside their peers: on loopback pings beside fping, TCP and HTTP beside blackbox_exporter; over three hops traces
 //! beside mtr.
+mod bare;
 mod blackbox;
 mod fping;
 mod server;
