@@ -59,6 +59,9 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result
         agenda.follow(&parts, &live).await?;
         agenda.look_again(&parts.keeper.state().borrow());
         let now = Utc::now();
+        let Some(_at_work) = parts.reporter.hold() else {
+            return Ok(());
+        };
         let next = match parts.orders.take() {
             Some(asked) => Some(Next::of_asked(asked)),
             None => agenda.due(&live, parts.keeper.state().borrow().is_up(), now),
@@ -92,6 +95,9 @@ pub(crate) async fn look_back(parts: &Parts) -> anyhow::Result<()> {
 pub(crate) async fn run_lost(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
     let mut agenda = Agenda::default();
     while let Some(asked) = stop.run_until_cancelled(parts.orders.lost()).await {
+        let Some(_at_work) = parts.reporter.hold() else {
+            return Ok(());
+        };
         make(&parts, &mut agenda, Next::of_asked(asked), &stop).await?;
     }
     Ok(())
@@ -110,7 +116,8 @@ pub(crate) async fn make_once(parts: &Parts, rule: &RuleSettings, stop: &Cancell
     make(parts, &mut Agenda::default(), next, &CancellationToken::new()).await
 }
 
-/// Makes one scan, and tells how it ended.
+/// Makes one scan, and tells how it ended. Where the agent may end meanwhile, the caller
+/// [holds](crate::news::Reporter::hold) the reporter.
 async fn make(parts: &Parts, agenda: &mut Agenda, next: Next, stop: &CancellationToken) -> anyhow::Result<Made> {
     let began = Utc::now();
     let id = event_id(began)?;
@@ -143,7 +150,7 @@ async fn make(parts: &Parts, agenda: &mut Agenda, next: Next, stop: &Cancellatio
         timing.began(began);
     }
     let work = parts.agent_orders.begin();
-    let (_busy, _at_work) = (parts.keeper.busy(), parts.reporter.hold());
+    let _busy = parts.keeper.busy();
     let until = stop.child_token();
     parts
         .health

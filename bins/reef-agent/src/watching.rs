@@ -154,7 +154,11 @@ async fn watch(
     let request = wish.request();
     let watch = blocking(move || Ok(Watch::begin(&request)?)).await?;
     parts.health.watches(watch.counters(), queue);
-    let (noticed, _at_work) = (Noticed::new(parts.keeper.clone()), parts.reporter.hold());
+    let Some(_at_work) = parts.reporter.hold() else {
+        stop.cancelled().await;
+        return Ok(());
+    };
+    let noticed = Noticed::new(parts.keeper.clone());
     let found =
         |found: &crate::scan::Detection| parts.reporter.report(found.time, MalwareRecord::Detected(found.into()));
     let ended = |path: &Path, end: End| {

@@ -3,6 +3,8 @@
 mod pending;
 mod seen;
 mod teller;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use teller::Teller;
 
@@ -40,12 +42,16 @@ pub(crate) struct Reporter {
     // A detection must not wait for a disk inside of a scan; there are as many as there is malware.
     sender: mpsc::UnboundedSender<News>,
     at_work: TaskTracker,
+    closing: CancellationToken,
 }
 
 impl Reporter {
-    /// Whoever may report holds this: the desk hears of it until the last one is dropped, also when the agent ends.
-    pub(crate) fn hold(&self) -> TaskTrackerToken {
-        self.at_work.token()
+    /// Whoever may report holds this: the desk hears of it until the last one is dropped, also when the agent ends. None
+    /// when it ends already: of what begins now nobody would hear.
+    pub(crate) fn hold(&self) -> Option<TaskTrackerToken> {
+        // The desk says that it closes before it looks who is at work: one of both sees the other.
+        let token = self.at_work.token();
+        (!self.closing.is_cancelled()).then_some(token)
     }
 
     /// Something has happened.
@@ -78,6 +84,8 @@ struct Known {
 pub(crate) struct Desk {
     receiver: Mutex<Receiver>,
     at_work: TaskTracker,
+    /// Cancelled when it ends as soon as nobody is at work.
+    closing: CancellationToken,
     teller: Teller,
     /// The server's side: it says when it wants everything told anew, and hears that there is something to deliver.
     linked: Linked,
@@ -98,17 +106,24 @@ pub(crate) fn desk(teller: Teller, linked: Linked, state: &Path) -> (Reporter, D
     // Closed from the first: it is only waited for at the end.
     let at_work = TaskTracker::new();
     at_work.close();
+    let closing = CancellationToken::new();
     let desk = Desk {
         receiver: Mutex::new(Receiver {
             news: receiver,
             known: None,
         }),
         at_work: at_work.clone(),
+        closing: closing.clone(),
         teller,
         linked,
         bell: bell(state),
     };
-    (Reporter { sender, at_work }, desk)
+    let reporter = Reporter {
+        sender,
+        at_work,
+        closing,
+    };
+    (reporter, desk)
 }
 
 /// Who else hears of it.
@@ -141,6 +156,7 @@ impl Desk {
         let anew = self.linked.wake();
         let over = async {
             stop.cancelled().await;
+            self.closing.cancel();
             self.at_work.wait().await;
         };
         tokio::pin!(over);
