@@ -1,6 +1,7 @@
 //! A port for programs that cannot be told to choose one.
 use anyhow::{Context, Result};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
+use tokio::net::TcpSocket;
 
 /// A TCP port of the loopback on which nothing listens at the moment.
 ///
@@ -10,6 +11,11 @@ use std::net::{Ipv4Addr, TcpListener};
 /// # Errors
 /// When the system has none.
 pub fn free_loopback_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on the loopback")?;
-    Ok(listener.local_addr().context("a listener has an address")?.port())
+    // It never listens: a process that another thread starts at this moment may hold it for longer than this function.
+    let place = TcpSocket::new_v4().context("no socket")?;
+    place.set_reuseaddr(true).context("no socket to share a port")?;
+    place
+        .bind((Ipv4Addr::LOCALHOST, 0).into())
+        .context("no free port on the loopback")?;
+    Ok(place.local_addr().context("a socket has an address")?.port())
 }

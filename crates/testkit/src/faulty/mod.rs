@@ -183,7 +183,7 @@ impl FaultyProxy {
 }
 
 struct Acceptor {
-    listener: Option<TcpListener>,
+    listener: Option<Listener>,
     _place: TcpSocket,
     address: SocketAddr,
     server: Option<SocketAddr>,
@@ -240,13 +240,13 @@ impl Acceptor {
     }
 }
 
-async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+async fn accept(listener: Option<&Listener>) -> TcpStream {
     let Some(listener) = listener else {
         return future::pending().await;
     };
     loop {
         // A connection that was gone before it was accepted is none.
-        if let Ok((stream, _)) = listener.accept().await {
+        if let Ok((stream, _)) = listener.0.accept().await {
             return stream;
         }
     }
@@ -261,12 +261,25 @@ fn socket() -> Result<TcpSocket> {
     Ok(socket)
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener> {
+/// Nobody gets in once it is dropped. A process that another thread starts at that very moment holds what this one has open
+/// until it runs its program, so that it is not enough to close it.
+struct Listener(TcpListener);
+
+#[cfg(unix)]
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // One that does not listen any more is what is wanted.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<Listener> {
     let socket = socket()?;
     socket
         .bind(address)
         .with_context(|| format!("could not bind {address}"))?;
-    socket
-        .listen(BACKLOG)
+    let listener = socket.listen(BACKLOG);
+    listener
+        .map(Listener)
         .with_context(|| format!("could not listen on {address}"))
 }

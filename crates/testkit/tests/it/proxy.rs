@@ -1,7 +1,16 @@
 //! Each fault as a client meets it, and what the server behind it heard.
 use crate::wire::{Reply, created, ingest, post};
-use std::{io::ErrorKind, net::TcpStream, sync::Arc, thread, time::Duration};
-use testkit::{Fault, FaultyProxy, Recorder};
+use std::{
+    io::ErrorKind,
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+use testkit::{Fault, FaultyProxy, Program, Recorder};
 
 const STREAM: &str = "01990000-0000-7000-8000-000000000001";
 
@@ -42,13 +51,27 @@ fn everything_passes_until_something_else_is_said() {
 #[test]
 fn a_closed_port_refuses_and_opens_again_at_the_same_address() {
     let stand = Stand::new();
-    for _ in 0..5 {
-        stand.proxy.set(Fault::Refuse).unwrap();
-        let refused = TcpStream::connect(stand.proxy.address()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        stand.proxy.set(Fault::Pass).unwrap();
-        assert_eq!(stand.send(&["/a"]).status(), Some(200));
-    }
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // What is open here is open in each of these too, until it runs its program.
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                Program::at("true").run().unwrap();
+            }
+        });
+        let refusals = (0..300).map(|_| {
+            stand.proxy.set(Fault::Refuse).unwrap();
+            let refused = TcpStream::connect(stand.proxy.address()).map_err(|error| error.kind());
+            stand.proxy.set(Fault::Pass).unwrap();
+            refused
+        });
+        let passed: Vec<_> = refusals
+            .filter(|tried| !matches!(tried, Err(ErrorKind::ConnectionRefused)))
+            .collect();
+        is_over.store(true, Relaxed);
+        assert!(passed.is_empty(), "{passed:?}");
+    });
+    assert_eq!(stand.send(&["/a"]).status(), Some(200));
 }
 
 #[test]
