@@ -8,8 +8,9 @@ use testkit::{CertificateAuthority, Fault, FaultyProxy, Recorder, Validity, even
 const FILES: usize = 200;
 const SMALL: &str = "scanner.batch_size=20";
 
-/// A scanner that is up meets the fault with changes to tell; then the fault is over.
-fn survives(site: &Site, fault: Fault, times: u64) {
+/// A scanner that is up meets the fault with changes to tell; then the fault is over. `settings` are its own: the round
+/// before, which nothing troubles, has all the time it needs.
+fn survives(site: &Site, fault: Fault, times: u64, settings: &[&str]) {
     site.touch((0..FILES).map(|n| format!("file-{n}"))).unwrap();
     site.round(0).unwrap();
     let name = fault.name();
@@ -17,7 +18,9 @@ fn survives(site: &Site, fault: Fault, times: u64) {
     fs::remove_file(site.tree().join("file-3")).unwrap();
     fs::rename(site.tree().join("file-4"), site.tree().join("moved-4")).unwrap();
     site.touch((0..FILES).map(|n| format!("late-{n}"))).unwrap();
-    let daemon = site.start().unwrap();
+    let settings = settings.iter().flat_map(|&setting| ["--set", setting]);
+    let args: Vec<&str> = ["run"].into_iter().chain(settings).collect();
+    let daemon = site.program(&args).unwrap().start().unwrap();
     if name == "refuse" {
         daemon.wait_for_text("records could not be delivered").unwrap();
     } else {
@@ -62,7 +65,7 @@ fn after_any_fault_of_the_network_or_the_server_everything_arrives_once() {
     ];
     thread::scope(|scope| {
         for (fault, times) in faults {
-            let work = move || survives(&Site::new(&[SMALL, "server.timeout=1s"]).unwrap(), fault, times);
+            let work = move || survives(&Site::new(&[SMALL]).unwrap(), fault, times, &["server.timeout=1s"]);
             scope.spawn(work);
         }
     });
@@ -85,7 +88,7 @@ fn a_wrong_certificate_is_told_nothing_until_it_is_put_right() {
                 let recorder = Recorder::start().unwrap();
                 let proxy = FaultyProxy::start_tls(Some(recorder.address()), right).unwrap();
                 let site = Site::with(recorder, proxy, &[SMALL, trusted]).unwrap();
-                survives(&site, Fault::Certificate(wrong), 2);
+                survives(&site, Fault::Certificate(wrong), 2, &[]);
             });
         }
     });
