@@ -1,4 +1,5 @@
 //! The configuration changes while the agent runs: what is right takes effect, what is wrong changes nothing.
+use crate::daemon_log::DaemonLog;
 use e2e::{AGENT, Signal, Site, end, health_address, send, wait_health};
 use serde_json::{Value, json};
 use std::{fs, net::SocketAddr, path::Path};
@@ -50,6 +51,21 @@ impl Changing {
         self.write(&self.config.to_string());
     }
 
+    /// Sets a key of the scanner, and waits until what is scanned goes by it.
+    fn set_and_scan(&mut self, key: &str, value: Value) {
+        let daemon = self.daemon.take().unwrap();
+        let mut log = DaemonLog::new(&daemon);
+        self.set(key, value);
+        log.next("another configuration", |line| {
+            (line.contains("the configuration was loaded anew") && line.contains(key)).then_some(())
+        });
+        // The scan that was under way goes by what was in force when it began.
+        log.next("the end of a scan", |line| {
+            line.contains("scan completed").then_some(())
+        });
+        self.daemon = Some(daemon);
+    }
+
     fn touch(&self, name: &str) {
         fs::write(self.site.tree().join(name), "some text\n").unwrap();
     }
@@ -86,8 +102,7 @@ fn what_is_scanned_changes_with_the_file() {
     changing.touch("first");
     changing.wait_for("first");
 
-    changing.set("scanner.ignore_patterns", json!(["*.log"]));
-    changing.daemon().wait_for_text("scanner.ignore_patterns").unwrap();
+    changing.set_and_scan("scanner.ignore_patterns", json!(["*.log"]));
     changing.touch("a.log");
     changing.touch("after-a");
     changing.wait_for("after-a");
@@ -95,8 +110,7 @@ fn what_is_scanned_changes_with_the_file() {
     changing.set("scanner.ignore_patterns", json!([]));
     changing.wait_for("a.log");
 
-    changing.set("scanner.hidden", json!(false));
-    changing.daemon().wait_for_text("scanner.hidden").unwrap();
+    changing.set_and_scan("scanner.hidden", json!(false));
     changing.touch(".hidden");
     changing.touch("after-hidden");
     changing.wait_for("after-hidden");
@@ -104,8 +118,7 @@ fn what_is_scanned_changes_with_the_file() {
     changing.set("scanner.hidden", json!(true));
     changing.wait_for(".hidden");
 
-    changing.set("scanner.max_file_size", json!("5B"));
-    changing.daemon().wait_for_text("scanner.max_file_size").unwrap();
+    changing.set_and_scan("scanner.max_file_size", json!("5B"));
     changing.touch("large");
     fs::write(changing.site.tree().join("small"), "x").unwrap();
     changing.wait_for("small");
