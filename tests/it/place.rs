@@ -168,6 +168,8 @@ fn an_agent_leaves_its_fleet_by_its_own_word() {
     let refused = refused.assert_code(4);
     assert!(refused.stderr().contains("stop the agent first"), "{refused}");
     assert!(daemon.stop().unwrap().success());
+    // It may have been stopped before it had told everything.
+    scanner.round(0).unwrap();
     let left = scanner.command(&["leave"]).unwrap().success().unwrap();
     assert!(left.stdout().contains("took the key away"), "{left}");
     assert_eq!(names(&fleet, &["--status", "revoked"]), ["web"]);
