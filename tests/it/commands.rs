@@ -87,6 +87,7 @@ fn a_command_whose_deadline_passes_while_the_agent_is_away_is_never_run() {
     fs::write(scanner.tree().join("first"), "x").unwrap();
     let daemon = start(&scanner, &[]);
     fleet.until_told("late", 1).unwrap();
+    scanner.until_scans(1).unwrap();
     assert!(daemon.stop().unwrap().success());
     let before = scanner.scans().unwrap();
 
@@ -156,7 +157,7 @@ fn a_command_that_is_delivered_twice_runs_once() {
     agent.wait_for("HELLO").unwrap();
     agent.say("WELCOME", &crate::versions::welcome()).unwrap();
     // The first scan is that of the start.
-    eventually("a first scan", || Ok((scanner.scans().unwrap() == 1).then_some(()))).unwrap();
+    scanner.until_scans(1).unwrap();
     let command = crate::versions::scan_command(1);
     let id = &command["command"];
     for _ in 0..2 {

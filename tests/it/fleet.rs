@@ -99,6 +99,7 @@ fn a_killed_agent_ends_its_scan_after_the_restart_and_the_command_with_it() {
     let slow = || scanner.start(&["scanner.change_detection=hash"]).unwrap();
     let daemon = slow();
     fleet.until_told("killed", 1).unwrap();
+    scanner.until_scans(1).unwrap();
     // A scan that cannot end by itself.
     let endless = scanner.tree().join("endless");
     fs::File::create(&endless).unwrap().set_len(1 << 40).unwrap();

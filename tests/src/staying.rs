@@ -1,6 +1,7 @@
 //! What journeys of agents that stay up begin with, and wait for.
 use crate::{Fleet, Scanner};
 use anyhow::{Context, Result};
+use serde_json::Value;
 use testkit::{Daemon, eventually};
 
 /// It scans when it starts and then only when it is told to, and is heard of each second.
@@ -24,22 +25,32 @@ impl Scanner {
         Ok(daemon)
     }
 
-    /// Scans that its state tells of; none while there is no state.
+    /// Scans that its state tells of, also one that lasts; none while there is no state.
     ///
     /// # Errors
     /// When it cannot be asked.
     pub fn scans(&self) -> Result<usize> {
-        let history = self.command(&["history", "--output", "json"])?;
-        let Ok(history) = history.success() else { return Ok(0) };
-        Ok(history.json()?.as_array().context("no list of scans")?.len())
+        Ok(self.history()?.len())
     }
 
-    /// Waits until it has scanned so often.
+    /// Waits until it has scanned so often, each time to the end.
     ///
     /// # Errors
     /// When it never does.
     pub fn until_scans(&self, count: usize) -> Result<()> {
-        eventually("a scan", || Ok((self.scans()? >= count).then_some(())))
+        eventually("a scan", || {
+            let history = self.history()?;
+            let completed = history.iter().filter(|scan| scan["status"] == "completed");
+            Ok((completed.count() >= count).then_some(()))
+        })
+    }
+
+    fn history(&self) -> Result<Vec<Value>> {
+        let history = self.command(&["history", "--output", "json"])?;
+        let Ok(history) = history.success() else {
+            return Ok(Vec::new());
+        };
+        Ok(history.json()?.as_array().context("no list of scans")?.clone())
     }
 }
 
