@@ -142,6 +142,17 @@ fn fresh(is_v6: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// An attempt under way. Its port is free for the next one once it is dropped: to close it is not enough, as a process that
+/// another thread starts at that moment holds it until it runs its program.
+struct Attempt(TcpStream);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        // Where nothing is connected, nothing is to be ended.
+        let _ended = rustix::net::connect_unspec(&self.0);
+    }
+}
+
 async fn attempt(socket: Socket, peer: SocketAddr, timeout: Duration) -> (Seen, Duration) {
     let unsent = |error: &io::Error| (Seen::Unsent(reach::at_once("connect", peer, error)), Duration::ZERO);
     let deadline = Instant::now() + timeout;
@@ -157,16 +168,17 @@ async fn attempt(socket: Socket, peer: SocketAddr, timeout: Duration) -> (Seen, 
             unsent(&error)
         };
     }
-    let stream = match TcpStream::from_std(socket.into()) {
-        Ok(stream) => stream,
+    let attempt = match TcpStream::from_std(socket.into()) {
+        Ok(stream) => Attempt(stream),
         Err(error) => return unsent(&error),
     };
-    let stall = match wait(&stream, deadline).await {
+    let stream = &attempt.0;
+    let stall = match wait(stream, deadline).await {
         Ok(stall) => stall,
         Err(error) => return unsent(&error),
     };
     // What came while this process did not run is there all the same.
-    match outcome(&stream, peer, sent) {
+    match outcome(stream, peer, sent) {
         Some(Seen::Answer(answer)) if answer.rtt > timeout && stall.is_zero() => (Seen::Nothing, stall),
         Some(Seen::Answer(answer)) if answer.rtt > timeout => (Seen::Unknown(Doubt::Stalled), stall),
         Some(seen) => (seen, stall),

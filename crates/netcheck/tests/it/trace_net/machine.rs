@@ -9,9 +9,14 @@ use netcheck::{
 use socket2::{Domain, Socket, Type};
 use std::{
     net::{IpAddr, TcpListener, UdpSocket},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
     time::Duration,
 };
-use testkit::net::{Topology, address};
+use testkit::{
+    Program,
+    net::{Topology, address},
+};
 
 /// A trace by a user without rights.
 fn trace(network: &Topology, to: IpAddr, options: TraceOptions) -> TraceReport {
@@ -38,6 +43,24 @@ fn a_user_without_rights_traces_by_udp_and_tcp() {
     let failure = report.failure.unwrap();
     assert_eq!(failure.kind, FailureKind::Permission);
     assert!(failure.remedy().contains("ping_group_range"), "{failure}");
+}
+
+#[test]
+fn attempts_by_tcp_have_their_port_while_processes_are_started() {
+    let Some(network) = network() else { return };
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // What is open here is open in each of these too, until it runs its program.
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                Program::at("true").run().unwrap();
+            }
+        });
+        let traces = (0..20).map(|_| trace(&network, address::B.v4.into(), options(TCP)));
+        let failed: Vec<_> = traces.filter(|report| !report.reached).collect();
+        is_over.store(true, Relaxed);
+        assert!(failed.is_empty(), "{failed:?}");
+    });
 }
 
 #[test]
