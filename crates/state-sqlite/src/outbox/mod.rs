@@ -20,14 +20,14 @@ pub(crate) use shared::Shared;
 
 use crate::{Database, StateError};
 use chrono::{DateTime, Utc};
-use core_model::{Damaged, Queue, QueueStats, QueuedRun, Run, SeqRange, StreamId};
+use core_model::{Queue, QueueStats, QueuedRun, Run, SeqRange, StreamId};
 use rusqlite::Connection;
 use uuid::Uuid;
 
 /// The durable queue of one agent's records. Clones are the same queue.
 ///
 /// ```
-/// use core_model::{Damaged, Queue, Run};
+/// use core_model::{Queue, Run};
 /// use state_sqlite::{Database, OpenOptions, Outbox};
 /// # let dir = tempfile::tempdir().unwrap();
 /// let database = Database::open(&dir.path().join("state.db"), OpenOptions::default()).unwrap();
@@ -120,20 +120,15 @@ impl Outbox {
     /// Notes which runs are damaged, and wants a resync for them; whether any was not known to be. To be called before
     /// another stream can be opened, in which everything is told anyway.
     fn note_damage(&self, runs: &[QueuedRun]) -> bool {
-        let damaged = runs.iter().filter_map(|run| run.body.as_ref().err());
-        let is_new = |damaged: &&Damaged| {
-            let records = damaged.seqs.last.saturating_sub(damaged.seqs.first).saturating_add(1);
-            let mut pending = self.database.shared().pending();
-            pending.damaged.insert(damaged.seqs.first, records).is_none()
-        };
         let mut detail = None;
-        for damaged in damaged.filter(is_new) {
-            tracing::error!(
-                first = damaged.seqs.first,
-                last = damaged.seqs.last,
-                "records in the outbox are damaged on disk"
-            );
-            detail.get_or_insert_with(|| damaged.to_string());
+        for damaged in runs.iter().filter_map(|run| run.body.as_ref().err()) {
+            let SeqRange { first, last } = damaged.seqs;
+            let records = last.saturating_sub(first).saturating_add(1);
+            let known = self.database.shared().pending().damaged.insert(first, records);
+            if known.is_none() {
+                tracing::error!(first, last, "records in the outbox are damaged on disk");
+                detail.get_or_insert_with(|| damaged.to_string());
+            }
         }
         let is_any = detail.is_some();
         if let Some(detail) = detail {

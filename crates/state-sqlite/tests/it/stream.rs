@@ -3,7 +3,11 @@ use crate::{now, open, run};
 use chrono::TimeDelta;
 use core_model::{DirId, Queue};
 use state_sqlite::{Database, OpenOptions, Outbox, ResyncReason, SnapshotState, StateError, Told};
-use std::{sync::Barrier, thread};
+use std::{sync::mpsc, thread};
+use tracing::{
+    Event, Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+};
 
 fn open_at(told: Told) -> SnapshotState {
     SnapshotState::Open { told }
@@ -163,28 +167,49 @@ fn a_damaged_run_asks_for_a_snapshot_and_counts_once() {
     );
 }
 
+/// Calls this whenever something is logged.
+struct OnEvent<F>(F);
+
+impl<F: Fn() + 'static> Subscriber for OnEvent<F> {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {
+        self.0();
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
 #[test]
 fn damage_of_an_earlier_stream_asks_for_nothing_in_the_later_one() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("state.db");
-    let database = open(&path);
+    let database = open(&dir.path().join("state.db"));
     let outbox = Outbox::open(&database).unwrap();
-    for _ in 0..500 {
+    // Which of both is first where they meet is for the system to say.
+    for _ in 0..250 {
         let early = outbox.open_stream(&run(1, b"begin"), now()).unwrap();
         outbox.enqueue(&[run(1, b"to be damaged")], now()).unwrap();
         let damage = "UPDATE outbox SET body = x'00' WHERE first_seq > 1";
         database.with_writer(|c| c.execute_batch(damage)).unwrap();
-        let all = Barrier::new(5);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    all.wait();
-                    outbox.peek(early, 0, 9).unwrap();
-                });
-            }
-            all.wait();
-            outbox.open_stream(&run(1, b"begin"), now()).unwrap();
+        // As soon as the damage is found, another stream is to be opened, and comes as far as it can.
+        let (found, is_found) = mpsc::channel();
+        let opener = outbox.clone();
+        let opening = thread::spawn(move || {
+            is_found.recv().unwrap();
+            opener.open_stream(&run(1, b"begin"), now()).unwrap();
         });
+        let on_found = OnEvent(move || {
+            found.send(()).ok();
+            thread::yield_now();
+        });
+        tracing::subscriber::with_default(on_found, || outbox.peek(early, 0, 9).unwrap());
+        opening.join().unwrap();
         assert_eq!(outbox.resync().unwrap(), None, "everything is told in the later stream");
     }
 }
