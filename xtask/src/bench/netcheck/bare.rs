@@ -17,13 +17,13 @@ use std::{
     io::IoSliceMut,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, AsRawFd as _},
+    process,
 };
 
 /// As many as the engine sends before it reads.
 const TOGETHER: u32 = 32;
 /// An IPv4 header, one of ICMP, and 56 bytes.
 const PACKET: usize = 84;
-const ID: [u8; 2] = *b"bp";
 /// As `<linux/icmp.h>` numbers it.
 const ICMP_FILTER: libc::c_int = 1;
 
@@ -42,7 +42,7 @@ pub(crate) fn ping(args: &Pings) -> Result<()> {
     let mut answered = 0;
     for n in 0..args.targets {
         let to = SocketAddr::new(IpAddr::V4(target(n)), 0);
-        socket.send_to(&request(n), &SockAddr::from(to))?;
+        socket.send_to(&request(n, answers.id), &SockAddr::from(to))?;
         if n % TOGETHER == TOGETHER - 1 {
             answered += answers.read(&socket)?;
         }
@@ -56,17 +56,17 @@ pub(crate) fn ping(args: &Pings) -> Result<()> {
     }
     let told = Told {
         sent: args.targets.into(),
-        lost: (args.targets - answered).into(),
+        lost: args.targets.saturating_sub(answered).into(),
     };
     println!("{} {}", told.sent, told.lost);
     Ok(())
 }
 
 /// An echo request with its number in the payload.
-fn request(n: u32) -> [u8; PACKET - 20] {
+fn request(n: u32, id: [u8; 2]) -> [u8; PACKET - 20] {
     let mut packet = [0; PACKET - 20];
     packet[0] = 8;
-    packet[4..6].copy_from_slice(&ID);
+    packet[4..6].copy_from_slice(&id);
     packet[8..12].copy_from_slice(&n.to_be_bytes());
     let (pairs, _) = packet.as_chunks::<2>();
     let sum: u32 = pairs.iter().map(|pair| u32::from(u16::from_be_bytes(*pair))).sum();
@@ -77,6 +77,8 @@ fn request(n: u32) -> [u8; PACKET - 20] {
 
 /// What answers are read into.
 struct Answers {
+    /// Those of other processes have another.
+    id: [u8; 2],
     buffers: Box<[[u8; 128]; 64]>,
     headers: MultiHeaders<SockaddrStorage>,
 }
@@ -85,6 +87,7 @@ impl Answers {
     fn new() -> Self {
         let space = cmsg_space!(TimeSpec);
         Self {
+            id: (process::id() as u16).to_be_bytes(),
             buffers: Box::new([[0; 128]; 64]),
             headers: MultiHeaders::preallocate(64, Some(space)),
         }
@@ -92,12 +95,13 @@ impl Answers {
 
     /// How many have arrived.
     fn read(&mut self, socket: &Socket) -> Result<u32> {
+        let id = self.id;
         let mut slices = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
         let flags = MsgFlags::MSG_DONTWAIT;
         match recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None) {
             Ok(messages) => {
                 let bytes = messages.filter_map(|message| message.iovs().next());
-                Ok(bytes.filter(|bytes| bytes.get(24..26) == Some(&ID)).count() as u32)
+                Ok(bytes.filter(|bytes| bytes.get(24..26) == Some(&id)).count() as u32)
             }
             Err(Errno::EAGAIN) => Ok(0),
             Err(error) => Err(error).context("could not read answers"),
