@@ -117,10 +117,10 @@ pub(crate) struct AgainArgs {
     /// status goes by the latest result of each target.
     #[arg(short, long)]
     pub(crate) live: bool,
-    /// From one check of a target to its next.
+    /// With `--live`, from one check of a target to its next.
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = seconds, requires = "live")]
     pub(crate) interval: Period,
-    /// How often each target is checked; 0 is until Ctrl-C.
+    /// With `--live`, how often each target is checked; 0 is until Ctrl-C. Without it that is once.
     #[arg(short, long, value_name = "N", default_value_t = 0, requires = "live")]
     pub(crate) count: u32,
 }
@@ -156,7 +156,7 @@ impl TrustArgs {
 /// The targets of a check.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// Names or addresses.
+    /// Names or addresses; `tcp` and `udp` want a port with each, as in `gate.example:443` or `[::1]:53`, and `tls` takes 443.
     #[arg(value_name = "TARGET", required_unless_present = "file")]
     pub(crate) targets: Vec<String>,
     /// Read more targets from a file, one a line; `-` for standard input. What follows a `#` is left out.
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn certificates_end_soon_for_the_command_line_when_they_do_for_the_library() {
         let within = |what: &str| match Cli::parse_from(["smotra-agent", "check", what, "gate.example"]).command {
-            Command::Check(CheckCommand::Http(args)) => args.expires_within.get(),
+            Command::Check(CheckCommand::Http(args)) => args.expires_within(),
             Command::Check(CheckCommand::Tls(args)) => args.expires_within.get(),
             other => panic!("{other:?}"),
         };

@@ -1,17 +1,19 @@
 //! Times on the command line, where a number alone is seconds.
-use core_model::{Period, UnitError};
+use core_model::Period;
 use std::time::Duration;
 
 /// Reads a time: `2` and `0.5` are seconds, as ping(8) and curl(1) take them, and with a unit it is as in settings.
 ///
 /// # Errors
 /// When it is neither.
-pub(crate) fn seconds(text: &str) -> Result<Period, UnitError> {
+pub(crate) fn seconds(text: &str) -> Result<Period, String> {
     let number = text.trim();
     let number = number.strip_suffix('s').map_or(number, str::trim_end);
     // What else is a number to Rust, such as `inf` or `1e3`, is none to who waits.
     if !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return text.parse();
+        return text
+            .parse()
+            .map_err(|error: core_model::UnitError| format!("{error}, or a number of seconds"));
     }
     let seconds = number.parse().ok();
     let length = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -19,7 +21,7 @@ pub(crate) fn seconds(text: &str) -> Result<Period, UnitError> {
     let length = length.filter(|length| u64::try_from(length.as_millis()).is_ok());
     length
         .map(Period::new)
-        .ok_or_else(|| UnitError::Period(text.to_owned()))
+        .ok_or_else(|| format!("`{}` is no number of seconds", text.escape_debug()))
 }
 
 #[cfg(test)]

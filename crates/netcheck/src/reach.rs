@@ -24,8 +24,14 @@ pub(crate) const fn wrong_timeout(timeout: Duration) -> Option<&'static str> {
     }
 }
 
-/// What the system answered at once when something was to be sent to `peer`; `doing` is such as `connect`.
+/// What the system answered at once when something was to be sent to `peer`, which has no port where that is 0; `doing` is such as
+/// `connect`.
 pub(crate) fn at_once(doing: &str, peer: SocketAddr, error: &io::Error) -> Failure {
+    let to = if peer.port() == 0 {
+        peer.ip().to_string()
+    } else {
+        peer.to_string()
+    };
     let no_route = |said: String| Failure::new(FailureKind::NoRoute, said);
     match Errno::from_io_error(error) {
         Some(Errno::NETUNREACH | Errno::HOSTUNREACH) => no_route(format!("this machine has no route to {}", peer.ip())),
@@ -35,21 +41,24 @@ pub(crate) fn at_once(doing: &str, peer: SocketAddr, error: &io::Error) -> Failu
             Failure::new(FailureKind::Invalid, detail)
         }
         Some(Errno::INVAL) => no_route(format!("this machine drops what is sent to {}", peer.ip())),
+        Some(Errno::ACCESS) if peer.is_ipv4() => no_route(format!(
+            "the firewall or the routes of this machine forbid to {doing} to {to}, or it is the broadcast address of a network"
+        )),
         Some(Errno::ACCESS | Errno::PERM) => no_route(format!(
-            "the firewall or the routes of this machine forbid to {doing} to {peer}"
+            "the firewall or the routes of this machine forbid to {doing} to {to}"
         )),
         Some(Errno::ADDRNOTAVAIL) if peer.is_ipv6() => no_route(format!(
-            "this machine has no IPv6 address, or no free port, from which to {doing} to {peer}"
+            "this machine has no IPv6 address, or no free port, from which to {doing} to {to}"
         )),
         Some(Errno::ADDRNOTAVAIL | Errno::AGAIN) => {
-            let detail = format!("this machine has no free port left from which to {doing} to {peer}");
+            let detail = format!("this machine has no free port left from which to {doing} to {to}");
             Failure::new(FailureKind::System, detail)
         }
         Some(Errno::MSGSIZE) => Failure::new(
             FailureKind::TooLarge,
-            format!("what would have to be sent to {peer} is longer than fits into one packet on the way"),
+            format!("what would have to be sent to {to} is longer than fits into one packet on the way"),
         ),
-        _ => Failure::of_io(&format!("{doing} to {peer}"), error),
+        _ => Failure::of_io(&format!("{doing} to {to}"), error),
     }
 }
 

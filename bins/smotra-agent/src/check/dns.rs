@@ -50,7 +50,7 @@ pub(crate) struct DnsArgs {
     /// How many records there have to be.
     #[arg(long, value_name = "N", default_value_t = 1)]
     at_least: usize,
-    /// Data that has to be among the answers; may be given again.
+    /// Data that has to be among the answers, each as it is shown: `192.0.2.1`, or `10 mail.example.` of MX; may be given again.
     #[arg(long, value_name = "DATA")]
     contains: Vec<String>,
     /// All of the data, in any order; may be given again.

@@ -74,12 +74,13 @@ pub(crate) struct HttpArgs {
     http2: bool,
     #[command(flatten)]
     family: FamilyArgs,
-    /// Ask a server whose certificate is wrong all the same; what is wrong with it is told.
+    /// Ask a server whose certificate is wrong all the same; what is wrong with it is told in JSON, and no failure.
     #[arg(long)]
     insecure: bool,
-    /// A certificate that ends sooner than this is a failure; with a unit, such as 30d.
-    #[arg(long, value_name = "TIME", default_value = "14d")]
-    pub(crate) expires_within: Period,
+    /// A certificate that has ended, or ends sooner than this, is a failure, also with `--insecure`; with a unit, such as 30d
+    /// [default: 14d, with `--insecure` none].
+    #[arg(long, value_name = "TIME")]
+    expires_within: Option<Period>,
 }
 
 impl Shown for HttpReport {
@@ -156,6 +157,15 @@ pub(crate) async fn run(args: &HttpArgs, output: Output) -> anyhow::Result<Exit>
 }
 
 impl HttpArgs {
+    pub(crate) fn expires_within(&self) -> Duration {
+        let usual = if self.insecure {
+            Duration::ZERO
+        } else {
+            HttpOptions::default().expires_within
+        };
+        self.expires_within.map_or(usual, Period::get)
+    }
+
     fn options(&self) -> anyhow::Result<HttpOptions> {
         let contains = self.contains.iter().cloned().map(BodyCheck::Contains);
         let contains_not = self.contains_not.iter().cloned().map(BodyCheck::ContainsNot);
@@ -178,7 +188,7 @@ impl HttpArgs {
             max_body: usize::try_from(self.max_body.bytes()).unwrap_or(usize::MAX),
             body_checks: contains.chain(contains_not).collect(),
             tls: self.trust.session()?,
-            expires_within: self.expires_within.get(),
+            expires_within: self.expires_within(),
             accept_invalid_certificates: self.insecure,
             ..HttpOptions::default()
         };

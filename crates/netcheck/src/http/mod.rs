@@ -85,7 +85,8 @@ pub async fn check(target: &str, options: &HttpOptions) -> HttpReport {
     let of_certificates = || {
         let tls = answer.tls.as_ref()?;
         if options.accept_invalid_certificates {
-            tls.ends_soon()
+            let is_wanted = !options.expires_within.is_zero();
+            is_wanted.then(|| tls.ends()).flatten()
         } else {
             tls.failure()
         }

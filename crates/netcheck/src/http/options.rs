@@ -85,7 +85,8 @@ pub struct HttpOptions {
     /// asked all the same. 14 days by default, as where TLS alone is checked; zero: until now.
     pub expires_within: Duration,
     /// Whether a server is asked whose certificate is not to be trusted, and that is no failure; false by default. What
-    /// is wrong with the certificate is in the report all the same.
+    /// is wrong with the certificate is in the report all the same. One that has ended, or ends sooner than
+    /// `expires_within`, stays a failure unless that is zero.
     pub accept_invalid_certificates: bool,
 }
 

@@ -7,7 +7,7 @@ use super::{
     wires::Wires,
 };
 use crate::{
-    Failure, FailureKind,
+    reach,
     socket::{Carrier, Inbox},
 };
 use rustix::{
@@ -235,16 +235,11 @@ impl Engine {
     }
 
     fn not_sent(&mut self, due: Due, sending: Sending, at: Now, error: &io::Error) {
-        let to = sending.to;
-        let mut failure = Failure::of_io(&format!("send a ping to {to}"), error);
-        if Errno::from_io_error(error) == Some(Errno::MSGSIZE) {
-            failure.kind = FailureKind::TooLarge;
-        } else if failure.kind == FailureKind::Permission {
-            // The right to send pings is there: it is this target that is forbidden.
-            failure.kind = FailureKind::NoRoute;
-            failure.detail =
-                format!("the firewall or the routes of this machine forbid to send a ping to {to}: {error}");
-        }
+        let (doing, port) = match sending.carrier {
+            Carrier::Echo => ("send a ping", 0),
+            Carrier::Udp { port, .. } => ("send", port),
+        };
+        let failure = reach::at_once(doing, SocketAddr::new(sending.to, port), error);
         self.core.unsent(due, at, failure);
     }
 

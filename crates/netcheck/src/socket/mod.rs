@@ -308,8 +308,8 @@ fn open_for_pings(is_v6: bool) -> Result<(Socket, Access), Failure> {
         Ok(socket) => Ok((socket, Access::Datagram)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let detail = format!(
-                "this process may send no pings by {version}: it has no raw sockets ({raw}), and its groups are not in \
-                 net.ipv4.ping_group_range ({error})"
+                "this process may send no pings: it has no raw sockets ({raw}), and its groups are not in \
+                 net.ipv4.ping_group_range ({error}), which holds for IPv6 as well"
             );
             Err(Failure::new(FailureKind::Permission, detail))
         }

@@ -107,10 +107,10 @@ impl TlsSession {
         self.failure_of(|finding| finding.kind != FindingKind::ExpiresSoon)
     }
 
-    /// That a certificate ends sooner than it should, which matters also where it is not looked at who issued it.
+    /// That a certificate has ended, or ends sooner than it should, which matters also where it is not looked at who issued it.
     #[must_use]
-    pub fn ends_soon(&self) -> Option<Failure> {
-        self.failure_of(|finding| finding.kind == FindingKind::ExpiresSoon)
+    pub fn ends(&self) -> Option<Failure> {
+        self.failure_of(|finding| matches!(finding.kind, FindingKind::Expired | FindingKind::ExpiresSoon))
     }
 
     fn failure_of(&self, counts: impl Fn(&Finding) -> bool) -> Option<Failure> {

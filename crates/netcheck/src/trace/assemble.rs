@@ -1,5 +1,6 @@
 //! From what each probe saw to what a trace found.
 use super::{
+    options::TraceOptions,
     prober::{Answer, Seen},
     report::{Hop, Path, Router},
     walk::Walk,
@@ -10,7 +11,7 @@ use crate::{
     measure::{jitter, times},
     reach,
 };
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// Each hop, over all flows.
 pub(super) fn hops(walks: &[Walk]) -> Vec<Hop> {
@@ -113,6 +114,7 @@ fn path(flow: u16, walk: &Walk, target: IpAddr) -> Path {
         reached: walk.has_reached(target),
         routers: hops.map(|hop| walk.hops.get(&hop).and_then(first)).collect(),
         loss: None,
+        loss_is_upper_bound: false,
     }
 }
 
@@ -169,7 +171,8 @@ fn loss(flows: &[u16], walks: &[Walk]) -> Option<f64> {
 }
 
 /// Why the target was not reached.
-pub(super) fn why(target: IpAddr, walks: &[Walk], hops: &[Hop], timeout: Duration) -> Option<Failure> {
+pub(super) fn why(target: IpAddr, walks: &[Walk], hops: &[Hop], options: &TraceOptions) -> Option<Failure> {
+    let timeout = options.timeout;
     if walks.iter().any(|walk| walk.has_reached(target)) {
         return None;
     }
@@ -208,6 +211,9 @@ pub(super) fn why(target: IpAddr, walks: &[Walk], hops: &[Hop], timeout: Duratio
             .rev()
             .find_map(|hop| Some((hop.hop, hop.routers.first()?.address)));
         let detail = match heard {
+            Some((hop, router)) if hop >= options.max_hops => format!(
+                "{target} is further away than {hop} hops, where {router} answers, and it was not looked further: allow more hops"
+            ),
             Some((hop, router)) => format!(
                 "{target} does not answer: the way was seen to hop {hop}, {router}, and nobody behind it says anything within {timeout:?}"
             ),
@@ -238,6 +244,7 @@ fn circle(hops: &[Hop]) -> Option<(u8, u8, IpAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const TARGET: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9));
 
@@ -297,11 +304,17 @@ mod tests {
     fn where_a_way_ends_is_told_by_what_says_most() {
         let told = |hops: Vec<Vec<Seen>>, is_ended| {
             let walks = [walk(hops, is_ended)];
-            why(TARGET, &walks, &super::hops(&walks), Duration::from_secs(1)).unwrap()
+            let options = TraceOptions {
+                max_hops: 6,
+                ..TraceOptions::default()
+            };
+            why(TARGET, &walks, &super::hops(&walks), &options).unwrap()
         };
         let silent = told(vec![vec![passed(1)], vec![Seen::Nothing]], false);
         assert_eq!(silent.kind, FailureKind::TimedOut);
         assert!(silent.detail.contains("to hop 1, 198.51.100.1,"), "{silent}");
+        let short = told((1..=6).map(|host| vec![passed(host)]).collect(), false);
+        assert!(short.detail.contains("further away than 6 hops"), "{short}");
         let deaf = told(vec![vec![Seen::Nothing]], false);
         assert!(deaf.detail.starts_with("neither 192.0.2.9 nor anybody"), "{deaf}");
         let refused = told(

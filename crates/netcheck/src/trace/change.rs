@@ -133,6 +133,7 @@ mod tests {
                 .collect(),
             reached,
             loss: None,
+            loss_is_upper_bound: false,
         }];
         report
     }

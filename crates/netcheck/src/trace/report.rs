@@ -63,7 +63,8 @@ pub struct Hop {
     /// it.
     pub loss: Option<f64>,
     /// Whether it may also be that nothing is lost: a target answers probes by UDP with ICMP errors, of which hosts send only so many (Linux
-    /// six at once, and then one a second), and some probes were not answered. What it answers by ICMP and TCP is not limited so.
+    /// six at once, and then one a second), and some probes were not answered. So it is with a router that refuses, whatever is
+    /// sent. What a target answers by ICMP and TCP is not limited so.
     pub loss_is_upper_bound: bool,
     /// Who answered, in the order in which they were heard.
     pub routers: Vec<Router>,
@@ -106,12 +107,19 @@ pub struct Path {
     pub reached: bool,
     /// The share of probes to its last hop that were not answered, 0 to 1; `None` where nobody knows.
     pub loss: Option<f64>,
+    /// Whether it may also be that nothing is lost, as of a [hop](Hop::loss_is_upper_bound): then a way that did not lead to the
+    /// target while others did may do so, too.
+    pub loss_is_upper_bound: bool,
 }
 
 impl Hop {
-    /// Notes what the loss is worth on a way that led to its target.
-    pub(super) fn weigh(&mut self, protocol: Protocol) {
-        let is_limited = matches!(protocol, Protocol::Udp { .. });
+    /// Notes what the loss is worth on a way that led to its target, or did not.
+    pub(super) fn weigh(&mut self, protocol: Protocol, has_reached: bool) {
+        let is_limited = if has_reached {
+            matches!(protocol, Protocol::Udp { .. })
+        } else {
+            self.routers.iter().any(|router| router.said.is_some())
+        };
         self.loss_is_upper_bound = is_limited && self.loss.is_some_and(|loss| loss > 0.0);
     }
 
@@ -119,6 +127,14 @@ impl Hop {
     #[must_use]
     pub fn has(&self, router: IpAddr) -> bool {
         self.routers.iter().any(|found| found.address == router)
+    }
+}
+
+impl Path {
+    /// Notes what the loss is worth where the target was reached by this way or another.
+    pub(super) fn weigh(&mut self, protocol: Protocol) {
+        let is_limited = matches!(protocol, Protocol::Udp { .. });
+        self.loss_is_upper_bound = is_limited && self.loss.is_some_and(|loss| loss > 0.0);
     }
 }
 
@@ -147,5 +163,38 @@ impl TraceReport {
         heard
             .filter_map(|hop| Some((hop.hop, hop.routers.first()?.address)))
             .next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_is_an_upper_bound_where_errors_are_what_answers() {
+        let refusing = Router {
+            address: "192.0.2.1".parse().unwrap(),
+            name: None,
+            answered: 1,
+            times: None,
+            jitter: None,
+            said: Some(Reason::HostUnreachable),
+            mpls: Vec::new(),
+        };
+        let weighed = |loss, routers, protocol, has_reached| {
+            let mut hop = Hop {
+                loss: Some(loss),
+                routers,
+                ..Hop::default()
+            };
+            hop.weigh(protocol, has_reached);
+            hop.loss_is_upper_bound
+        };
+        let udp = Protocol::Udp { port: 33434 };
+        assert!(weighed(0.5, Vec::new(), udp, true));
+        assert!(!weighed(0.0, Vec::new(), udp, true));
+        assert!(!weighed(0.5, Vec::new(), Protocol::Icmp, true));
+        assert!(weighed(0.5, vec![refusing], Protocol::Icmp, false));
+        assert!(!weighed(1.0, Vec::new(), udp, false), "nobody answers there");
     }
 }

@@ -105,9 +105,12 @@ async fn trace(prober: Arc<Prober>) -> TraceReport {
     try_again(&prober, &mut walks).await;
     walks.iter_mut().for_each(Walk::settle);
     let mut hops = assemble::hops(&walks);
-    let failure = assemble::why(prober.to, &walks, &hops, options.timeout);
+    let failure = assemble::why(prober.to, &walks, &hops, &options);
+    hops.iter_mut()
+        .for_each(|hop| hop.weigh(options.protocol, failure.is_none()));
+    let mut paths = assemble::paths(&walks, prober.to);
     if failure.is_none() {
-        hops.iter_mut().for_each(|hop| hop.weigh(options.protocol));
+        paths.iter_mut().for_each(|path| path.weigh(options.protocol));
     }
     let path_mtu = if options.path_mtu && failure.is_none() {
         mtu::search(Arc::clone(&prober), &hops).await
@@ -124,7 +127,7 @@ async fn trace(prober: Arc<Prober>) -> TraceReport {
             .find_map(Walk::unsent)
             .filter(|_| failure.is_none())
             .cloned(),
-        paths: assemble::paths(&walks, prober.to),
+        paths,
         hops,
         path_mtu,
         total: began.elapsed(),

@@ -32,7 +32,7 @@ fn table(told: &[Told<'_, PingReport>]) -> String {
         "TARGET", "ADDRESS", "SENT", "LOSS", "MIN", "AVG", "MAX", "JITTER", "MOS",
     ];
     let mut table = (2..headings.len()).fold(Table::new(&headings), Table::right);
-    let mut remarks = String::new();
+    let (mut remarks, mut own) = (String::new(), Own::default());
     for Told {
         target,
         report,
@@ -41,7 +41,7 @@ fn table(told: &[Told<'_, PingReport>]) -> String {
     {
         let Some(report) = report else {
             table.row([*target, "-", "0"].into_iter().chain(["-"; 6]));
-            remarks.extend(failure.map(|failure| failed(target, failure)));
+            remarks.extend(failure.and_then(|failure| own.said(target, failure)));
             continue;
         };
         let times = report.times;
@@ -58,7 +58,7 @@ fn table(told: &[Told<'_, PingReport>]) -> String {
                 .quality
                 .map_or_else(|| "-".to_owned(), |quality| format!("{:.2}", quality.mos)),
         ]);
-        remarks.extend(report.failure.as_ref().map(|failure| failed(target, failure)));
+        remarks.extend(report.failure.as_ref().and_then(|failure| own.said(target, failure)));
         if report.unknown > 0 {
             let (unknown, sent) = (report.unknown, report.sent);
             remarks.push_str(&format!(
@@ -67,5 +67,54 @@ fn table(told: &[Told<'_, PingReport>]) -> String {
         }
         remarks.push_str(&doubted(target, report.trust.doubts()));
     }
-    format!("{table}{remarks}")
+    format!("{table}{remarks}{}", own.text())
+}
+
+/// What is wrong on this machine is wrong for all targets, and said once.
+#[derive(Default)]
+struct Own<'t>(Vec<(&'t str, &'t Failure, usize)>);
+
+impl<'t> Own<'t> {
+    /// What there is to say of a failure now: nothing where it is our own, for others may have it too.
+    fn said(&mut self, target: &'t str, failure: &'t Failure) -> Option<String> {
+        if !failure.kind.is_own() {
+            return Some(failed(target, failure));
+        }
+        match self.0.iter_mut().find(|(_, known, _)| *known == failure) {
+            Some((_, _, others)) => *others += 1,
+            None => self.0.push((target, failure, 0)),
+        }
+        None
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.iter().map(|(target, failure, others)| match others {
+            0 => failed(target, failure),
+            others => failed(&format!("{target} and {others} more"), failure),
+        });
+        lines.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netcheck::FailureKind;
+
+    #[test]
+    fn what_is_wrong_with_this_machine_is_said_once_and_of_targets_each() {
+        let own: Pinged = Err(Failure::new(FailureKind::Permission, "no rights"));
+        let theirs: Pinged = Err(Failure::new(FailureKind::NameNotFound, "no such name"));
+        let told = [&own, &theirs, &own, &theirs, &own];
+        let names = ["a", "b", "c", "d", "e"];
+        let told: Vec<_> = names
+            .iter()
+            .zip(told)
+            .map(|(name, came)| Told::new(name, came))
+            .collect();
+        let text = table(&told);
+        let said = |words: &str| text.lines().filter(|line| line.contains(words)).count();
+        assert_eq!((said("no rights"), said("no such name")), (1, 2), "{text}");
+        assert!(text.contains("a and 2 more: permission: no rights"), "{text}");
+    }
 }

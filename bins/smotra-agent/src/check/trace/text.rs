@@ -17,6 +17,10 @@ pub(super) fn text(target: &str, traced: &Traced, is_named: bool) -> String {
     };
     let (address, by) = (report.address, by(report.protocol));
     let how = match report.hops.last() {
+        // Nearer hops were not probed.
+        Some(last) if report.reached && report.hops.len() == 1 && last.hop > 1 => {
+            format!("reached at hop {} or before", last.hop)
+        }
         Some(last) if report.reached => format!("reached at hop {}", last.hop),
         _ => "not reached".to_owned(),
     };
@@ -107,14 +111,21 @@ fn times(router: &Router) -> [String; 4] {
     ]
 }
 
-/// By UDP a host answers by errors, of which it sends few.
+/// By UDP a host answers by errors, of which it sends few; so does who refuses, whatever was sent.
 fn limited(target: &str, report: &TraceReport) -> String {
-    if !report.hops.iter().any(|hop| hop.loss_is_upper_bound) {
+    let Some(hop) = report.hops.iter().find(|hop| hop.loss_is_upper_bound) else {
         return String::new();
+    };
+    if !report.reached {
+        let hop = hop.hop;
+        return format!(
+            "{target}: at hop {hop}, LOSS is the most that there can be: who refuses says so only so often (Linux six times at once, and then \
+             once a second)\n"
+        );
     }
     format!(
         "{target}: by UDP, LOSS is the most that there can be: hosts say only so often that a port is closed (Linux six times at once, and then \
-         once a second); measure it by ICMP, or with --interval 1s\n"
+         once a second); measure it by ICMP, or by one flow with --interval 1s\n"
     )
 }
 

@@ -117,6 +117,13 @@ async fn nothing_is_sent_to_a_server_that_is_not_to_be_trusted_unless_that_is_al
     );
     assert!(refused.times.tls.is_some() && site.asked().is_empty());
     options.accept_invalid_certificates = true;
+    let ended = one(&options).await;
+    assert_eq!(
+        (kind(&ended), ended.status),
+        (Some(FailureKind::Certificate), Some(200))
+    );
+    assert!(!detail(&ended).contains("b.example"), "of its end alone: {ended:?}");
+    options.expires_within = Duration::ZERO;
     let accepted = one(&options).await;
     assert_eq!((accepted.failure.as_ref(), accepted.status), (None, Some(200)));
     let findings = accepted.tls.unwrap().findings;

@@ -94,7 +94,7 @@ fn what_a_stopped_process_missed_is_no_loss() {
             tracing.spawn(async move { tracer.trace(address::B.v4.into(), brief).await });
             // The probes are sent, and then nothing of this runtime runs for longer than they have time.
             tokio::time::sleep(Duration::from_millis(100)).await;
-            std::thread::sleep(Duration::from_secs(1));
+            thread::sleep(Duration::from_secs(1));
             tracing.join_next().await.unwrap().unwrap()
         };
         let report = network.a().block_on(run).unwrap();
