@@ -274,6 +274,10 @@ fn a_way_is_watched_and_its_change_is_told() {
     tracing.wait_for_text(&format!(r#""hop":2,"address":"{r2}""#)).unwrap();
     by(&r3);
     tracing.wait_for_text(&format!(r#""hop":2,"address":"{r3}""#)).unwrap();
+    // The target comes nearer: nobody stands behind it.
+    network.r1().ip(["addr", "add", &target, "dev", "lo"]).unwrap();
+    let gone = tracing.wait_for_text(r#""outcome":"gone""#).unwrap();
+    assert!(gone.contains(r#""hop":2,"address":null"#), "{gone}");
     kill_process(Pid::from_raw(tracing.id() as i32).unwrap(), Signal::INT).unwrap();
     let told = tracing.wait_for_text(r#""changes":["#).unwrap();
     let told: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();

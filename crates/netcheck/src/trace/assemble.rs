@@ -109,10 +109,21 @@ fn path(flow: u16, walk: &Walk, target: IpAddr) -> Path {
     };
     let ends = walk.hops.first_key_value().zip(walk.hops.last_key_value());
     let hops = ends.map(|((first, _), (last, _))| *first..=*last).into_iter().flatten();
+    let mut routers: Vec<Option<IpAddr>> = hops.map(|hop| walk.hops.get(&hop).and_then(first)).collect();
+    let reached = walk.has_reached(target);
+    let seen = walk.hops.last_key_value().into_iter().flat_map(|(_, seen)| seen);
+    let by = seen.into_iter().find_map(|seen| match seen {
+        Seen::Answer(answer) if answer.is_of(target) => Some(answer.by),
+        _ => None,
+    });
+    if let Some((last, by)) = routers.last_mut().zip(by).filter(|_| reached) {
+        // Where a router sends each packet another way, others may have answered at the target's hop before it.
+        *last = Some(by);
+    }
     Path {
         flows: vec![flow],
-        reached: walk.has_reached(target),
-        routers: hops.map(|hop| walk.hops.get(&hop).and_then(first)).collect(),
+        reached,
+        routers,
         loss: None,
         loss_is_upper_bound: false,
     }
@@ -298,6 +309,13 @@ mod tests {
         assert_eq!((hops[1].sent, hops[1].answered, hops[1].silence), (4, 3, Some(0.25)));
         // Nothing is lost beyond the last, so nothing was before it.
         assert!(hops.iter().all(|hop| hop.loss == Some(0.0)), "{hops:?}");
+    }
+
+    #[test]
+    fn a_way_to_the_target_ends_there_whoever_else_answers_at_its_hop() {
+        let mixed = vec![passed(2), answer(TARGET, None)];
+        let paths = paths(&[walk(vec![vec![passed(1)], mixed], true)], TARGET);
+        assert_eq!((paths[0].reached, paths[0].routers.last()), (true, Some(&Some(TARGET))));
     }
 
     #[test]

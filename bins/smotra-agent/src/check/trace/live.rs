@@ -177,6 +177,7 @@ impl Series<'_> {
             };
             let (number, mut report) = (known.rounds, report);
             self.name(&mut report, &mut names).await;
+            let length = known.length();
             let change = known.observe(&report);
             {
                 let mut outcome = outcome.borrow_mut();
@@ -185,10 +186,17 @@ impl Series<'_> {
                     outcome.note(Changed::new(began.elapsed(), options.first_hop, change));
                 }
             }
-            for probed in known
-                .hops(&report)
-                .map(|(hop, outcome)| self.probed(number, hop, outcome))
-            {
+            let hops = known.hops(&report);
+            let hops = hops.map(|(hop, outcome)| self.probed(number, hop, outcome));
+            // Nobody is there any more.
+            let gone = (known.length()..length).map(|nearer| {
+                let hop = Hop {
+                    hop: nearer + 1,
+                    ..Hop::default()
+                };
+                self.probed(number, &hop, Became::Gone)
+            });
+            for probed in hops.chain(gone) {
                 // Where nobody listens any more, this is about to be stopped.
                 let _told = self.tell.send(probed).await;
             }

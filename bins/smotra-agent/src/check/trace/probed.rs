@@ -37,6 +37,8 @@ pub(super) enum Became {
     Refused,
     /// This machine may have dropped the answer.
     Unknown,
+    /// It was not probed: the way has become shorter.
+    Gone,
 }
 
 fn as_millis<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
@@ -49,6 +51,10 @@ impl News for Probed {
     }
 
     fn tell(&self, tally: &mut Tally) {
+        if self.outcome == Became::Gone {
+            *tally = Tally::new("");
+            return;
+        }
         let who = match (&self.name, self.address) {
             (Some(name), Some(address)) => format!("{name} ({address})"),
             (None, Some(address)) => address.to_string(),
@@ -82,6 +88,7 @@ impl News for Probed {
             (Became::Lost, _) => "no answer, nor from behind it".to_owned(),
             (Became::Refused, _) => "goes no further".to_owned(),
             (Became::Unknown, _) => "not known".to_owned(),
+            (Became::Gone, _) => "no longer on the way".to_owned(),
             _ => "silent".to_owned(),
         };
         let who = self
