@@ -246,6 +246,19 @@ fn checks_ask_from_the_address_that_is_named_or_say_why_not() {
 }
 
 #[test]
+fn a_trace_to_no_host_is_not_begun_and_is_not_tried_again() {
+    for protocol in ["icmp", "udp", "tcp"] {
+        let told = check(&["trace", "0.0.0.0", "-p", protocol]).assert_code(4);
+        let lines: Vec<_> = told.stdout().lines().map(str::to_owned).collect();
+        assert!(lines[0].ends_with(": not reached") && lines.len() == 2, "{told}");
+        let why = "0.0.0.0: invalid: 0.0.0.0 is no address of a host; correct what was asked for";
+        assert_eq!(lines[1], why);
+        let live = check(&["trace", "0.0.0.0", "-p", protocol, "--live", "-o", "jsonl"]).assert_code(4);
+        assert!(live.stdout().contains("is no address of a host"), "{live}");
+    }
+}
+
+#[test]
 fn pages_are_listed_in_a_file_too() {
     let page = serve("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let folder = tempfile::tempdir().unwrap();

@@ -33,6 +33,7 @@ pub mod icmp;
 pub mod measure;
 #[cfg(feature = "serde")]
 mod millis;
+mod one_host;
 pub mod ping;
 mod reach;
 mod resolve;

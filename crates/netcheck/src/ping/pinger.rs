@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Failure, FailureKind,
     icmp::{Access, Tokens},
+    one_host::is_one_host,
     socket::{Carrier, Plan},
 };
 use rustix::event::{EventfdFlags, eventfd};
@@ -217,17 +218,6 @@ impl Pinger {
     pub fn counters(&self) -> Counters {
         *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Answers come from hosts: whoever asks many at once, or nobody, gets none that is the target's.
-fn is_one_host(address: IpAddr) -> Result<(), Failure> {
-    let what = match address {
-        _ if address.is_unspecified() => "no address of a host",
-        _ if address.is_multicast() => "the address of a group: ping its members",
-        IpAddr::V4(v4) if v4.is_broadcast() => "the address of all hosts of a network: ping them one by one",
-        _ => return Ok(()),
-    };
-    Err(Failure::new(FailureKind::Invalid, format!("{address} is {what}")))
 }
 
 impl Drop for Pinger {

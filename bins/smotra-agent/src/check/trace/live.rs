@@ -175,6 +175,11 @@ impl Series<'_> {
                 Some(report) = under_way.next() => report,
                 else => break,
             };
+            // What cannot begin does not begin the next time either.
+            if report.hops.is_empty() && report.failure.as_ref().is_some_and(|failure| failure.kind.is_own()) {
+                outcome.borrow_mut().failure = report.failure;
+                return;
+            }
             let (number, mut report) = (known.rounds, report);
             self.name(&mut report, &mut names).await;
             let length = known.length();

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Doubt, Failure, Trust,
     icmp::{Access, MplsLabel, Reason},
+    one_host::is_one_host,
     ping::{Outcome, PingOptions, PingReport, Pinger},
     socket::Carrier,
 };
@@ -103,7 +104,7 @@ pub(super) struct Prober {
 
 impl Prober {
     /// # Errors
-    /// When this process may send no such probes.
+    /// When the options cannot be, the target is not one host, or this process may send no such probes.
     pub(super) fn new(
         pinger: Arc<Pinger>,
         ports: Arc<Ports>,
@@ -111,6 +112,7 @@ impl Prober {
         options: TraceOptions,
     ) -> Result<Self, Failure> {
         options.check()?;
+        is_one_host(to)?;
         if options.protocol == Protocol::Icmp {
             pinger.access(to.is_ipv6()).map_err(Clone::clone)?;
         }

@@ -3,7 +3,7 @@ use super::{ALL, TCP, UDP, network, options, routers, trace};
 use netcheck::{
     FailureKind,
     icmp::Reason,
-    trace::{Protocol, TraceOptions, TraceReport},
+    trace::{Protocol, TraceOptions, TraceReport, Tracer, TracerOptions},
 };
 use std::{net::IpAddr, time::Duration};
 use testkit::net::address;
@@ -148,4 +148,22 @@ fn a_host_that_is_not_on_our_own_link_is_for_this_machine() {
     let report = trace(&network, nobody, brief(Protocol::Icmp));
     let failure = report.failure.unwrap();
     assert!(failure.detail.contains("this machine's own link"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_trace_to_what_is_no_single_host_does_not_begin() {
+    let tracer = Tracer::start(TracerOptions::default()).unwrap();
+    for protocol in ALL {
+        for address in ["0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "ff02::1"] {
+            let report = tracer.trace(address.parse().unwrap(), brief(protocol)).await;
+            assert_eq!(
+                (report.reached, report.hops.len()),
+                (false, 0),
+                "{protocol:?} {report:?}"
+            );
+            let failure = report.failure.unwrap();
+            assert_eq!(failure.kind, FailureKind::Invalid, "{failure}");
+            assert!(failure.detail.starts_with(&format!("{address} is ")), "{failure}");
+        }
+    }
 }
