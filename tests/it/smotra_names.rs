@@ -86,6 +86,11 @@ fn how_a_name_server_answers_is_told_and_one_that_could_not_find_out_is_not_well
         let told = json(&check(&[&args[..], &["-o", "json"]].concat()).assert_code(exit));
         assert_eq!(told[0]["response_code"], name, "{told}");
     }
+    // Both are the root, of which a server need not tell.
+    let server = name_server(5);
+    for root in ["dns", "dns:", "dns:."] {
+        check(&["udp", &server, "-p", root, "-W", "20s"]).assert_code(0);
+    }
 }
 
 #[test]

@@ -95,8 +95,9 @@ impl Asked {
             return Ok(Judged::Foreign);
         }
         match header.counts.queries {
-            // One who could not read the question need not repeat it.
-            0 if header.response_code.low() != 0 => {}
+            // One who could not read the question need not repeat it; who knows about it has read it.
+            0 if ![ResponseCode::NOERROR, ResponseCode::NXDOMAIN]
+                .contains(&ResponseCode(header.response_code.low().into())) => {}
             1 => {
                 let is_ours = Query::read(&mut decoder).is_ok_and(|query| {
                     query.name() == self.query.name()
@@ -241,6 +242,11 @@ mod tests {
         let mut no_question = ours;
         no_question.queries.clear();
         assert!(is_foreign(&asked, &no_question.to_vec().unwrap()));
+        for code in 0..16 {
+            // Who knows about a name has read the question.
+            let bare = [0, 7, 0x81, code, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(is_foreign(&asked, &bare), [0, 3].contains(&code), "{code}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ const IN: u16 = 1;
 /// The longest name, in bytes as they are sent.
 const LONGEST_NAME: usize = 255;
 
-/// A query for the A records of `name`, or for the name servers of the root where it is empty.
+/// A query for the A records of `name`, or for the name servers of the root where it is empty or a dot.
 pub(crate) fn query(name: &str, id: u16) -> Result<Vec<u8>, Failure> {
     let invalid = || {
         let detail = format!("`{}` is no name to ask a name server about", name.escape_debug());
@@ -25,7 +25,7 @@ pub(crate) fn query(name: &str, id: u16) -> Result<Vec<u8>, Failure> {
     // Recursion is desired, and there is one question.
     query.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     let name_at = query.len();
-    let trimmed = name.strip_suffix('.').unwrap_or(name);
+    let trimmed = without_dot(name);
     if !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(invalid());
     }
@@ -46,6 +46,11 @@ pub(crate) fn query(name: &str, id: u16) -> Result<Vec<u8>, Failure> {
     Ok(query)
 }
 
+/// A name as its labels are sent: nothing for the root, which is written as a dot, too.
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// How a datagram answers `query`: nothing is known about one that does not. One that does and is damaged is a failure.
 pub(crate) fn judge(reply: &[u8], query: &[u8], address: SocketAddr) -> Result<Option<ResponseCode>, Failure> {
     let Some((header, rest)) = reply.split_first_chunk::<HEADER>() else {
@@ -59,8 +64,8 @@ pub(crate) fn judge(reply: &[u8], query: &[u8], address: SocketAddr) -> Result<O
     let question = query.get(HEADER..).unwrap_or_default();
     let code = ResponseCode(u16::from(header[3] & 0xf));
     let rest = match count(4) {
-        // One who could not read the question need not repeat it.
-        0 if code != ResponseCode::NOERROR => rest,
+        // One who could not read the question need not repeat it; who knows about it has read it.
+        0 if ![ResponseCode::NOERROR, ResponseCode::NXDOMAIN].contains(&code) => rest,
         1 if rest.len() >= question.len() && rest[..question.len()].eq_ignore_ascii_case(question) => {
             &rest[question.len()..]
         }
@@ -80,7 +85,7 @@ pub(crate) fn judge(reply: &[u8], query: &[u8], address: SocketAddr) -> Result<O
 pub(crate) fn unfit(code: ResponseCode, name: &str, address: SocketAddr) -> Option<Failure> {
     let is_well = match code {
         ResponseCode::NOERROR | ResponseCode::NXDOMAIN => true,
-        ResponseCode::REFUSED => name.is_empty(),
+        ResponseCode::REFUSED => without_dot(name).is_empty(),
         _ => false,
     };
     (!is_well).then(|| {
@@ -160,11 +165,26 @@ mod tests {
     }
 
     #[test]
+    fn who_knows_about_a_name_repeats_the_question() {
+        let query = query("a.test", 7).unwrap();
+        for code in 0..16 {
+            let bare = [0, 7, 0x81, code, 0, 0, 0, 0, 0, 0, 0, 0];
+            let knows = [0, 3].contains(&code);
+            let judged = (!knows).then_some(ResponseCode(code.into()));
+            assert_eq!(judge(&bare, &query, address()), Ok(judged), "{code}");
+            let whole = [&[0, 7, 0x81, code], &query[4..]].concat();
+            assert_eq!(judge(&whole, &query, address()), Ok(Some(ResponseCode(code.into()))));
+        }
+    }
+
+    #[test]
     fn only_a_server_that_knows_or_knows_that_there_is_none_is_of_use() {
         for code in 0..16 {
             let why = |name| unfit(ResponseCode(code), name, address());
             assert_eq!(why("a.test").is_none(), [0, 3].contains(&code), "{code}");
-            assert_eq!(why("").is_none(), [0, 3, 5].contains(&code), "{code}");
+            for root in ["", "."] {
+                assert_eq!(why(root).is_none(), [0, 3, 5].contains(&code), "{code} {root}");
+            }
         }
         let why = unfit(ResponseCode::SERVFAIL, "a.test", address()).unwrap();
         assert_eq!(why.detail, "192.0.2.1:53 answered SERVFAIL, it could not find out");

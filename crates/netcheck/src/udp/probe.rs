@@ -21,7 +21,7 @@ pub enum Probe {
     /// A query of DNS (RFC 1035); any answer to it counts that says what there is (NOERROR), or that there is no such name
     /// (NXDOMAIN), and about the root also that the server does not tell of it (REFUSED). Port 53.
     Dns {
-        /// The name whose A records are asked for; empty for the name servers of the root.
+        /// The name whose A records are asked for; empty, or a dot, for the name servers of the root.
         name: String,
     },
     /// The time (NTP version 4, RFC 5905). Port 123.
