@@ -82,7 +82,8 @@ impl std::fmt::Display for Limit {
 pub(crate) struct Dialled {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
-    pub(crate) dns: Duration,
+    /// How long the name took; nothing for an address.
+    pub(crate) dns: Option<Duration>,
     pub(crate) connect: Duration,
 }
 
@@ -110,12 +111,10 @@ pub(crate) async fn dial(
         Err(Failure::new(FailureKind::NameServer, detail))
     });
     let found = found.map_err(|failure| NotDialled { failure, dns: None })?;
+    let dns = (!found.took.is_zero()).then_some(found.took);
     let since = Instant::now();
     let connected = connect(host, found.addresses, way.source, clock.limit(own.1)).await;
-    let (peer, stream) = connected.map_err(|failure| NotDialled {
-        failure,
-        dns: Some(found.took),
-    })?;
+    let (peer, stream) = connected.map_err(|failure| NotDialled { failure, dns })?;
     let connect = since.elapsed();
     // What follows is small and wants an answer: it must not wait for the acknowledgement of what went before.
     if let Err(error) = stream.set_nodelay(true) {
@@ -124,7 +123,7 @@ pub(crate) async fn dial(
     Ok(Dialled {
         stream,
         peer,
-        dns: found.took,
+        dns,
         connect,
     })
 }

@@ -104,8 +104,7 @@ impl Shown for HttpReport {
             self.url.clone(),
             self.result(),
             self.status.map_or_else(dash, |status| status.to_string()),
-            // An address is not asked about.
-            millis(self.times.dns.filter(|time| !time.is_zero())),
+            millis(self.times.dns),
             millis(self.times.connect),
             millis(self.times.tls),
             millis(self.times.first_byte),

@@ -103,7 +103,7 @@ impl Exchange<'_> {
             connect,
         } = self.dial().await?;
         self.answer.address = Some(peer);
-        (self.answer.times.dns, self.answer.times.connect) = (Some(dns), Some(connect));
+        (self.answer.times.dns, self.answer.times.connect) = (dns, Some(connect));
         if self.asked.url.scheme() == "https" {
             // On the heap: a session is large, and most checks of ten thousand may have none.
             return Box::pin(self.secured(stream)).await;

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct HttpTimes {
-    /// How long the name took; zero for an address.
+    /// How long the name took; nothing for an address.
     #[cfg_attr(
         feature = "serde",
         serde(rename = "dns_ms", serialize_with = "crate::millis::option::serialize")

@@ -111,7 +111,7 @@ pub struct TlsReport {
     pub target: String,
     /// The address that took the connection.
     pub address: Option<SocketAddr>,
-    /// How long the name took; zero for an address.
+    /// How long the name took; nothing for an address.
     #[cfg_attr(
         feature = "serde",
         serde(rename = "dns_ms", serialize_with = "crate::millis::option::serialize")
@@ -202,7 +202,7 @@ async fn connect(target: &str, options: &TlsOptions, clock: &Clock, report: &mut
         report.dns = dns;
         failure
     })?;
-    (report.address, report.dns, report.connect) = (Some(dialled.peer), Some(dialled.dns), Some(dialled.connect));
+    (report.address, report.dns, report.connect) = (Some(dialled.peer), dialled.dns, Some(dialled.connect));
     let mut stream = dialled.stream;
     if let Some(protocol) = options.start_tls {
         let (since, limit) = (Instant::now(), clock.limit(None));

@@ -1,5 +1,6 @@
 //! Servers that do not come to a session.
 use super::*;
+use netcheck::Family;
 
 #[tokio::test]
 async fn a_server_that_does_not_speak_tls_is_quoted() {
@@ -65,9 +66,16 @@ async fn one_that_hangs_up_is_told_from_one_that_says_nothing_and_from_one_that_
     // Nobody else gets the port of a socket that is bound and does not listen.
     let deaf = tokio::net::TcpSocket::new_v4().unwrap();
     deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let report = check(&deaf.local_addr().unwrap().to_string(), &options).await;
-    assert_eq!(kind(&report), Some(FailureKind::Refused), "{report:?}");
-    assert!(report.tls.is_none() && report.dns.is_some());
+    let port = deaf.local_addr().unwrap().port();
+    for (host, is_asked_about) in [("127.0.0.1", false), ("localhost", true)] {
+        let options = TlsOptions {
+            family: Family::V4,
+            ..options.clone()
+        };
+        let report = check(&format!("{host}:{port}"), &options).await;
+        assert_eq!(kind(&report), Some(FailureKind::Refused), "{report:?}");
+        assert!(report.tls.is_none() && report.dns.is_some() == is_asked_about);
+    }
 }
 
 #[tokio::test]
