@@ -35,7 +35,7 @@ pub(crate) struct DnsArgs {
     /// Ask over TCP at once.
     #[arg(long)]
     tcp: bool,
-    /// How often each server is asked at the most; each loss is counted.
+    /// How often each server is asked at the most, all of them before the first is asked again; each loss is counted.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     attempts: u32,
     /// Do not have the server ask others.
@@ -63,14 +63,12 @@ impl Shown for DnsReport {
 
     fn cells(&self) -> Vec<String> {
         let dash = || "-".to_owned();
-        // Where none answered, who was asked last.
-        let server = self.server.or(self.attempts.last().map(|attempt| attempt.server));
         let answers: Vec<&str> = self.answers.iter().map(|answer| answer.data.as_str()).collect();
         vec![
             self.name.clone(),
             self.record_type.to_string(),
             self.result(),
-            server.map_or_else(dash, |server| server.to_string()),
+            self.server.map_or_else(dash, |server| server.to_string()),
             millis(self.time),
             if answers.is_empty() { dash() } else { answers.join(", ") },
         ]

@@ -53,7 +53,8 @@ pub struct DnsOptions {
     /// The type of the records; A.
     pub record_type: RecordType,
     /// The name server, `address` or `address:port` (or the name of one, which the system resolves). Those of
-    /// `/etc/resolv.conf` unless one is named, each in turn.
+    /// `/etc/resolv.conf` unless one is named, in their order: the next is asked where one does not answer, or answers neither by
+    /// NOERROR nor NXDOMAIN nor as expected. The addresses of a name (8 at the most) are asked like several servers.
     pub server: Option<String>,
     /// By which addresses of the name server it is asked; any. Which records are asked for is another matter.
     pub family: Family,
@@ -64,7 +65,8 @@ pub struct DnsOptions {
     pub transport: Transport,
     /// How long each exchange may take, be it over UDP or TCP; 2 seconds, more than none, to an hour.
     pub timeout: Duration,
-    /// How often it is asked until an answer comes; 2, to 100. Each query is in the report with what became of it.
+    /// How often each server is asked until one answers, all of them before the first is asked again; 2, to 100. Each query is in
+    /// the report with what became of it.
     pub attempts: u32,
     /// The longest datagram that is asked for (EDNS, RFC 6891), in bytes; 1232, from 512. Nothing asks without EDNS. A
     /// server that does not take it (FORMERR, NOTIMP, BADVERS) is asked once more without, beside its attempts.
@@ -113,7 +115,7 @@ impl Default for DnsOptions {
     }
 }
 
-/// How it went.
+/// How it went. Whatever is about one answer or server is about the last attempt, which decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DnsReport {
@@ -121,7 +123,7 @@ pub struct DnsReport {
     pub name: String,
     /// What was asked for.
     pub record_type: RecordType,
-    /// The server that answered.
+    /// The server that was asked last: the one that answered, or whose failure it is.
     pub server: Option<SocketAddr>,
     /// How the answer came.
     pub transport: Option<Transport>,
@@ -141,7 +143,7 @@ pub struct DnsReport {
     pub serial: Option<u32>,
     /// The length of the answer in bytes.
     pub size: Option<usize>,
-    /// What a server said to a query with EDNS, after which it was asked without (RFC 6891, section 7).
+    /// What that server said to a query with EDNS, after which it was asked without (RFC 6891, section 7).
     pub edns_refused: Option<ResponseCode>,
     /// How long the exchange that brought the answer took; over TCP, with the handshake.
     #[cfg_attr(
@@ -155,7 +157,7 @@ pub struct DnsReport {
         serde(rename = "total_ms", serialize_with = "crate::millis::serialize")
     )]
     pub total: Duration,
-    /// How many queries nothing came back to.
+    /// How many queries nothing came back to, of all servers together.
     pub lost: u32,
     /// What came from another address than was asked, with another id or to another question: nothing of it is used.
     pub foreign: u64,
