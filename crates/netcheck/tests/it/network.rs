@@ -109,3 +109,26 @@ fn a_router_that_takes_only_short_packets_says_so() {
     });
     told.unwrap();
 }
+
+#[test]
+fn a_name_server_whose_own_name_leads_nowhere_is_what_is_wrong() {
+    let Some(topology) = topology() else { return };
+    // Nobody can be asked about names from here then.
+    topology.a().ip(["route", "del", "default"]).unwrap();
+    topology.a().ip(["-6", "route", "del", "default"]).unwrap();
+    let told = topology.a().block_on(|| async {
+        let options = DnsOptions {
+            server: Some("nobody.invalid".to_owned()),
+            timeout: TIMEOUT,
+            ..DnsOptions::default()
+        };
+        let report = dns::check("a.test", &options).await;
+        let failure = report.failure.unwrap();
+        assert_eq!((failure.kind, report.server), (FailureKind::NameServer, None));
+        assert!(
+            failure.detail.starts_with("the name server cannot be asked: "),
+            "{failure}"
+        );
+    });
+    told.unwrap();
+}
