@@ -1,7 +1,10 @@
 //! What the exit status of every product means.
 
 use crate::{end::wants_color, load::ConfigError};
-use std::process::{ExitCode, Termination};
+use std::{
+    io::{Write as _, stderr},
+    process::{ExitCode, Termination},
+};
 
 /// The exit status of a command, the same in every product, so that scripts can rely on it.
 ///
@@ -40,13 +43,14 @@ impl Exit {
 }
 
 impl Exit {
-    /// Says on standard error why a command failed, a configuration with all its mistakes, and gives the exit status.
+    /// Says on standard error why a command failed, a configuration with all its mistakes, and gives the exit status,
+    /// which is right where nobody reads standard error, too.
     pub fn of_failure(error: &anyhow::Error) -> Self {
         if let Some(config) = error.downcast_ref::<ConfigError>() {
-            eprint!("{}", config.render(wants_color(&std::io::stderr())));
+            let _said = write!(stderr(), "{}", config.render(wants_color(&stderr())));
             return Self::Configuration;
         }
-        eprintln!("error: {error:#}");
+        let _said = writeln!(stderr(), "error: {error:#}");
         Self::Environment
     }
 }
