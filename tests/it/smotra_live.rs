@@ -1,14 +1,14 @@
 //! `smotra-agent check … --live` before somebody's eyes, and for a program.
-use e2e::{Left, Terminal};
+use e2e::{Held, Left, Terminal};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
     net::{TcpListener, UdpSocket},
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
 };
-use testkit::{binary, eventually, run};
+use testkit::{binary, run};
 
 /// A terminal of the usual size, with the first painting on it.
 fn watched(args: &[&str]) -> Terminal {
@@ -123,18 +123,15 @@ fn where_nobody_looks_there_is_a_line_or_an_object_each_and_it_ends_with_its_rea
         "{told:?}"
     );
 
-    let mut endless = Command::new(binary("smotra-agent").unwrap())
-        .args(["check", "tcp", &address, "--live", "-i1ms"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(endless.stdout.take().unwrap()).lines();
+    let mut endless = Command::new(binary("smotra-agent").unwrap());
+    endless.args(["check", "tcp", &address, "--live", "-i1ms"]);
+    let mut endless = Held::start(endless).unwrap();
+    let mut lines = BufReader::new(endless.stdout().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     assert!(first.starts_with(&format!("{address} 0: connected ")), "{first}");
     assert!(lines.next().unwrap().unwrap().starts_with(&format!("{address} 1: ")));
     drop(lines);
-    let status = eventually("end after the reader's", || Ok(endless.try_wait()?)).unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(endless.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A controller and a scanner as a person would use them: the released programs, their command lines, real sockets and
 //! real trees. What the journeys share stands here; the journeys are in `it/`.
+#[cfg(unix)]
+mod held;
 pub mod http;
 mod later;
 mod peer;
@@ -12,6 +14,8 @@ mod tap;
 #[cfg(unix)]
 mod terminal;
 
+#[cfg(unix)]
+pub use held::Held;
 #[cfg(unix)]
 pub use site::{AGENT, Signal, Site, end, health_address, long_names, send, wait_health};
 #[cfg(unix)]
