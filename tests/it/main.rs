@@ -61,6 +61,8 @@ mod smotra_names;
 #[cfg(target_os = "linux")]
 mod smotra_net;
 #[cfg(unix)]
+mod smotra_stop;
+#[cfg(unix)]
 mod store;
 #[cfg(unix)]
 mod telemetry;

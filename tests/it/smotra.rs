@@ -1,13 +1,11 @@
 //! `smotra-agent check` as somebody types it.
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, UdpSocket},
-    process::{Command, Stdio},
     thread,
 };
-use testkit::{Output, binary, eventually, run};
+use testkit::{Output, run};
 
 fn check(args: &[&str]) -> Output {
     run("smotra-agent", [&["check"], args].concat()).unwrap()
@@ -273,35 +271,6 @@ fn pages_are_listed_in_a_file_too() {
         .collect();
     assert_eq!(urls, [format!("http://{page}/a"), format!("http://{page}/b")]);
     check(&["http"]).assert_code(2);
-}
-
-#[test]
-fn whoever_stops_a_check_is_told_what_came_until_then() {
-    let well = serve("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    let (_kept, deaf) = deaf();
-    // It takes the question, and never answers.
-    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
-    mute.set_nonblocking(true).unwrap();
-    let waiting = mute.local_addr().unwrap().to_string();
-    for (first, signal, name, exit) in [
-        (&well, Signal::INT, "SIGINT", 5),
-        (&well, Signal::TERM, "SIGTERM", 5),
-        (&deaf, Signal::TERM, "SIGTERM", 1),
-    ] {
-        let checking = Command::new(binary("smotra-agent").unwrap())
-            .args(["check", "http", first, &waiting, "--parallel", "1", "-W", "1h"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let _asked = eventually("ask the second", || Ok(mute.accept().ok())).unwrap();
-        kill_process(Pid::from_child(&checking), signal).unwrap();
-        let output = checking.wait_with_output().unwrap();
-        let [told, why] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-        assert!(told.contains(first.as_str()) && !told.contains(&waiting), "{told}");
-        assert_eq!(why, format!("stopped by {name}: 1 of 2 targets were done with\n"));
-        assert_eq!(output.status.code(), Some(exit), "{told}");
-    }
 }
 
 #[test]

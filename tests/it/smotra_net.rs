@@ -2,12 +2,9 @@
 use e2e::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::{
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 use testkit::{
-    Dnsmasq, Output, Program, binary, eventually,
+    Daemon, Dnsmasq, Output, Program, binary, eventually,
     net::{LinkSettings, Topology, TopologyOptions, address},
     run,
 };
@@ -24,6 +21,27 @@ fn network(ecmp: bool) -> Option<Topology> {
 fn trace(network: &Topology, args: &[&str]) -> Output {
     let all = [&["check", "trace"], args].concat();
     network.a().enter(|| run("smotra-agent", all).unwrap()).unwrap()
+}
+
+/// On host A, until it ends or the test does.
+fn started(network: &Topology, args: &[&str]) -> Daemon {
+    let start = || Program::named("smotra-agent").unwrap().args(args).start().unwrap();
+    network.a().enter(start).unwrap()
+}
+
+fn pid(of: &Daemon) -> Pid {
+    Pid::from_raw(of.id().try_into().unwrap()).unwrap()
+}
+
+/// How many pings have come to host B: its link has packets of other kinds, too.
+fn echoes(network: &Topology) -> u64 {
+    let read = || fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let counts = network.b().enter(read).unwrap();
+    let mut rows = counts.lines().filter_map(|line| line.strip_prefix("Icmp: "));
+    let [names, values] = [(); 2].map(|()| rows.next().unwrap().split_whitespace());
+    let mut counts = names.zip(values);
+    let (_, count) = counts.find(|(name, _)| *name == "InEchos").unwrap();
+    count.parse().unwrap()
 }
 
 #[test]
@@ -162,27 +180,18 @@ fn a_stopped_process_says_so_and_calls_nothing_lost() {
         "--timeout",
         "3s",
         "--output",
-        "json",
+        "jsonl",
     ];
-    let start = || {
-        Command::new(binary("smotra-agent").unwrap())
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-    };
-    let pinging = network.a().enter(start).unwrap().unwrap();
-    let pid = Pid::from_child(&pinging);
-    eventually("some pings", || {
-        Ok((network.counts().toward_b.received >= 20).then_some(()))
-    })
-    .unwrap();
+    let before = echoes(&network);
+    let pinging = started(&network, &args);
+    let pid = pid(&pinging);
+    eventually("some pings", || Ok((echoes(&network) >= before + 10).then_some(()))).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
     // Answers come meanwhile, and probes are due that are not sent.
     std::thread::sleep(Duration::from_secs(1));
     kill_process(pid, Signal::CONT).unwrap();
-    let output = pinging.wait_with_output().unwrap();
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let report = &told[0];
+    let told = pinging.wait_for_text(r#""answered""#).unwrap();
+    let report: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(
         (&report["answered"], &report["lost"]),
         (&150.into(), &0.into()),
@@ -197,27 +206,36 @@ fn a_ping_that_is_stopped_reports_what_came_until_then() {
     let target = address::B.v4.to_string();
     for signal in [Signal::TERM, Signal::INT] {
         let args = [
-            "check", "ping", &target, "-c", "100000", "-i", "0.01", "-W", "20", "-o", "json",
+            "check", "ping", &target, "-c", "100000", "-i", "0.01", "-W", "20", "-o", "jsonl",
         ];
-        let start = || {
-            Command::new(binary("smotra-agent").unwrap())
-                .args(args)
-                .stdout(Stdio::piped())
-                .spawn()
-        };
-        let before = network.counts().toward_b.received;
-        let pinging = network.a().enter(start).unwrap().unwrap();
-        eventually("some pings", || {
-            Ok((network.counts().toward_b.received >= before + 5).then_some(()))
-        })
-        .unwrap();
-        kill_process(Pid::from_child(&pinging), signal).unwrap();
-        let output = pinging.wait_with_output().unwrap();
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let (sent, answered) = (told[0]["sent"].as_u64().unwrap(), told[0]["answered"].as_u64().unwrap());
+        let before = echoes(&network);
+        let pinging = started(&network, &args);
+        eventually("some pings", || Ok((echoes(&network) >= before + 10).then_some(()))).unwrap();
+        kill_process(pid(&pinging), signal).unwrap();
+        let told = pinging.wait_for_text(r#""answered""#).unwrap();
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let (sent, answered) = (told["sent"].as_u64().unwrap(), told["answered"].as_u64().unwrap());
         assert!(answered >= 5 && sent < 100_000, "{told}");
-        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert_eq!(pinging.wait().unwrap().code(), Some(0), "{told}");
     }
+}
+
+#[test]
+fn a_ping_that_is_stopped_before_all_targets_were_asked_says_so() {
+    let Some(network) = network(false) else { return };
+    let target = address::B.v4.to_string();
+    // The second would be asked after a quarter of an hour.
+    let args = [
+        "check", "ping", &target, &target, &target, &target, "-i", "1h", "-W", "20",
+    ];
+    let before = echoes(&network);
+    let pinging = started(&network, &args);
+    eventually("the first ping", || Ok((echoes(&network) > before).then_some(()))).unwrap();
+    kill_process(pid(&pinging), Signal::TERM).unwrap();
+    pinging
+        .wait_for_text("stopped by SIGTERM: nothing is known of 3 of 4 targets")
+        .unwrap();
+    assert_eq!(pinging.wait().unwrap().code(), Some(5));
 }
 
 #[test]
@@ -236,15 +254,14 @@ fn traces_that_were_done_before_they_were_stopped_are_told() {
         "-o",
         "jsonl",
     ];
-    let start = || Program::named("smotra-agent").unwrap().args(args).start().unwrap();
-    let tracing = network.a().enter(start).unwrap();
-    tracing.wait_for_text(&format!(r#""target":"{near}""#)).unwrap();
-    kill_process(Pid::from_raw(tracing.id() as i32).unwrap(), Signal::TERM).unwrap();
-    assert_eq!(
-        tracing.wait().unwrap().code(),
-        Some(5),
-        "nothing is known of the second"
-    );
+    for args in [args.to_vec(), [&args[..], &["--live"]].concat()] {
+        let tracing = started(&network, &args);
+        tracing.wait_for_text(&format!(r#""target":"{near}""#)).unwrap();
+        kill_process(pid(&tracing), Signal::TERM).unwrap();
+        let told = "stopped by SIGTERM: nothing is known of 1 of 2 targets";
+        tracing.wait_for_text(told).unwrap();
+        assert_eq!(tracing.wait().unwrap().code(), Some(5), "{args:?}");
+    }
 }
 
 #[test]
@@ -343,7 +360,7 @@ fn a_link_that_fails_for_a_while_is_loss_and_no_other_way() {
     tracing.wait_for("five lost probes", is_lost).unwrap();
     network.cut(false);
     tracing.wait_for_text(r#""changes":["#).unwrap();
-    let told = std::fs::read_to_string(tracing.stdout_file()).unwrap();
+    let told = fs::read_to_string(tracing.stdout_file()).unwrap();
     let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (last, probes) = told.split_last().unwrap();
     assert_eq!(last["changes"], Value::Array(Vec::new()), "{last}");

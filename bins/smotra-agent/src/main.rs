@@ -4,6 +4,7 @@ mod cli;
 mod live;
 mod out;
 mod seconds;
+mod stop;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use cli::{Cli, Command};

@@ -1,7 +1,15 @@
 //! Standard output, line by line, in few writes.
 use daemon_kit::{escaped, printable};
 use serde::Serialize;
-use std::io::{self, ErrorKind, Write};
+use std::{
+    fmt,
+    io::{self, ErrorKind, Write},
+};
+
+/// Says `line` on standard error. Where nobody listens there, nobody has to know.
+pub(crate) fn to_stderr(line: impl fmt::Display) {
+    let _said = writeln!(io::stderr(), "{line}");
+}
 
 /// So much is gathered before it is written, in bytes.
 const GATHERED: usize = 64 << 10;
@@ -36,6 +44,15 @@ impl<W: Write> Lines<W> {
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
         self.text.extend_from_slice(printable(line.as_bytes()).as_bytes());
         self.end_line()
+    }
+
+    /// Lines that are there already, each with its end.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        self.text.extend_from_slice(text.as_bytes());
+        self.flush()
     }
 
     /// One more line, as JSON.

@@ -1,6 +1,6 @@
 //! Many targets by one check: so many at once, shown in the order in which they were named.
-use super::{repeat, show::failed, stop::Stop};
-use crate::{cli::CommonArgs, out::Lines};
+use super::{repeat, show::failed};
+use crate::{cli::CommonArgs, out::Lines, stop::Stop};
 use daemon_kit::{Exit, Table, cli::Output, to_stdout};
 use futures_util::{StreamExt as _, stream};
 use netcheck::Failure;
@@ -38,14 +38,14 @@ pub(super) async fn run<R: Shown, F: Future<Output = R>>(
     output: Output,
     check: impl Fn(String) -> F,
 ) -> anyhow::Result<Exit> {
+    let stop = Stop::take()?;
     if common.again.live {
-        return repeat::run(targets, common, output, check).await;
+        return repeat::run(targets, common, &stop, output, check).await;
     }
     let checks = stream::iter(targets.iter().cloned()).map(check);
     let mut reports = checks.buffered(usize::from(common.parallel));
     let (mut table, mut remarks) = (Table::new(R::HEADINGS), String::new());
     let (mut all, mut lines) = (Vec::new(), Lines::to_stdout());
-    let mut stop = Stop::new()?;
     while let Some(report) = stop.next(&mut reports).await {
         match output {
             // Whoever reads lines wants each as soon as it is there.
@@ -61,6 +61,9 @@ pub(super) async fn run<R: Shown, F: Future<Output = R>>(
             Output::Json => {}
         }
         all.push(report);
+        if lines.is_closed() {
+            break;
+        }
     }
     match output {
         Output::Json => to_stdout(format_args!("{}\n", serde_json::to_string_pretty(&all)?))?,
@@ -68,5 +71,5 @@ pub(super) async fn run<R: Shown, F: Future<Output = R>>(
         Output::Jsonl => {}
     }
     let failures = all.iter().filter_map(Shown::failure);
-    Ok(stop.exit(failures, all.len(), targets.len()))
+    Ok(stop.exit(failures, targets.len() - all.len(), targets.len()))
 }

@@ -5,7 +5,6 @@ mod many;
 pub(crate) mod ping;
 mod repeat;
 mod show;
-mod stop;
 mod targets;
 pub(crate) mod tcp;
 pub(crate) mod tls;
@@ -52,7 +51,7 @@ pub(crate) fn live_mistake(output: Output) -> Option<&'static str> {
 }
 
 /// What came of all: a target that is not well matters more than one that could not be checked.
-fn exit<'f>(failures: impl IntoIterator<Item = &'f Failure>) -> Exit {
+pub(crate) fn exit<'f>(failures: impl IntoIterator<Item = &'f Failure>) -> Exit {
     let mut exit = Exit::Done;
     for failure in failures {
         if !failure.kind.is_own() {

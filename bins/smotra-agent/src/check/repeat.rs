@@ -1,12 +1,12 @@
 //! The same checks again and again, each shown as soon as it is there.
 use super::{
-    exit,
     many::Shown,
     show::{failed, millis},
 };
 use crate::{
     cli::CommonArgs,
     live::{Board, Kind, Live, Mark, News, Tally, now},
+    stop::Stop,
 };
 use daemon_kit::{Exit, Table, cli::Output, to_stdout};
 use futures_util::future::join_all;
@@ -74,10 +74,11 @@ impl<R: Shown> News for Checked<R> {
 pub(super) async fn run<R: Shown, F: Future<Output = R>>(
     targets: &[String],
     common: &CommonArgs,
+    stop: &Stop,
     output: Output,
     check: impl Fn(String) -> F,
 ) -> anyhow::Result<Exit> {
-    let (live, tell) = Live::new(output)?;
+    let (live, tell) = Live::new(output, stop);
     let count = Some(u64::from(common.again.count)).filter(|count| *count > 0);
     let (permits, stopped) = (Semaphore::new(common.parallel.into()), Notify::new());
     let series = targets.iter().enumerate();
@@ -94,7 +95,14 @@ pub(super) async fn run<R: Shown, F: Future<Output = R>>(
     if output == Output::Table {
         to_stdout(table(&board))?;
     }
-    Ok(exit(board.tallies.iter().filter_map(|tally| tally.failure.as_ref())))
+    let failures = board.tallies.iter().filter_map(|tally| tally.failure.as_ref());
+    Ok(stop.exit(failures, unknown(&board), targets.len()))
+}
+
+/// Of so many targets no check is done.
+fn unknown(board: &Board) -> usize {
+    let is_unknown = |tally: &&Tally| tally.sent == 0 && tally.failure.is_none();
+    board.tallies.iter().filter(is_unknown).count()
 }
 
 /// Checks one target, from its part of the interval on: those of many targets are spread over it.
@@ -160,7 +168,10 @@ fn table(board: &Board) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::tests::{screen, words};
+    use crate::{
+        check::exit,
+        live::tests::{screen, words},
+    };
     use netcheck::tcp::{self, TcpOptions};
     use std::net::{TcpListener, UdpSocket};
 
@@ -173,6 +184,7 @@ mod tests {
         let wrong = "nowhere".to_owned();
         let options = TcpOptions::default();
         let mut board = Board::new(Kind::Checks, vec![Tally::new("gate"), Tally::new("wrong")], None);
+        assert_eq!(unknown(&board), 2);
         let mut lines = Vec::new();
         for (index, number, target) in [(0, 0, &deaf), (0, 1, &open), (1, 0, &wrong)] {
             let report = tcp::check(target, &options).await;
@@ -180,6 +192,7 @@ mod tests {
             lines.push(checked.line("gate"));
             assert!(board.add(&checked).is_some());
         }
+        assert_eq!(unknown(&board), 0, "that it cannot be checked is known");
         assert_eq!(lines[0], format!("gate 0: refused: {deaf}: nobody listens there"));
         assert!(
             lines[1].starts_with("gate 1: connected ") && lines[1].ends_with(" ms"),

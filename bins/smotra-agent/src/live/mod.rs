@@ -7,11 +7,12 @@ mod tally;
 pub(crate) mod tests;
 
 pub(crate) use board::{Board, Kind};
+pub(crate) use screen::give_back_at_once;
 pub(crate) use tally::{Mark, Tally};
 
-use crate::out::Lines;
+use crate::{out::Lines, stop::Stop};
 use chrono::{SecondsFormat, Utc};
-use daemon_kit::{Signals, cli::Output};
+use daemon_kit::cli::Output;
 use screen::Screen;
 use serde::Serialize;
 use std::{
@@ -52,8 +53,8 @@ pub(crate) trait News {
 }
 
 /// Where news are told.
-pub(crate) struct Live<N> {
-    signals: Signals,
+pub(crate) struct Live<'s, N> {
+    stop: &'s Stop,
     news: Receiver<N>,
     output: Output,
 }
@@ -66,19 +67,14 @@ enum Face {
     Nobody,
 }
 
-impl<N: News> Live<N> {
-    /// Takes the signals over, so that from here on Ctrl-C ends in order.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub(crate) fn new(output: Output) -> io::Result<(Self, Sender<N>)> {
+impl<'s, N: News> Live<'s, N> {
+    /// Where news are told until all is done, or somebody stops it.
+    pub(crate) fn new(output: Output, stop: &'s Stop) -> (Self, Sender<N>) {
         let (tell, news) = channel(UNTOLD);
-        let signals = Signals::take()?;
-        Ok((Self { signals, news, output }, tell))
+        (Self { stop, news, output }, tell)
     }
 
-    /// Shows news until `work` is done. At the first signal `stop` is called, which has to have it end soon; at the second the
-    /// process ends at once. Gives what came of the work, and all that was told.
+    /// Shows news until `work` is done. At the first signal `stop` is called, which has to have it end soon. Gives what came of the work, and all that was told.
     ///
     /// # Errors
     /// When it cannot be shown; that the terminal or the reader is gone is no error, but ends it like a signal.
@@ -94,11 +90,13 @@ impl<N: News> Live<N> {
         let mut tick = interval(REPAINT);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (began, mut painted_at, mut is_changed, mut is_told) = (Instant::now(), None, true, false);
-        let mut batch = Vec::new();
+        let (mut batch, mut is_asked) = (Vec::new(), false);
         let done = loop {
             select! {
                 biased;
-                signal = self.signals.next() => {
+                signal = self.stop.asked(), if !is_asked => {
+                    is_asked = true;
+                    // Whoever read it has gone, and it takes its time since then.
                     if board.is_ending {
                         drop(face);
                         std::process::exit(signal.exit_code().into());

@@ -13,10 +13,13 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 use std::{
     io::{self, Stdout},
     panic,
-    sync::{Mutex, Once, PoisonError},
+    sync::{Mutex, Once, PoisonError, mpsc},
+    thread,
     time::Duration,
 };
 
+/// So long a terminal may take to be given back before a process that was stopped twice ends.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_millis(500);
 /// How the terminal was, while somebody has it.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
@@ -74,8 +77,30 @@ impl Drop for Screen {
 fn give_back() {
     let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(before) = before {
-        // Of a terminal that is gone nothing is left to be put right.
-        let _shown = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+        // Of a terminal that is gone nothing is left to be put right. One that was told to wait (Ctrl-S) takes no text, so that
+        // the echo comes first.
         let _as_before = tcsetattr(io::stdout(), OptionalActions::Flush, &before);
+        let _shown = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+    }
+}
+
+/// For a process that ends at once, whatever its other threads do: from here on nobody else paints, and a terminal that takes
+/// nothing is not waited for.
+pub(crate) fn give_back_at_once() {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(before) = before else { return };
+    let (tell, given_back) = mpsc::channel();
+    let giving = move || {
+        let _kept_to_the_end = io::stdout().lock();
+        give_back();
+        let _told = tell.send(());
+        loop {
+            thread::park();
+        }
+    };
+    let is_given_back =
+        thread::Builder::new().spawn(giving).is_ok() && given_back.recv_timeout(GIVEN_BACK_WITHIN).is_ok();
+    if !is_given_back {
+        let _as_before = tcsetattr(io::stdout(), OptionalActions::Now, &before);
     }
 }

@@ -2,24 +2,22 @@
 mod live;
 mod table;
 
-use super::{
-    exit,
-    targets::{self, Target},
-};
+use super::targets::{self, Target};
 use crate::{
     cli::TargetArgs,
     live::{Board, Kind, Live, Tally},
     seconds::seconds,
+    stop::Stop,
 };
 use clap::Args;
 use core_model::Period;
-use daemon_kit::{Exit, Signals, cli::Output};
+use daemon_kit::{Exit, cli::Output};
 use live::Probed;
 use netcheck::{
     Failure,
     ping::{COUNT_MOST, ENDLESS, PingOptions, Pinger, PingerOptions, Pinging},
 };
-use std::{io, net::IpAddr, pin::pin, time::Duration};
+use std::{net::IpAddr, pin::pin, time::Duration};
 use table::{Pinged, show};
 use tokio::select;
 
@@ -84,38 +82,39 @@ impl PingArgs {
 
 pub(crate) async fn run(args: &PingArgs, output: Output) -> anyhow::Result<Exit> {
     let targets = targets::resolved(&args.targets, args.source, args.resolve_timeout.get()).await?;
+    let stop = Stop::take()?;
     let pinger = Pinger::start(PingerOptions {
         rate: args.rate,
         source: args.source,
         ..PingerOptions::default()
     });
     let mut all = if args.live {
-        followed(args, &targets, &pinger, output).await?
+        followed(args, &targets, &pinger, &stop, output).await?
     } else {
         let ping = |pinger: &Pinger, _, address, options| pinger.ping(address, options);
-        until_stopped(gathered(begun(args, &targets, &pinger, ping)), &pinger).await?
+        until_stopped(gathered(begun(args, &targets, &pinger, ping)), &pinger, &stop).await
     };
     if !args.samples {
         all.iter_mut().flatten().for_each(|report| report.samples = Vec::new());
     }
     show(&targets, &all, output)?;
-    Ok(exit(all.iter().filter_map(failure)))
+    let unknown = all.iter().filter(|pinged| is_unknown(pinged)).count();
+    Ok(stop.exit(all.iter().filter_map(failure), unknown, all.len()))
 }
 
-/// Whoever stops it wants to know what came until then; at once, if he stops it again.
+/// Whoever stops it wants to know what came until then: no more is sent, and what is under way has its time.
 async fn until_stopped(
     work: impl Future<Output = Vec<Pinged>>,
     pinger: &Result<Pinger, Failure>,
-) -> io::Result<Vec<Pinged>> {
-    let (mut work, mut signals) = (pin!(work), Signals::take()?);
+    stop: &Stop,
+) -> Vec<Pinged> {
+    let mut work = pin!(work);
     select! {
-        all = &mut work => return Ok(all),
-        _ = signals.next() => pinger.iter().for_each(Pinger::wind_down),
+        biased;
+        _signal = stop.asked() => pinger.iter().for_each(Pinger::wind_down),
+        all = &mut work => return all,
     }
-    select! {
-        all = work => Ok(all),
-        signal = signals.next() => std::process::exit(signal.exit_code().into()),
-    }
+    work.await
 }
 
 /// Shows each probe as it becomes known.
@@ -123,9 +122,10 @@ async fn followed(
     args: &PingArgs,
     targets: &[Target],
     pinger: &Result<Pinger, Failure>,
+    stop: &Stop,
     output: Output,
 ) -> anyhow::Result<Vec<Pinged>> {
-    let (live, tell) = Live::new(output)?;
+    let (live, tell) = Live::new(output, stop);
     let under_way = begun(args, targets, pinger, |pinger, index, address, options| {
         let tell = tell.clone();
         pinger.watch(address, options, move |sample| {
@@ -140,8 +140,8 @@ async fn followed(
     });
     let each = (args.count != ENDLESS).then_some(args.count.into());
     let board = Board::new(Kind::Pings, tallies.collect(), each);
-    let stop = || pinger.iter().for_each(Pinger::wind_down);
-    let (all, _board) = live.follow(board, gathered(under_way), stop).await?;
+    let wind_down = || pinger.iter().for_each(Pinger::wind_down);
+    let (all, _board) = live.follow(board, gathered(under_way), wind_down).await?;
     Ok(all)
 }
 
@@ -178,6 +178,11 @@ fn failure(pinged: &Pinged) -> Option<&Failure> {
         Ok(report) => report.failure.as_ref(),
         Err(failure) => Some(failure),
     }
+}
+
+/// Whether it was stopped before the first probe was due.
+fn is_unknown(pinged: &Pinged) -> bool {
+    matches!(pinged, Ok(report) if report.sent == 0 && report.failure.is_none())
 }
 
 /// The probes of many targets are spread over the interval, so that they do not run into each other.

@@ -6,8 +6,9 @@ use super::{
     probed::{Became, Probed},
 };
 use crate::{
-    check::{exit, show::millis, targets::Target},
+    check::{show::millis, targets::Target},
     live::{Board, Kind, Live, Tally, now},
+    stop::Stop,
 };
 use core_model::Period;
 use daemon_kit::{Exit, Table, cli::Output, to_stdout};
@@ -49,6 +50,8 @@ struct Told<'t> {
 struct Outcome {
     failure: Option<Failure>,
     changes: VecDeque<Changed>,
+    /// Whether a trace of it is done, or cannot be.
+    is_known: bool,
 }
 
 impl Outcome {
@@ -78,9 +81,10 @@ pub(super) async fn run(
     targets: &[Target],
     tracer: &Tracer,
     name_server: Option<SocketAddr>,
+    stop: &Stop,
     output: Output,
 ) -> anyhow::Result<Exit> {
-    let (live, tell) = Live::new(output)?;
+    let (live, tell) = Live::new(output, stop);
     let stopped = Notify::new();
     let outcomes: Vec<RefCell<Outcome>> = targets.iter().map(|_| RefCell::default()).collect();
     let series = targets.iter().zip(&outcomes).enumerate();
@@ -118,7 +122,9 @@ pub(super) async fn run(
             }
         }
     }
-    Ok(exit(outcomes.iter().filter_map(|outcome| outcome.failure.as_ref())))
+    let unknown = outcomes.iter().filter(|outcome| !outcome.is_known).count();
+    let failures = outcomes.iter().filter_map(|outcome| outcome.failure.as_ref());
+    Ok(stop.exit(failures, unknown, outcomes.len()))
 }
 
 /// A row for every hop that there may be; it is shown once something is known of it.
@@ -150,7 +156,8 @@ impl Series<'_> {
         let address = match &self.target.address {
             Ok(address) => *address,
             Err(failure) => {
-                outcome.borrow_mut().failure = Some(failure.clone());
+                let mut outcome = outcome.borrow_mut();
+                (outcome.failure, outcome.is_known) = (Some(failure.clone()), true);
                 return;
             }
         };
@@ -187,6 +194,7 @@ impl Series<'_> {
             {
                 let mut outcome = outcome.borrow_mut();
                 outcome.failure.clone_from(&report.failure);
+                outcome.is_known = true;
                 if let Some(change) = change {
                     outcome.note(Changed::new(began.elapsed(), options.first_hop, change));
                 }

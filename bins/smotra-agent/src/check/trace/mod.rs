@@ -7,10 +7,9 @@ mod text;
 use super::{
     live_mistake,
     show::Told,
-    stop::Stop,
     targets::{self, Target},
 };
-use crate::{cli::TargetArgs, seconds::seconds};
+use crate::{cli::TargetArgs, out::Lines, seconds::seconds, stop::Stop};
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use core_model::Period;
@@ -146,6 +145,7 @@ type Traced = Result<TraceReport, Failure>;
 pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit> {
     let name_server = if args.names { Some(name_server(args)?) } else { None };
     let targets = targets::resolved(&args.targets, args.source, args.resolve_timeout.get()).await?;
+    let stop = Stop::take()?;
     let defaults = TracerOptions::default();
     let tracer = Tracer::start(TracerOptions {
         rate: args.rate.unwrap_or(defaults.rate),
@@ -154,7 +154,7 @@ pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit
     })
     .map_err(|failure| anyhow::anyhow!("{failure}; {}", failure.remedy()))?;
     if args.live {
-        return live::run(args, &targets, &tracer, name_server, output).await;
+        return live::run(args, &targets, &tracer, name_server, &stop, output).await;
     }
     let tracer = &tracer;
     let traces = stream::iter(&targets).map(|target| async move {
@@ -166,19 +166,24 @@ pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit
     });
     let mut traces = traces.buffered(usize::from(args.parallel));
     let mut all: Vec<(&Target, Traced)> = Vec::with_capacity(targets.len());
-    let mut stop = Stop::new()?;
+    let mut lines = Lines::to_stdout();
     while let Some((target, traced)) = stop.next(&mut traces).await {
         match output {
             // Whoever reads wants each as soon as it is there.
-            Output::Jsonl => to_stdout(format_args!(
-                "{}\n",
-                serde_json::to_string(&Told::new(&target.name, &traced))?
-            ))?,
-            Output::Table if all.is_empty() => to_stdout(text(&target.name, &traced, args.names))?,
-            Output::Table => to_stdout(format_args!("\n{}", text(&target.name, &traced, args.names)))?,
+            Output::Jsonl => {
+                lines.json(&Told::new(&target.name, &traced))?;
+                lines.flush()?;
+            }
+            Output::Table => {
+                let gap = if all.is_empty() { "" } else { "\n" };
+                lines.text(&format!("{gap}{}", text(&target.name, &traced, args.names)))?;
+            }
             Output::Json => {}
         }
         all.push((target, traced));
+        if lines.is_closed() {
+            break;
+        }
     }
     if output == Output::Json {
         let told: Vec<Told<'_, TraceReport>> = all
@@ -188,7 +193,7 @@ pub(crate) async fn run(args: &TraceArgs, output: Output) -> anyhow::Result<Exit
         to_stdout(format_args!("{}\n", serde_json::to_string_pretty(&told)?))?;
     }
     let failures = all.iter().filter_map(|(_, traced)| failure(traced));
-    Ok(stop.exit(failures, all.len(), targets.len()))
+    Ok(stop.exit(failures, targets.len() - all.len(), targets.len()))
 }
 
 fn name_server(args: &TraceArgs) -> anyhow::Result<SocketAddr> {
