@@ -239,6 +239,21 @@ fn a_ping_that_is_stopped_before_all_targets_were_asked_says_so() {
 }
 
 #[test]
+fn a_ping_that_is_stopped_says_what_it_waits_for_and_ends_when_it_is_stopped_again() {
+    let Some(network) = network(false) else { return };
+    let [silent, near] = [address::DISCARDED.v4, address::B.v4].map(|address| address.to_string());
+    let before = echoes(&network);
+    // The second is asked after the first.
+    let args = ["check", "ping", &silent, &near, "-c", "1", "-i", "0.2", "-W", "1h"];
+    let pinging = started(&network, &args);
+    eventually("both pings", || Ok((echoes(&network) > before).then_some(()))).unwrap();
+    kill_process(pid(&pinging), Signal::INT).unwrap();
+    pinging.wait_for_text("waiting for the pings under way").unwrap();
+    kill_process(pid(&pinging), Signal::INT).unwrap();
+    assert_eq!(pinging.wait().unwrap().code(), Some(130));
+}
+
+#[test]
 fn traces_that_were_done_before_they_were_stopped_are_told() {
     let Some(network) = network(false) else { return };
     let [near, silent] = [address::R1.v4, address::DISCARDED.v4].map(|address| address.to_string());

@@ -57,7 +57,8 @@ impl Cli {
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check targets now. Exits 0 when all are well, 1 when one is not, and 4 when it could not be checked from here.
+    /// Check targets now. Exits 0 when all are well, 1 when one is not, and 4 when it could not be checked from here (1 where both
+    /// are so).
     ///
     /// Ctrl-C (or SIGTERM) ends it with what came until then; it exits 5 when targets are left that nothing is known of.
     ///

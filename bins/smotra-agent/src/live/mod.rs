@@ -74,7 +74,8 @@ impl<'s, N: News> Live<'s, N> {
         (Self { stop, news, output }, tell)
     }
 
-    /// Shows news until `work` is done. At the first signal `stop` is called, which has to have it end soon. Gives what came of the work, and all that was told.
+    /// Shows news until `work` is done. At the first signal `stop` is called, which has to have it end soon. Gives what came of
+    /// the work, and all that was told.
     ///
     /// # Errors
     /// When it cannot be shown; that the terminal or the reader is gone is no error, but ends it like a signal.

@@ -6,6 +6,7 @@ use super::targets::{self, Target};
 use crate::{
     cli::TargetArgs,
     live::{Board, Kind, Live, Tally},
+    out::to_stderr,
     seconds::seconds,
     stop::Stop,
 };
@@ -19,7 +20,10 @@ use netcheck::{
 };
 use std::{net::IpAddr, pin::pin, time::Duration};
 use table::{Pinged, show};
-use tokio::select;
+use tokio::{select, time::sleep};
+
+/// Whoever has stopped it and waits for longer than this is told what for.
+const SOON: Duration = Duration::from_millis(500);
 
 /// How targets are pinged.
 #[derive(Clone, Debug, Args)]
@@ -114,7 +118,13 @@ async fn until_stopped(
         _signal = stop.asked() => pinger.iter().for_each(Pinger::wind_down),
         all = &mut work => return all,
     }
-    work.await
+    select! {
+        all = &mut work => all,
+        () = sleep(SOON) => {
+            to_stderr("waiting for the pings under way; once more (Ctrl-C) ends it at once");
+            work.await
+        }
+    }
 }
 
 /// Shows each probe as it becomes known.

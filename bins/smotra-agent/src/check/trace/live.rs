@@ -6,7 +6,10 @@ use super::{
     probed::{Became, Probed},
 };
 use crate::{
-    check::{show::millis, targets::Target},
+    check::{
+        show::{millis, percent},
+        targets::Target,
+    },
     live::{Board, Kind, Live, Tally, now},
     stop::Stop,
 };
@@ -248,14 +251,15 @@ impl Series<'_> {
 
 /// What all of it came to.
 fn text(board: &Board, targets: &[Target], outcomes: &[Outcome]) -> String {
-    let headings = ["HOP", "SENT", "SILENT", "LAST", "MIN", "AVG", "MAX", "JITTER"];
+    let headings = ["HOP", "SENT", "SILENT", "LOSS", "LAST", "MIN", "AVG", "MAX", "JITTER"];
     let mut table = (1..headings.len()).fold(Table::new(&headings), Table::right);
     for tally in board.tallies.iter().filter(|tally| tally.sent > 0) {
         let times = tally.times;
         table.row([
             tally.target.clone(),
             tally.sent.to_string(),
-            (tally.sent - tally.answered()).to_string(),
+            percent(Some((tally.sent - tally.answered()) as f64 / tally.sent as f64)),
+            percent(tally.loss()),
             millis(tally.last),
             millis(times.map(|times| times.min)),
             millis(times.map(|times| times.avg())),
