@@ -44,10 +44,18 @@ const TOO_LONG: u32 = nix::errno::Errno::EMSGSIZE as u32;
 /// # Errors
 /// When the system refuses.
 pub(crate) fn ask_for(socket: &impl AsFd, is_v6: bool) -> io::Result<()> {
+    keep(socket, is_v6, true)
+}
+
+/// Whether a socket keeps what is said about its packets.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn keep(socket: &impl AsFd, is_v6: bool, is_kept: bool) -> io::Result<()> {
     if is_v6 {
-        setsockopt(socket, sockopt::Ipv6RecvErr, &true)?;
+        setsockopt(socket, sockopt::Ipv6RecvErr, &is_kept)?;
     } else {
-        setsockopt(socket, sockopt::Ipv4RecvErr, &true)?;
+        setsockopt(socket, sockopt::Ipv4RecvErr, &is_kept)?;
     }
     Ok(())
 }

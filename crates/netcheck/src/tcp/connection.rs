@@ -1,7 +1,11 @@
 //! The first packet of a connection, and the connection.
 //!
 //! It is done by hand because an error of the call that connects is one of this machine, and the same error later is not.
-use crate::{Failure, reach, source};
+use crate::{
+    Failure,
+    reach::{self, Queued},
+    source,
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -10,13 +14,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
 };
 use tokio::net::TcpStream;
 
 /// How an attempt has begun.
 pub(super) enum Begun {
-    /// The answer is there: on this host and its containers it comes before the call is over.
-    AtOnce(io::Result<Connection>),
+    /// It is there: on this host and its containers it comes before the call is over.
+    AtOnce(Connection),
     /// It has to be waited for.
     Going(TcpStream),
 }
@@ -34,8 +39,12 @@ pub(super) fn begin(address: SocketAddr, from: Option<IpAddr>) -> Result<Begun, 
     if let Some(from) = from {
         source::bind(&socket, from, address)?;
     }
+    // Nobody stands between this machine and itself.
+    if !address.ip().is_loopback() {
+        errors::ask_for(&socket, address, true).map_err(no_socket)?;
+    }
     match socket.connect(&address.into()) {
-        Ok(()) => return Ok(Begun::AtOnce(Ok(Connection::Unknown(socket)))),
+        Ok(()) => return Ok(Begun::AtOnce(Connection::Unknown(socket))),
         Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {}
         Err(error) => return Err(reach::at_once("connect", address, &error)),
     }
@@ -48,10 +57,44 @@ pub(super) fn begin(address: SocketAddr, from: Option<IpAddr>) -> Result<Begun, 
         true => socket.take_error().unwrap_or_else(Some),
         false => None,
     };
-    Ok(Begun::AtOnce(match error {
-        Some(error) => Err(error),
-        None => Ok(Connection::Unknown(socket)),
-    }))
+    match error {
+        Some(error) => Err(reach::later(address, &error, said(&socket))),
+        None => Ok(Begun::AtOnce(Connection::Unknown(socket))),
+    }
+}
+
+/// What the network said about the attempt, where it did.
+pub(super) fn said(socket: &impl AsFd) -> Option<Queued> {
+    errors::said(socket)
+}
+
+#[cfg(target_os = "linux")]
+mod errors {
+    use crate::{errqueue, reach::Queued};
+    use std::{io, net::SocketAddr, os::fd::AsFd};
+
+    /// Whether the system keeps what routers say.
+    pub(super) fn ask_for(socket: &impl AsFd, peer: SocketAddr, is_wanted: bool) -> io::Result<()> {
+        errqueue::keep(socket, peer.is_ipv6(), is_wanted)
+    }
+
+    pub(super) fn said(socket: &impl AsFd) -> Option<Queued> {
+        errqueue::take(socket, &mut [])?.queued
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod errors {
+    use crate::reach::Queued;
+    use std::{io, net::SocketAddr, os::fd::AsFd};
+
+    pub(super) fn ask_for(_: &impl AsFd, _: SocketAddr, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn said(_: &impl AsFd) -> Option<Queued> {
+        None
+    }
 }
 
 fn look(socket: &Socket) -> PollFlags {
@@ -72,14 +115,18 @@ impl Connection {
         }
     }
 
-    /// For whoever goes on with it.
+    /// For whoever goes on with it. A connection outlives what a router says in passing, unless it is asked to hear that.
     pub(crate) fn into_stream(self) -> Result<TcpStream, Failure> {
-        match self {
-            Self::Unknown(socket) => {
-                TcpStream::from_std(socket.into()).map_err(|error| Failure::of_io("wait for a connection", &error))
-            }
-            Self::Known(stream) => Ok(stream),
+        let failed = |error| Failure::of_io("wait for a connection", &error);
+        let stream = match self {
+            Self::Unknown(socket) => TcpStream::from_std(socket.into()).map_err(failed)?,
+            Self::Known(stream) => stream,
+        };
+        let peer = stream.peer_addr().map_err(failed)?;
+        if !peer.ip().is_loopback() {
+            errors::ask_for(&stream, peer, false).map_err(failed)?;
         }
+        Ok(stream)
     }
 
     /// Ends it so that nothing is left of it.

@@ -143,11 +143,10 @@ impl Trial {
                 trial.stream = Some(stream);
                 return (trial, None);
             }
-            Ok(Begun::AtOnce(Ok(connection))) => {
+            Ok(Begun::AtOnce(connection)) => {
                 trial.settle(race, TcpOutcome::Connected);
                 return (trial, Some(connection));
             }
-            Ok(Begun::AtOnce(Err(error))) => reach::later(address, &error, None),
             Err(failure) => failure,
         };
         trial.settle(race, TcpOutcome::Failed);
@@ -197,8 +196,8 @@ fn poll_any(trials: &mut [Trial], race: Instant, context: &mut Context<'_>) -> P
                 return Poll::Ready(stream.map(|stream| (trial.attempt.clone(), Connection::Known(stream))));
             }
             Poll::Ready(Err(error)) => {
-                trial.end(race, TcpOutcome::Failed);
-                trial.attempt.failure = Some(reach::later(trial.attempt.address, &error, None));
+                let said = trial.end(race, TcpOutcome::Failed).as_ref().and_then(connection::said);
+                trial.attempt.failure = Some(reach::later(trial.attempt.address, &error, said));
                 return Poll::Ready(None);
             }
         }

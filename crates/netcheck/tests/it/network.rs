@@ -65,9 +65,12 @@ fn what_a_router_says_is_told_from_its_silence_and_from_no_route() {
         let report = dns::check("a.test", &options).await;
         assert_eq!(report.failure.unwrap().kind, FailureKind::Unreachable);
         assert_eq!((report.attempts.len(), report.lost), (1, 0));
-        for target in unreachable.iter().flat_map(|(target, _)| target.both()).map(at_port) {
-            let failure = tcp_to(&target, TIMEOUT).await;
-            assert_eq!(failure.kind, FailureKind::Unreachable, "{target}: {failure}");
+        for (target, said) in &unreachable {
+            for (target, said) in target.both().map(at_port).into_iter().zip(said) {
+                let failure = tcp_to(&target, TIMEOUT).await;
+                assert_eq!(failure.kind, FailureKind::Unreachable, "{target}: {failure}");
+                assert!(failure.detail.contains(said), "{target}: {failure}");
+            }
         }
         for target in address::DISCARDED.both().map(at_port) {
             assert_eq!(tcp_to(&target, SHORT).await.kind, FailureKind::TimedOut, "{target}");
