@@ -124,18 +124,18 @@ fn what_is_not_well_is_said_with_its_remedy_and_the_exit_status_tells_whose_faul
     );
 }
 
+/// The words of the first row of a table.
+fn first_row(table: &Output) -> Vec<String> {
+    let stdout = table.stdout();
+    let row = stdout.lines().nth(1).unwrap();
+    row.split_whitespace().map(str::to_owned).collect()
+}
+
 #[test]
 fn an_address_that_takes_no_connection_is_told_with_what_became_of_it() {
     let (_kept, deaf) = deaf();
     let told = check(&["tcp", &deaf]).assert_code(1);
-    let row: Vec<String> = told
-        .stdout()
-        .lines()
-        .nth(1)
-        .unwrap()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
+    let row = first_row(&told);
     assert_eq!(row[..3], [&deaf, &deaf, "refused"], "{told}");
     let told = json(&check(&["tcp", &deaf, "255.255.255.255:9", "-o", "json"]).assert_code(1));
     assert_eq!(
@@ -163,14 +163,7 @@ fn pages_services_and_name_servers_are_checked_too() {
     );
     assert!(well[0]["times"]["first_byte_ms"].is_f64(), "{well}");
     let table = check(&["http", &url]).assert_code(0);
-    let row: Vec<String> = table
-        .stdout()
-        .lines()
-        .nth(1)
-        .unwrap()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
+    let row = first_row(&table);
     assert_eq!(
         row[1..4],
         ["ok", "200", "-"],

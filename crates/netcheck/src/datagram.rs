@@ -111,7 +111,7 @@ mod errors {
 
     /// The ICMP message behind an error of the socket, where there was one.
     pub(super) fn said(socket: &UdpSocket) -> Option<Queued> {
-        errqueue::take(socket, &mut [])?.queued
+        errqueue::said(socket)
     }
 }
 

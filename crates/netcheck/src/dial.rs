@@ -111,7 +111,7 @@ pub(crate) async fn dial(
         Err(Failure::new(FailureKind::NameServer, detail))
     });
     let found = found.map_err(|failure| NotDialled { failure, dns: None })?;
-    let dns = (!found.took.is_zero()).then_some(found.took);
+    let dns = found.name_took();
     let since = Instant::now();
     let connected = connect(host, found.addresses, way.source, clock.limit(own.1)).await;
     let (peer, stream) = connected.map_err(|failure| NotDialled { failure, dns })?;

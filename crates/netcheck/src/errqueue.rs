@@ -60,6 +60,11 @@ pub(crate) fn keep(socket: &impl AsFd, is_v6: bool, is_kept: bool) -> io::Result
     Ok(())
 }
 
+/// The message of ICMP or ICMPv6 that stands first in the queue, which is taken from it.
+pub(crate) fn said(socket: &impl AsFd) -> Option<Queued> {
+    take(socket, &mut [])?.queued
+}
+
 /// Takes what stands first in the queue, with what it quotes of our packet; `None` when nothing is there.
 pub(crate) fn take(socket: &impl AsFd, quoted: &mut [u8]) -> Option<Taken> {
     let mut quoted = [IoSliceMut::new(quoted)];

@@ -52,6 +52,11 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// How long the name took; nothing for an address.
+    pub(crate) fn name_took(&self) -> Option<Duration> {
+        (!self.took.is_zero()).then_some(self.took)
+    }
+
     /// The first address, without a port: what to ping, or to trace the way to.
     #[must_use]
     pub fn ip(&self) -> IpAddr {

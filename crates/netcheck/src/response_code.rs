@@ -40,6 +40,11 @@ impl ResponseCode {
     /// The server does not know this version of EDNS.
     pub const BADVERS: Self = Self(16);
 
+    /// Whether the server knows about the name: what there is, or that there is no such name. It has read the question then.
+    pub(crate) const fn is_knowing(self) -> bool {
+        matches!(self, Self::NOERROR | Self::NXDOMAIN)
+    }
+
     /// What a server means by it, as the end of a sentence; nothing where the code is all that can be said.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {

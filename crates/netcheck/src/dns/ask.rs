@@ -93,8 +93,7 @@ fn is_about_edns(code: ResponseCode, options: &DnsOptions) -> bool {
 
 /// Whether a server that answers so knows what there is, or says what it was expected to say; resolvers ask the next one otherwise.
 fn is_known(code: ResponseCode, options: &DnsOptions) -> bool {
-    let codes = [ResponseCode::NOERROR, ResponseCode::NXDOMAIN];
-    codes.contains(&code) || options.expect.response_code == code
+    code.is_knowing() || options.expect.response_code == code
 }
 
 /// One attempt, of which alone the report tells then: over TCP, too, where the answer does not fit into a datagram.

@@ -96,8 +96,7 @@ impl Asked {
         }
         match header.counts.queries {
             // One who could not read the question need not repeat it; who knows about it has read it.
-            0 if ![ResponseCode::NOERROR, ResponseCode::NXDOMAIN]
-                .contains(&ResponseCode(header.response_code.low().into())) => {}
+            0 if !ResponseCode(header.response_code.low().into()).is_knowing() => {}
             1 => {
                 let is_ours = Query::read(&mut decoder).is_ok_and(|query| {
                     query.name() == self.query.name()

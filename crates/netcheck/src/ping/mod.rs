@@ -20,7 +20,7 @@ mod timeline;
 mod wires;
 
 pub use self::core::Counters;
-pub(crate) use options::INTERVAL_MOST;
+pub(crate) use options::wrong_times;
 pub use options::{COUNT_MOST, ENDLESS, PingOptions, REMEMBERED};
 pub use pinger::{Pinger, PingerOptions};
 pub use pinging::Pinging;

@@ -3,7 +3,7 @@ use crate::{Failure, FailureKind, icmp, reach::LONGEST};
 use std::time::Duration;
 
 /// The longest time from one probe to the next.
-pub(crate) const INTERVAL_MOST: Duration = Duration::from_secs(86_400);
+const INTERVAL_MOST: Duration = Duration::from_secs(86_400);
 /// The longest payload, in bytes: with the headers a packet is at most 65,535 bytes long.
 const SIZE_MOST: u16 = 65_507;
 /// So many probes a run with an end may have: each is remembered until the report.
@@ -61,18 +61,27 @@ impl PingOptions {
             )
         } else if !(least..=SIZE_MOST).contains(&self.size) {
             format!("size is {} bytes, and must be {least} to {SIZE_MOST}", self.size)
-        } else if self.timeout < Duration::from_millis(1) {
-            format!("timeout is {:?}, and must be a millisecond at least", self.timeout)
-        } else if self.timeout > LONGEST {
-            format!("timeout is {:?}, and must be an hour at the most", self.timeout)
-        } else if self.interval > INTERVAL_MOST {
-            format!("interval is {:?}, and must be a day at the most", self.interval)
+        } else if let Some(wrong) = wrong_times(self.timeout, self.interval) {
+            wrong
         } else if self.ttl == Some(0) {
             "ttl is 0, and must be 1 to 255".to_owned()
         } else {
             return Ok(());
         };
         Err(Failure::new(FailureKind::Invalid, wrong))
+    }
+}
+
+/// What is wrong with the times of probes, of which there may be several.
+pub(crate) fn wrong_times(timeout: Duration, interval: Duration) -> Option<String> {
+    if timeout < Duration::from_millis(1) {
+        Some(format!("timeout is {timeout:?}, and must be a millisecond at least"))
+    } else if timeout > LONGEST {
+        Some(format!("timeout is {timeout:?}, and must be an hour at the most"))
+    } else if interval > INTERVAL_MOST {
+        Some(format!("interval is {interval:?}, and must be a day at the most"))
+    } else {
+        None
     }
 }
 

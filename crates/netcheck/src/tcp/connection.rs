@@ -39,9 +39,8 @@ pub(super) fn begin(address: SocketAddr, from: Option<IpAddr>) -> Result<Begun, 
     if let Some(from) = from {
         source::bind(&socket, from, address)?;
     }
-    // Nobody stands between this machine and itself.
-    if !address.ip().is_loopback() {
-        errors::ask_for(&socket, address, true).map_err(no_socket)?;
+    if has_routers(address) {
+        errors::keep(&socket, address, true).map_err(no_socket)?;
     }
     match socket.connect(&address.into()) {
         Ok(()) => return Ok(Begun::AtOnce(Connection::Unknown(socket))),
@@ -63,6 +62,11 @@ pub(super) fn begin(address: SocketAddr, from: Option<IpAddr>) -> Result<Begun, 
     }
 }
 
+/// Whether anybody may stand between this machine and there.
+const fn has_routers(peer: SocketAddr) -> bool {
+    !peer.ip().is_loopback()
+}
+
 /// What the network said about the attempt, where it did.
 pub(super) fn said(socket: &impl AsFd) -> Option<Queued> {
     errors::said(socket)
@@ -74,12 +78,12 @@ mod errors {
     use std::{io, net::SocketAddr, os::fd::AsFd};
 
     /// Whether the system keeps what routers say.
-    pub(super) fn ask_for(socket: &impl AsFd, peer: SocketAddr, is_wanted: bool) -> io::Result<()> {
-        errqueue::keep(socket, peer.is_ipv6(), is_wanted)
+    pub(super) fn keep(socket: &impl AsFd, peer: SocketAddr, is_kept: bool) -> io::Result<()> {
+        errqueue::keep(socket, peer.is_ipv6(), is_kept)
     }
 
     pub(super) fn said(socket: &impl AsFd) -> Option<Queued> {
-        errqueue::take(socket, &mut [])?.queued
+        errqueue::said(socket)
     }
 }
 
@@ -88,7 +92,7 @@ mod errors {
     use crate::reach::Queued;
     use std::{io, net::SocketAddr, os::fd::AsFd};
 
-    pub(super) fn ask_for(_: &impl AsFd, _: SocketAddr, _: bool) -> io::Result<()> {
+    pub(super) fn keep(_: &impl AsFd, _: SocketAddr, _: bool) -> io::Result<()> {
         Ok(())
     }
 
@@ -115,16 +119,16 @@ impl Connection {
         }
     }
 
-    /// For whoever goes on with it. A connection outlives what a router says in passing, unless it is asked to hear that.
-    pub(crate) fn into_stream(self) -> Result<TcpStream, Failure> {
+    /// For whoever goes on with it, who knows to whom it is. A connection outlives what a router says in passing, unless it is asked
+    /// to hear that.
+    pub(crate) fn into_stream(self, peer: SocketAddr) -> Result<TcpStream, Failure> {
         let failed = |error| Failure::of_io("wait for a connection", &error);
         let stream = match self {
             Self::Unknown(socket) => TcpStream::from_std(socket.into()).map_err(failed)?,
             Self::Known(stream) => stream,
         };
-        let peer = stream.peer_addr().map_err(failed)?;
-        if !peer.ip().is_loopback() {
-            errors::ask_for(&stream, peer, false).map_err(failed)?;
+        if has_routers(peer) {
+            errors::keep(&stream, peer, false).map_err(failed)?;
         }
         Ok(stream)
     }

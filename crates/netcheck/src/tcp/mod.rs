@@ -144,7 +144,7 @@ pub async fn check(target: &str, options: &TcpOptions) -> TcpReport {
     let since = Instant::now();
     let mut report = TcpReport::new(target);
     let ended = match run(&mut report, options, since).await {
-        Ok(connection) if options.reset => {
+        Ok((_, connection)) if options.reset => {
             // It was connected all the same; what is left behind is what was not wanted.
             connection
                 .reset()
@@ -162,7 +162,8 @@ pub async fn check(target: &str, options: &TcpOptions) -> TcpReport {
 pub async fn connect(target: &str, options: &TcpOptions) -> (TcpReport, Option<TcpStream>) {
     let since = Instant::now();
     let mut report = TcpReport::new(target);
-    let connected = run(&mut report, options, since).await.and_then(Connection::into_stream);
+    let connected = run(&mut report, options, since).await;
+    let connected = connected.and_then(|(peer, connection)| connection.into_stream(peer));
     report.total = since.elapsed();
     let (stream, failure) = match connected {
         Ok(stream) => (Some(stream), None),
@@ -192,12 +193,17 @@ pub(crate) async fn open(
     }
     let (won, attempts) = race::run(&addresses, source, attempt_delay, deadline).await;
     match won {
-        Some((attempt, connection)) => Ok((attempt.address, connection.into_stream()?)),
+        Some((TcpAttempt { address, .. }, connection)) => Ok((address, connection.into_stream(address)?)),
         None => Err(race::most_telling(target, &attempts)),
     }
 }
 
-async fn run(report: &mut TcpReport, options: &TcpOptions, since: Instant) -> Result<Connection, Failure> {
+/// The connection, and to which address it is.
+async fn run(
+    report: &mut TcpReport,
+    options: &TcpOptions,
+    since: Instant,
+) -> Result<(SocketAddr, Connection), Failure> {
     options.check()?;
     // Whoever checks many targets of this host waits for nothing, and others of the runtime shall have their turn.
     consume_budget().await;
@@ -207,9 +213,9 @@ async fn run(report: &mut TcpReport, options: &TcpOptions, since: Instant) -> Re
         source: options.source,
     };
     let resolved = way.resolve(host, port, options.timeout).await?;
+    report.dns = resolved.name_took();
     let mut addresses = resolved.addresses;
     report.found = addresses.len();
-    report.dns = (!resolved.took.is_zero()).then_some(resolved.took);
     if addresses.len() > 1 {
         race::order(&mut addresses, options.prefer);
         addresses.truncate(options.max_addresses);
@@ -229,7 +235,7 @@ async fn run(report: &mut TcpReport, options: &TcpOptions, since: Instant) -> Re
     report.address = Some(attempt.address);
     report.connect = Some(attempt.took);
     report.local = connection.local();
-    Ok(connection)
+    Ok((attempt.address, connection))
 }
 
 impl TcpReport {

@@ -278,7 +278,7 @@ mod tests {
         let delay = Duration::from_millis(20);
         let (won, attempts) = run(&addresses, None, delay, Instant::now() + Duration::from_secs(60)).await;
         let (attempt, connection) = won.unwrap();
-        let stream = connection.into_stream().unwrap();
+        let stream = connection.into_stream(attempt.address).unwrap();
         assert_eq!(
             (attempt.address, stream.peer_addr().unwrap()),
             (addresses[1], addresses[1])

@@ -1,5 +1,5 @@
 //! What is asked of a trace.
-use crate::{Failure, FailureKind, ping::INTERVAL_MOST, reach::LONGEST};
+use crate::{Failure, FailureKind, ping::wrong_times};
 use std::time::Duration;
 
 /// The most flows of one trace.
@@ -110,12 +110,8 @@ impl TraceOptions {
             format!("the hops are {first} to {last}, and must be 1 to 255, the first no later than the last")
         } else if !(1..=COUNT_MOST).contains(&self.count) {
             format!("count is {}, and must be 1 to {COUNT_MOST}", self.count)
-        } else if self.timeout < Duration::from_millis(1) {
-            format!("timeout is {:?}, and must be a millisecond at least", self.timeout)
-        } else if self.timeout > LONGEST {
-            format!("timeout is {:?}, and must be an hour at the most", self.timeout)
-        } else if self.interval > INTERVAL_MOST {
-            format!("interval is {:?}, and must be a day at the most", self.interval)
+        } else if let Some(wrong) = wrong_times(self.timeout, self.interval) {
+            wrong
         } else if self.parallel == 0 || self.give_up_after == 0 {
             "parallel and give_up_after must be 1 at least".to_owned()
         } else if self.size < SIZE_LEAST {

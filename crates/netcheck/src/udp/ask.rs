@@ -15,7 +15,7 @@ pub(super) async fn run(report: &mut UdpReport, options: &UdpOptions) -> Result<
         source: options.source,
     };
     let resolved = way.resolve(host, port, options.timeout).await?;
-    report.dns = (!resolved.took.is_zero()).then_some(resolved.took);
+    report.dns = resolved.name_took();
     report.found = resolved.addresses.len();
     let asked = each(report, &resolved.addresses, options).await;
     let is_answer_due = options.probe.is_answer_due();

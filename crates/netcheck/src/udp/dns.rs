@@ -65,7 +65,7 @@ pub(crate) fn judge(reply: &[u8], query: &[u8], address: SocketAddr) -> Result<O
     let code = ResponseCode(u16::from(header[3] & 0xf));
     let rest = match count(4) {
         // One who could not read the question need not repeat it; who knows about it has read it.
-        0 if ![ResponseCode::NOERROR, ResponseCode::NXDOMAIN].contains(&code) => rest,
+        0 if !code.is_knowing() => rest,
         1 if rest.len() >= question.len() && rest[..question.len()].eq_ignore_ascii_case(question) => {
             &rest[question.len()..]
         }
@@ -83,11 +83,8 @@ pub(crate) fn judge(reply: &[u8], query: &[u8], address: SocketAddr) -> Result<O
 /// Why a server that answers so about `name` is of no use. That there is no such name is an answer like any other, and the root, which is
 /// asked about where no name is given, need not be what a server tells of.
 pub(crate) fn unfit(code: ResponseCode, name: &str, address: SocketAddr) -> Option<Failure> {
-    let is_well = match code {
-        ResponseCode::NOERROR | ResponseCode::NXDOMAIN => true,
-        ResponseCode::REFUSED => without_dot(name).is_empty(),
-        _ => false,
-    };
+    let is_of_root = code == ResponseCode::REFUSED && without_dot(name).is_empty();
+    let is_well = code.is_knowing() || is_of_root;
     (!is_well).then(|| {
         let detail = format!("{address} answered {code}{}", code.meaning());
         Failure::new(FailureKind::NameServer, detail)
