@@ -58,6 +58,11 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// A trace is done, or cannot be.
+    fn ended(&mut self, failure: Option<Failure>) {
+        (self.failure, self.is_known) = (failure, true);
+    }
+
     fn note(&mut self, changed: Changed) {
         if self.changes.len() == CHANGES_KEPT {
             self.changes.pop_front();
@@ -159,8 +164,7 @@ impl Series<'_> {
         let address = match &self.target.address {
             Ok(address) => *address,
             Err(failure) => {
-                let mut outcome = outcome.borrow_mut();
-                (outcome.failure, outcome.is_known) = (Some(failure.clone()), true);
+                outcome.borrow_mut().ended(Some(failure.clone()));
                 return;
             }
         };
@@ -187,7 +191,7 @@ impl Series<'_> {
             };
             // What cannot begin does not begin the next time either.
             if report.hops.is_empty() && report.failure.as_ref().is_some_and(|failure| failure.kind.is_own()) {
-                outcome.borrow_mut().failure = report.failure;
+                outcome.borrow_mut().ended(report.failure);
                 return;
             }
             let (number, mut report) = (known.rounds, report);
@@ -196,8 +200,7 @@ impl Series<'_> {
             let change = known.observe(&report);
             {
                 let mut outcome = outcome.borrow_mut();
-                outcome.failure.clone_from(&report.failure);
-                outcome.is_known = true;
+                outcome.ended(report.failure.clone());
                 if let Some(change) = change {
                     outcome.note(Changed::new(began.elapsed(), options.first_hop, change));
                 }
